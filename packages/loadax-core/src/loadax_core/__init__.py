@@ -1,0 +1,32 @@
+"""The core of Loadax: protocols, the builder, and the prefetching iterator. Needs only NumPy."""
+
+from importlib.metadata import version as _version
+
+from . import tree as tree
+from .batchers import Batcher as Batcher
+from .batchers import PadBatcher as PadBatcher
+from .batchers import StackBatcher as StackBatcher
+from .buffers import aligned_empty as aligned_empty
+from .buffers import check_rows as check_rows
+from .buffers import gather_array as gather_array
+from .builder import DataLoader as DataLoader
+from .errors import ClosedError as ClosedError
+from .errors import StackError as StackError
+from .errors import StateError as StateError
+from .fetch import read_items as read_items
+from .iterator import LoaderIterator as LoaderIterator
+from .loader import Loader as Loader
+from .protocols import Alloc as Alloc
+from .protocols import Dataset as Dataset
+from .protocols import Gather as Gather
+from .protocols import MeshLike as MeshLike
+from .protocols import Placement as Placement
+from .protocols import Rows as Rows
+from .protocols import ShardingStrategy as ShardingStrategy
+from .protocols import SupportsEpoch as SupportsEpoch
+from .protocols import SupportsFingerprint as SupportsFingerprint
+from .protocols import SupportsGather as SupportsGather
+from .protocols import SupportsGetItems as SupportsGetItems
+from .stats import Stats as Stats
+
+__version__ = _version("loadax-core")

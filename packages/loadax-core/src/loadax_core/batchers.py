@@ -1,0 +1,279 @@
+"""How items become a batch. A batcher is any callable `list[item] -> batch`; these are the predefined ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Literal, TypeVar, cast
+
+import numpy as np
+
+from . import tree
+from .buffers import aligned_empty
+from .checks import check_int
+from .errors import StackError
+from .protocols import Array
+
+T = TypeVar("T")
+B_co = TypeVar("B_co", covariant=True)
+
+
+class Batcher(Generic[T, B_co]):
+    """Wraps a function from a list of items to a batch, and carries its types to the training loop.
+
+    Args:
+        fn: Takes the items of one batch, in order. Called from worker threads.
+
+    Raises:
+        TypeError: If `fn` is not callable.
+
+    Example:
+        >>> def total(items: list[int]) -> int:
+        ...     return sum(items)
+        >>> Batcher(total)([1, 2, 3])
+        6
+    """
+
+    def __init__(self, fn: Callable[[list[T]], B_co]) -> None:
+        if not callable(fn):
+            raise TypeError(f"a batcher is a callable that takes a list of items, got {fn!r}")
+        self._fn = fn
+
+    def __call__(self, items: list[T], /) -> B_co:
+        """The batch made of `items`."""
+        return self._fn(items)
+
+    def __repr__(self) -> str:
+        return f"Batcher({getattr(self._fn, '__qualname__', self._fn)})"
+
+
+class StackBatcher:
+    """Stacks items, leaf by leaf, along a new first dimension.
+
+    Items are trees of dicts, lists, tuples, named tuples and dataclasses. Leaves become NumPy arrays of shape
+    `(batch, ...)`: arrays and NumPy scalars keep their dtype, Python `bool`, `int`, `float` and `complex` become
+    `bool`, `int64`, `float64` and `complex128`, and `str` and `bytes` become arrays of Python objects. `None` stays
+    `None`. The dtype never depends on which items share a batch: items that differ are refused.
+
+    Raises:
+        StackError: If the items' trees, shapes, dtypes or types differ, naming the leaf and the two items.
+        TypeError: If a leaf is none of the above.
+
+    Example:
+        >>> StackBatcher()([{"x": [1.0, True]}, {"x": [2.0, False]}])
+        {'x': [array([1., 2.]), array([ True, False])]}
+    """
+
+    def __call__(self, items: list[Any], /) -> Any:
+        """The batch: one tree of the same containers as each item."""
+        return _zip_trees(items, (), _stack)
+
+    def __repr__(self) -> str:
+        return "StackBatcher()"
+
+
+class PadBatcher:
+    """Stacks items whose arrays differ in length, padding each to a common one.
+
+    Every leaf with at least one dimension is padded along its first; its other dimensions must agree. A Python list
+    counts as one leaf, the array of its numbers. Leaves without dimensions are stacked as by `StackBatcher`. The true
+    lengths travel with the padded leaf: a dict entry `"name"` gets a sibling `"name_lengths"` (int32, of shape
+    `(batch,)`) or `"name_mask"` (bool, of shape `(batch, length)`, True on real entries); any other leaf is replaced by
+    the pair `(values, lengths)` or `(values, mask)`.
+
+    Args:
+        length: Pad to exactly this length. Left out, the longest item of the batch decides, which gives batches of
+            many shapes, each of which a jitted step compiles anew.
+        multiple_of: Round the longest item's length up to a multiple of this, so that few shapes occur.
+        value: The padding, in the leaf's dtype.
+        add: What tells real entries from padding; None adds nothing.
+        keys: Pad only the dict entries of these names, at any depth; other leaves are stacked.
+
+    Raises:
+        ValueError: If a setting is out of range or, in a call, an item is longer than `length`.
+        StackError: If the items differ in anything but length.
+
+    Example:
+        >>> batch = PadBatcher(multiple_of=4)([{"ids": np.array([5, 6, 7])}, {"ids": np.array([8])}])
+        >>> batch["ids"]
+        array([[5, 6, 7, 0],
+               [8, 0, 0, 0]])
+        >>> batch["ids_lengths"]
+        array([3, 1], dtype=int32)
+    """
+
+    def __init__(
+        self,
+        length: int | None = None,
+        *,
+        multiple_of: int | None = None,
+        value: complex = 0,
+        add: Literal["lengths", "mask"] | None = "lengths",
+        keys: Sequence[str] | None = None,
+    ) -> None:
+        for setting, given in (("length", length), ("multiple_of", multiple_of)):
+            if given is not None:
+                check_int(setting, given, 1)
+        if length is not None and multiple_of is not None:
+            raise ValueError(f"length={length} already fixes the length; leave multiple_of={multiple_of} out")
+        if add not in ("lengths", "mask", None):
+            raise ValueError(f"add must be 'lengths', 'mask' or None, got {add!r}")
+        if isinstance(keys, str):
+            raise TypeError(f"keys is a sequence of names, got the string {keys!r}; write [{keys!r}]")
+        self._length = length
+        self._multiple_of = multiple_of
+        self._value = value
+        self._add = add
+        self._keys = None if keys is None else frozenset(keys)
+
+    def __call__(self, items: list[Any], /) -> Any:
+        """The padded batch."""
+        return self._lift_extras(_zip_trees(items, (), self._pad, leaf=list))
+
+    def __repr__(self) -> str:
+        settings = {"length": self._length, "multiple_of": self._multiple_of}
+        given = [f"{k}={v}" for k, v in settings.items() if v is not None]
+        return f"PadBatcher({', '.join([*given, f'value={self._value}', f'add={self._add!r}'])})"
+
+    def _pad(self, column: list[Any], path: tree.Path) -> Any:
+        wanted = self._keys is None or any(f"[{key!r}]" in path for key in self._keys)
+        if not wanted or not (type(column[0]) is list or getattr(column[0], "ndim", 0)):
+            return _stack(column, path)
+        arrays = [np.asarray(leaf) for leaf in column]
+        # An empty list has no dtype of its own; it takes that of its neighbours.
+        first = next((array for array in arrays if array.size), arrays[0])
+        arrays = [
+            first[:0] if type(leaf) is list and not leaf else array for leaf, array in zip(column, arrays, strict=True)
+        ]
+        for i, array in enumerate(arrays):
+            if array.shape[1:] != first.shape[1:] or array.ndim != first.ndim:
+                what = f"item 0 has shape {first.shape} but item {i} has shape {array.shape}"
+                raise StackError(f"cannot pad {tree.name(path)}: {what}; only the first dimension may differ", (0, i))
+            if array.dtype != first.dtype:
+                raise _differ(path, "dtype", first.dtype, i, array.dtype)
+        lengths = np.array([len(array) for array in arrays], np.int32)
+        width = self._width(lengths, path)
+        values = aligned_empty((len(arrays), width, *first.shape[1:]), first.dtype)
+        values[...] = self._value
+        for row, array in zip(values, arrays, strict=True):
+            row[: len(array)] = array
+        if self._add is None:
+            return values
+        return _Padded((values, lengths if self._add == "lengths" else np.arange(width) < lengths[:, None]))
+
+    def _width(self, lengths: Array, path: tree.Path) -> int:
+        longest = int(lengths.max())
+        if self._length is not None:
+            if longest > self._length:
+                raise StackError(
+                    f"cannot pad {tree.name(path)}: item {int(lengths.argmax())} has length {longest}, more than "
+                    f"length={self._length}; cut it in the dataset, or raise length",
+                    (int(lengths.argmax()), int(lengths.argmax())),
+                )
+            return self._length
+        step = self._multiple_of or 1
+        return -(-longest // step) * step
+
+    def _lift_extras(self, node: Any) -> Any:
+        """Turns `{"x": padded pair}` into `{"x": values, "x_lengths": lengths}`, and bare pairs into tuples."""
+        if isinstance(node, _Padded):
+            return tuple(node)
+        opened = tree.children(node)
+        if opened is None:
+            return node
+        if not isinstance(node, dict):
+            steps, build = opened
+            return build([self._lift_extras(child) for _, child in steps])
+        lifted: dict[Any, Any] = {}
+        for key, child in node.items():  # pyright: ignore[reportUnknownVariableType]
+            if isinstance(child, _Padded):
+                extra = f"{key}_{self._add}"
+                if extra in node:
+                    raise ValueError(f"the item already has an entry {extra!r}; rename it, or choose add=None")
+                lifted[key], lifted[extra] = child
+            else:
+                lifted[key] = self._lift_extras(child)
+        return lifted
+
+
+class _Padded(tuple[Any, Any]):
+    """A padded leaf with its lengths or mask, before they find their place in the batch."""
+
+    __slots__ = ()
+
+
+def _zip_trees(
+    items: list[Any], path: tree.Path, merge: Callable[[list[Any], tree.Path], Any], leaf: type | None = None
+) -> Any:
+    """Walks all items at once and merges the leaves that stand in the same place; a `leaf` is not opened."""
+    first = items[0]
+    opened = None if type(first) is leaf else tree.children(first)
+    if opened is None:
+        return merge(items, path)
+    steps, build = opened
+    kind = cast("type[Any]", type(first))
+    names = [step for step, _ in steps]
+    rows: list[list[Any]] = []
+    for i, item in enumerate(items):
+        if type(item) is not kind:
+            raise _differ(path, "type", kind.__name__, i, type(item).__name__)
+        if kind is dict:
+            if item.keys() != first.keys():
+                raise _differ(path, "keys", list(first), i, list(item))
+            rows.append([item[key] for key in first])
+        else:
+            theirs = (tree.children(item) or ([],))[0]
+            if [step for step, _ in theirs] != names:
+                raise _differ(path, "children", names, i, [step for step, _ in theirs])
+            rows.append([child for _, child in theirs])
+    columns = zip(*rows, strict=True) if names else ()
+    return build([_zip_trees(list(c), (*path, n), merge, leaf) for n, c in zip(names, columns, strict=True)])
+
+
+_SCALARS: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
+
+
+def _stack(column: list[Any], path: tree.Path) -> Array:
+    """Stacks the leaves of one place in the tree."""
+    first = column[0]
+    kind = cast("type[Any]", type(first))
+    if kind in _SCALARS or isinstance(first, str | bytes):
+        for i, leaf in enumerate(column):
+            if type(leaf) is not kind:
+                raise _differ(path, "type", kind.__name__, i, type(leaf).__name__)
+        out = aligned_empty((len(column),), np.dtype(_SCALARS.get(kind, object)))
+        try:
+            out[:] = column
+        except OverflowError as error:
+            raise OverflowError(f"cannot stack {tree.name(path)}: an int does not fit int64") from error
+        return out
+    if not hasattr(first, "__array__"):
+        raise TypeError(
+            f"cannot stack {tree.name(path)}: {kind.__name__} is neither an array nor a number nor a string; "
+            "map it to one in the dataset, or write a batcher for it"
+        )
+    # Not `asarray` on the whole list: it would promote, and so let one item change the dtype of a batch.
+    arrays: list[Array] = []
+    for i, leaf in enumerate(column):
+        if not hasattr(leaf, "__array__"):
+            raise _differ(path, "type", kind.__name__, i, type(leaf).__name__)
+        array = np.asarray(leaf)
+        if arrays and array.shape != arrays[0].shape:
+            raise _differ(
+                path,
+                "shape",
+                arrays[0].shape,
+                i,
+                array.shape,
+                "; PadBatcher pads leaves of different lengths",
+            )
+        if arrays and array.dtype != arrays[0].dtype:
+            raise _differ(path, "dtype", arrays[0].dtype, i, array.dtype)
+        arrays.append(array)
+    out = aligned_empty((len(arrays), *arrays[0].shape), arrays[0].dtype)
+    np.stack(arrays, out=out)
+    return out
+
+
+def _differ(path: tree.Path, what: str, first: object, i: int, other: object, fix: str = "") -> StackError:
+    where = f"cannot stack {tree.name(path)}"
+    return StackError(f"{where}: item 0 has {what} {first} but item {i} has {what} {other}{fix}", (0, i))

@@ -1,0 +1,253 @@
+"""`DataLoader`: the chain of settings that ends in `build`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Literal, TypeVar, cast, overload
+
+from . import resolve
+from .batchers import StackBatcher
+from .checks import check_int, check_length, check_seconds
+from .fetch import Fetch
+from .loader import Loader, Run
+from .plan import Plan
+from .protocols import Dataset, MeshLike, Placement, ShardingStrategy
+from .state import fingerprint
+
+T_contra = TypeVar("T_contra", contravariant=True)
+B_co = TypeVar("B_co", covariant=True)
+T = TypeVar("T")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a chain of calls has set so far; None is "not set"."""
+
+    batcher: Callable[[list[Any]], Any]
+    batch_size: int = 1
+    drop_remainder: bool = False
+    epochs: int | None = 1
+    workers: int | None = None
+    prefetch: int | Literal["auto"] | None = None
+    to_device: bool = False
+    placement: Placement | None = None
+    strategy: ShardingStrategy | None = None
+    timeout: float | None = None
+
+
+class DataLoader(Generic[T_contra, B_co]):
+    """Builds a loader: how to batch, how far to read ahead, where to put batches; then `build` it over a dataset.
+
+    Every call returns a new `DataLoader`, so that one can be kept, branched, and used for several datasets. With
+    nothing set, batches hold one row and are loaded when they are asked for. `prefetch` alone brings one worker,
+    `workers` alone a prefetch of 2.
+
+    Args:
+        batcher: Makes a list of items into a batch. Left out, items are stacked (`StackBatcher`).
+
+    Raises:
+        TypeError: If `batcher` is not callable.
+
+    Example:
+        >>> loader = DataLoader().batch_size(4).workers(2).prefetch(3).build(range(10))
+        >>> [batch.tolist() for batch in loader]
+        [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    """
+
+    _settings: Settings
+
+    @overload
+    def __init__(self: DataLoader[Any, Any]) -> None: ...
+    @overload
+    def __init__(self: DataLoader[T, B], batcher: Callable[[list[T]], B]) -> None: ...
+
+    def __init__(self, batcher: Callable[[list[Any]], Any] | None = None) -> None:
+        if batcher is None:
+            batcher = StackBatcher()
+        if not callable(batcher):
+            raise TypeError(f"a batcher is a callable that takes a list of items, got {batcher!r}")
+        self._settings = Settings(batcher)
+
+    def batch_size(self, n: int, *, drop_remainder: bool = False) -> DataLoader[T_contra, B_co]:
+        """Sets the number of rows of one step's global batch, over all processes and devices together.
+
+        Args:
+            n: Rows of a batch, at least 1.
+            drop_remainder: Leave out an epoch's last batch if it has fewer rows.
+
+        Raises:
+            TypeError: If `n` is not an integer.
+            ValueError: If it is less than 1.
+        """
+        return self._with(batch_size=check_int("batch_size", n, 1), drop_remainder=bool(drop_remainder))
+
+    def workers(self, n: int) -> DataLoader[T_contra, B_co]:
+        """Sets the number of threads that load batches.
+
+        Slow items of one batch are read by several of them at once, and so are several batches; the order never
+        changes.
+
+        Args:
+            n: Number of threads; 0 loads in the caller's thread.
+
+        Raises:
+            TypeError: If `n` is not an integer.
+            ValueError: If it is negative, or 0 although `prefetch` or `timeout` needs a worker.
+        """
+        return self._with(workers=check_int("workers", n, 0))
+
+    @overload
+    def prefetch(self, n: int | None = None, *, to_device: Literal[False] = False) -> DataLoader[T_contra, B_co]: ...
+    @overload
+    def prefetch(self, n: int | None = None, *, to_device: object) -> DataLoader[T_contra, Any]: ...
+
+    def prefetch(self, n: int | None = None, *, to_device: object = False) -> DataLoader[T_contra, Any]:
+        """Sets how many batches are kept ready ahead of the one in the caller's hands.
+
+        Args:
+            n: Number of batches. Left out, it is sized from the first batch to fill 64 MiB, within 2 to 64 batches.
+            to_device: Move batches to devices in the background. True means JAX's default device or, with `shard`, the
+                mesh; or give a `jax.Device` or a `jax.sharding.Sharding`.
+
+        Raises:
+            TypeError: If `n` is not an integer, or `to_device` is no device.
+            ValueError: If `n` is negative, or `workers(0)` leaves nobody to prefetch, or the device belongs to another
+                process.
+            ImportError: If `to_device` is set and loadax-distributed is not installed.
+        """
+        placement = None if isinstance(to_device, bool) else resolve.device_placement(to_device)
+        return self._with(
+            prefetch="auto" if n is None else check_int("prefetch", n, 0),
+            to_device=to_device is not False,
+            placement=placement,
+        )
+
+    @overload
+    def shard(self, mesh: ShardingStrategy) -> DataLoader[T_contra, B_co]: ...
+    @overload
+    def shard(
+        self, mesh: MeshLike, data_axis_name: str | tuple[str, ...] = "data", *, specs: Any = None
+    ) -> DataLoader[T_contra, B_co]: ...
+
+    def shard(
+        self,
+        mesh: MeshLike | ShardingStrategy,
+        data_axis_name: str | tuple[str, ...] = "data",
+        *,
+        specs: Any = None,
+    ) -> DataLoader[T_contra, B_co]:
+        """Distributes each global batch over a mesh: a process loads the rows that its own devices hold, and no others.
+
+        Batches are this process's rows, on the host, which `loader.sharding_strategy.distribute_global_batch` makes
+        into global arrays; with `prefetch(to_device=True)` they are global arrays already.
+
+        Args:
+            mesh: A `jax.sharding.Mesh`, or any `ShardingStrategy`.
+            data_axis_name: The mesh axis, or axes, over which rows are divided.
+            specs: A tree of `PartitionSpec`s like the batch, for leaves that are divided in more than their rows.
+
+        Raises:
+            ImportError: If `mesh` is a mesh and loadax-distributed is not installed.
+            TypeError: If `mesh` is neither.
+            ValueError: If the mesh has no such axis; names the axes that it has.
+        """
+        if isinstance(mesh, ShardingStrategy):
+            if data_axis_name != "data" or specs is not None:
+                raise ValueError("a ShardingStrategy fixes the data axis and specs itself; leave these arguments out")
+            return self._with(strategy=mesh)
+        return self._with(strategy=resolve.mesh_strategy(mesh, data_axis_name, specs))
+
+    def epochs(self, n: int | None) -> DataLoader[T_contra, B_co]:
+        """Sets the number of epochs of one continuous run; a shuffled dataset is reshuffled for each.
+
+        Args:
+            n: Number of epochs, at least 1; None never ends.
+
+        Raises:
+            TypeError: If `n` is not an integer.
+            ValueError: If it is less than 1.
+        """
+        return self._with(epochs=None if n is None else check_int("epochs", n, 1))
+
+    def timeout(self, seconds: float | None) -> DataLoader[T_contra, B_co]:
+        """Makes a read that takes too long an error that names the row and shows where the worker stands.
+
+        Args:
+            seconds: The longest time that reading a row, batching or placing may take; None waits forever.
+
+        Raises:
+            TypeError: If it is not a number.
+            ValueError: If it is not positive and finite, or if `workers(0)` leaves nobody to watch.
+        """
+        if seconds is not None:
+            seconds = check_seconds("timeout", seconds)
+        return self._with(timeout=seconds)
+
+    def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]:
+        """Checks everything that can be checked without reading a row, and returns the loader.
+
+        Args:
+            dataset: Anything with `len()` and `[i]`.
+
+        Returns:
+            A loader whose batches have the type that the batcher returns.
+
+        Raises:
+            TypeError: If `dataset` lacks `len()` or `[i]`.
+            ValueError: If settings contradict each other or the dataset's length, or batches cannot be divided among
+                the data shards.
+        """
+        settings = self._settings
+        rows = check_length(dataset)
+        plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs)
+        if settings.epochs is None and not plan.steps_per_epoch:
+            raise ValueError(f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}")
+        workers, prefetch = settings.workers, settings.prefetch
+        if workers is None:
+            workers = int(bool(prefetch) or settings.timeout is not None)
+        if prefetch is None:
+            prefetch = 2 if settings.workers else 0
+        place = settings.placement
+        if settings.to_device and place is None:
+            strategy = settings.strategy
+            place = resolve.device_placement(True) if strategy is None else strategy.distribute_global_batch
+        run = Run(
+            plan=plan,
+            fetch=Fetch(dataset, settings.batcher, settings.strategy, place),
+            workers=workers,
+            prefetch=None if prefetch == "auto" else prefetch,
+            timeout=settings.timeout,
+            strategy=settings.strategy,
+            fingerprint=fingerprint(dataset),
+            dataset_name=type(dataset).__name__,
+        )
+        run.check_divisible(plan.start)
+        return Loader(run)
+
+    def __repr__(self) -> str:
+        default = Settings(self._settings.batcher)
+        changed = [
+            f"{name}={value!r}"
+            for name in Settings.__slots__
+            if (value := getattr(self._settings, name)) != getattr(default, name)
+        ]
+        return f"DataLoader({', '.join([repr(self._settings.batcher), *changed])})"
+
+    def _with(self, **changes: Any) -> DataLoader[T_contra, B_co]:
+        """A copy with some settings changed, unless they contradict the others."""
+        settings = replace(self._settings, **changes)
+        if settings.workers == 0:
+            if settings.prefetch:
+                ahead = "" if settings.prefetch == "auto" else settings.prefetch
+                raise ValueError(f"prefetch({ahead}) needs a worker to load, but workers is 0; set .workers(1)")
+            if settings.timeout is not None:
+                raise ValueError(f"timeout({settings.timeout}) needs a worker to watch, workers is 0; set .workers(1)")
+        if settings.placement is not None and settings.strategy is not None:
+            raise ValueError(
+                "with .shard the mesh decides where batches go; use .prefetch(to_device=True), without naming a device"
+            )
+        new: DataLoader[Any, Any] = DataLoader()
+        new._settings = settings
+        return cast("DataLoader[T_contra, B_co]", new)

@@ -1,0 +1,60 @@
+"""Checks of settings that several modules share."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, SupportsIndex, cast
+
+
+def check_int(name: str, value: object, minimum: int) -> int:
+    """An integer setting, checked.
+
+    Args:
+        name: What the setting is called in an error.
+        value: A Python or NumPy integer.
+        minimum: The least valid value.
+
+    Returns:
+        The value, as an `int`.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is less than `minimum`.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    number = operator.index(cast("SupportsIndex", value))
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    return number
+
+
+def check_seconds(name: str, value: object) -> float:
+    """A duration in seconds, checked.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is not positive and finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number of seconds, got {value}")
+    return value
+
+
+def check_length(dataset: Any) -> int:
+    """The number of rows of a dataset, checked.
+
+    Raises:
+        TypeError: If it lacks `len()` or `[i]`.
+    """
+    name = type(dataset).__name__
+    if not hasattr(dataset, "__getitem__"):
+        raise TypeError(f"a dataset has len() and [i], but {name} has no [i]; collect it into a list")
+    try:
+        rows = len(dataset)
+    except TypeError as error:
+        raise TypeError(f"a dataset has len() and [i], but {name} has no len(); collect it into a list") from error
+    return check_int(f"len({name})", rows, 0)

@@ -1,0 +1,175 @@
+"""Rows to a batch: how rows are read, made into a batch, and placed, and what an error on the way says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from .batchers import StackBatcher
+from .buffers import aligned_empty, gather_array
+from .errors import StackError
+from .plan import Step
+from .protocols import Array, Dataset, Gather, Placement, Rows, ShardingStrategy
+
+T = TypeVar("T")
+
+
+def gather_of(dataset: Dataset[Any]) -> Gather | None:
+    """The dataset's gather function, if it has one; a plain NumPy array does."""
+    if isinstance(dataset, np.ndarray):
+        return partial(gather_array, cast(Array, dataset))
+    gather = getattr(dataset, "gather", None)
+    return gather if callable(gather) else None
+
+
+def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
+    """Reads items by number, with the dataset's `__getitems__` if it has one.
+
+    Args:
+        dataset: Any dataset.
+        rows: Row numbers, each in `range(len(dataset))`.
+
+    Returns:
+        The items, in the order of `rows`.
+
+    Raises:
+        ValueError: If the dataset's `__getitems__` returns another number of items than it was asked for.
+    """
+    read_many = getattr(dataset, "__getitems__", None)
+    if read_many is None:
+        return [dataset[row] for row in rows]
+    items = read_many(rows)
+    if len(items) != len(rows):
+        raise ValueError(f"{type(dataset).__name__}.__getitems__ was asked for {len(rows)} items, gave {len(items)}")
+    return items
+
+
+class Fetch:
+    """Everything that turns the steps of a plan into batches; immutable, and shared by all workers.
+
+    Attributes:
+        gathers: Whether whole batches are gathered, rather than read item by item and batched.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batcher: Callable[[list[Any]], Any],
+        strategy: ShardingStrategy | None = None,
+        place: Placement | None = None,
+    ) -> None:
+        self._dataset = dataset
+        self._batcher = batcher
+        self._strategy = strategy
+        self._place = place
+        # Only the plain stack promises the same batch either way; a subclass may do anything.
+        self._gather = gather_of(dataset) if type(batcher) is StackBatcher else None
+        self.gathers = self._gather is not None
+
+    def at_epoch(self, epoch: int) -> Fetch:
+        """The same, reading the dataset as it is in `epoch`."""
+        at_epoch = getattr(self._dataset, "at_epoch", None)
+        return self if at_epoch is None else Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place)
+
+    def rows(self, step: Step) -> Rows:
+        """The rows of the step's batch that this process loads, of shape `(n,)`."""
+        if self._strategy is None:
+            return np.arange(step.start, step.stop, dtype=np.int64)
+        return np.asarray(self._strategy.local_rows(step.size), np.int64) + step.start
+
+    def gather(self, rows: Rows) -> Any:
+        """The batch of `rows`, in one call."""
+        assert self._gather is not None, "callers look at self.gathers"
+        try:
+            return self._gather(rows, aligned_empty)
+        except BaseException as error:
+            self._note_culprit(error, rows.tolist())
+            raise
+
+    def read(self, rows: Rows, watch: Callable[[int], None] | None = None) -> Sequence[Any]:
+        """The items of `rows`.
+
+        Args:
+            rows: Row numbers of shape `(n,)`.
+            watch: Called with each row before it is read, if rows are read one by one.
+        """
+        numbers: list[int] = rows.tolist()
+        if getattr(self._dataset, "__getitems__", None) is not None:
+            try:
+                return read_items(self._dataset, numbers)
+            except BaseException as error:
+                self._note_culprit(error, numbers)
+                raise
+        items: list[Any] = []
+        row = -1
+        try:
+            for row in numbers:
+                if watch is not None:
+                    watch(row)
+                items.append(self._dataset[row])
+        except BaseException as error:
+            error.add_note(f"loadax: raised by row {row}")
+            raise
+        return items
+
+    def batch(self, items: list[Any], rows: Rows) -> Any:
+        """The batch that the batcher makes of `items`."""
+        try:
+            return self._batcher(items)
+        except StackError as error:
+            first, other = (int(rows[i]) for i in error.items)
+            error.add_note(f"loadax: item {error.items[0]} is row {first}, item {error.items[1]} is row {other}")
+            raise
+
+    def place(self, batch: Any) -> Any:
+        """The batch where training wants it."""
+        return batch if self._place is None else self._place(batch)
+
+    def _note_culprit(self, error: BaseException, rows: list[int]) -> None:
+        """Finds which of the rows read together raised `error`, by reading them one at a time."""
+        if isinstance(error, Exception):
+            for row in rows:
+                try:
+                    self._dataset[row]
+                except Exception as again:
+                    if type(again) is type(error):
+                        error.add_note(f"loadax: raised by row {row}")
+                        return
+        error.add_note(f"loadax: raised by a read of rows {describe(rows)}")
+
+
+class Epochs:
+    """The fetch of each epoch, made when the epoch is entered; the last one is kept."""
+
+    def __init__(self, base: Fetch) -> None:
+        self.base = base
+        self._last: tuple[int, Fetch] | None = None
+
+    def __getitem__(self, epoch: int) -> Fetch:
+        if self._last is None or self._last[0] != epoch:
+            self._last = epoch, self.base.at_epoch(epoch)
+        return self._last[1]
+
+
+def relayed(error: BaseException, stage: str, step: Step) -> BaseException:
+    """The error as the caller of `next` gets it: with a note of where it happened.
+
+    A StopIteration would end the caller's loop as if all were well, so it becomes a RuntimeError, as in a generator.
+    """
+    if isinstance(error, StopIteration):
+        stopped, error = error, RuntimeError(f"StopIteration raised while {stage} a batch")
+        error.__cause__ = stopped
+    error.add_note(f"loadax: while {stage} the batch of {step}")
+    return error
+
+
+def describe(rows: Sequence[int]) -> str:
+    """Row numbers as an error message shows them."""
+    if len(rows) > 2 and all(b - a == 1 for a, b in pairwise(rows)):
+        return f"{rows[0]} to {rows[-1]}"
+    shown = ", ".join(map(str, rows[:8]))
+    return f"{shown}, … ({len(rows)} rows)" if len(rows) > 8 else shown

@@ -1,0 +1,174 @@
+"""One run over the batches of a loader: order, position, end."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from . import state as states
+from .errors import ClosedError
+from .inline import Inline
+from .stats import Clock, Stats
+from .workers import Window
+
+if TYPE_CHECKING:
+    from .loader import Run
+
+B_co = TypeVar("B_co", covariant=True)
+
+
+class LoaderIterator(Generic[B_co]):
+    """Yields the batches of a `Loader`, in order; made by `iter(loader)`.
+
+    Workers start at the first `next`, and end with the run, at `close()`, or when the iterator is no longer referenced.
+    It is thread-safe: each batch goes to exactly one of the threads that call `next`.
+
+    Example:
+        >>> from loadax_core import DataLoader
+        >>> with iter(DataLoader(sum).batch_size(2).build([1, 2, 3])) as batches:
+        ...     print(next(batches), batches.get_state()["row"])
+        3 2
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._position = run.plan.start
+        self._source: Inline | Window | None = None
+        self._error: BaseException | None = None
+        self._closed = False
+        self._clock = Clock()
+        self._batches = self._rows = 0
+        self._began = self._ended = self._waited = 0.0
+        # Held by whoever is inside `next` or `set_state`; `close` must work while another thread waits in `next`.
+        self._turn = threading.Lock()
+
+    def __iter__(self) -> LoaderIterator[B_co]:
+        return self
+
+    def __next__(self) -> B_co:
+        """The next batch.
+
+        Raises:
+            StopIteration: After the last batch.
+            ClosedError: After `close()`.
+            TimeoutError: If a read takes longer than the loader's timeout.
+            BaseException: Whatever the dataset, a transform, the batcher or the placement raised for this batch, with
+                notes that name the row, the epoch and the step. It is raised again by every later call, until
+                `set_state`.
+        """
+        with self._turn:
+            self._check_open()
+            if self._error is not None:
+                raise self._error
+            entered = perf_counter()
+            self._began = self._began or entered
+            if self._source is None:
+                self._source = self._start()
+            try:
+                taken = self._source.take()
+            except BaseException as error:
+                # What is in flight may have been taken out of order by an interrupt, so it is dropped; the position
+                # stands.
+                self._source.stop()
+                self._source = None
+                if not isinstance(error, KeyboardInterrupt | ClosedError):
+                    self._error = error
+                raise
+            self._ended = perf_counter()
+            self._waited += self._ended - entered
+            if taken is None:
+                self._source.stop()
+                raise StopIteration
+            step, batch = taken
+            self._position = self._run.plan.after(step)
+            self._batches += 1
+            self._rows += step.size
+            return batch
+
+    def __length_hint__(self) -> int:
+        left = self._run.plan.steps_left(self._position)
+        return 0 if left is None else left
+
+    def get_state(self) -> dict[str, Any]:
+        """Where the run stands: what to save beside the parameters, to continue with the next row.
+
+        Returns:
+            A new JSON-able dict. It counts the rows that were yielded, not those that are prefetched, and is the same
+            on every process.
+        """
+        return states.save(self._position, self._run.fingerprint)
+
+    def set_state(self, state: object) -> None:
+        """Continues from a saved position, in constant time and without reading a row.
+
+        The batch size, workers, prefetch, processes and mesh may be others than when the state was saved.
+
+        Args:
+            state: What `get_state()` returned, in this run or another.
+
+        Raises:
+            StateError: If it is no state, or of a run over another order of rows; says what differs.
+            ValueError: If the last batch of the epoch, counted from this position, cannot be divided among the data
+            shards. ClosedError: After `close()`.
+        """
+        with self._turn:
+            self._check_open()
+            position = states.restore(state, self._run.fingerprint, self._run.plan)
+            self._run.check_divisible(position)
+            if self._source is not None:
+                self._source.stop()
+            self._source = None
+            self._error = None
+            self._position = position
+
+    def stats(self) -> Stats:
+        """Where the time went so far, and how long the caller waited for data."""
+        clock, elapsed = self._clock, max(0.0, self._ended - self._began)
+        return Stats(
+            self._batches,
+            self._rows,
+            elapsed,
+            self._waited,
+            clock.reading,
+            clock.batching,
+            clock.placing,
+        )
+
+    def close(self) -> None:
+        """Ends the run and its workers; does nothing the second time.
+
+        Waits up to 0.1 s for reads that are under way; a longer one ends in the background, and its result is dropped.
+        """
+        self._closed = True
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
+    def __enter__(self) -> LoaderIterator[B_co]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        epoch, row = self._position
+        return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._closed}>"
+
+    def _start(self) -> Inline | Window:
+        run = self._run
+        steps = run.plan.steps_from(self._position)
+        if not run.workers:
+            return Inline(run.fetch, steps, self._clock)
+        window = Window(run.fetch, steps, self._clock, run.workers, run.prefetch, run.timeout)
+        # An iterator that is dropped, say by `break`, must not leave its workers behind.
+        weakref.finalize(self, window.stop)
+        return window
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("this iterator is closed; iter(loader) starts a new one")

@@ -1,0 +1,136 @@
+"""What `build()` returns: everything needed to run over the batches of a dataset, any number of times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from .checks import check_int
+from .fetch import Fetch
+from .iterator import LoaderIterator
+from .plan import Plan, Position
+from .protocols import ShardingStrategy
+
+B_co = TypeVar("B_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The checked settings of a loader.
+
+    Attributes:
+        plan: Which rows make which batch.
+        fetch: How rows become batches.
+        workers: Threads that load batches; 0 loads in the caller's thread.
+        prefetch: Batches kept ready ahead of the caller; None sizes it from the first batch.
+        timeout: Seconds that one read may take, or None.
+        strategy: How batches are divided among processes and devices, or None.
+        fingerprint: What fixes the order of the rows.
+        dataset_name: The dataset, as `repr` shows it.
+    """
+
+    plan: Plan
+    fetch: Fetch
+    workers: int
+    prefetch: int | None
+    timeout: float | None
+    strategy: ShardingStrategy | None
+    fingerprint: dict[str, Any]
+    dataset_name: str
+
+    def check_divisible(self, position: Position) -> None:
+        """Makes sure that every batch from `position` on can be divided among the data shards.
+
+        Raises:
+            ValueError: If one cannot; names the remedies.
+        """
+        if self.strategy is None:
+            return
+        plan = self.plan
+        self.strategy.local_rows(plan.batch_size)
+        if plan.drop_remainder:
+            return
+        for size in {plan.remainder, (plan.rows - position.row) % plan.batch_size} - {0}:
+            try:
+                self.strategy.local_rows(size)
+            except ValueError as error:
+                raise ValueError(
+                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}: {error}. "
+                    f"Leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it up with "
+                    f"dataset.pad_to_multiple({plan.batch_size})"
+                ) from error
+
+
+class Loader(Generic[B_co]):
+    """Batches of a dataset, in a fixed order; made by `DataLoader.build`.
+
+    A loader holds no position: each `iter(loader)` starts from the beginning and repeats the same batches, and any
+    number of iterators run independently.
+
+    Example:
+        >>> from loadax_core import DataLoader
+        >>> loader = DataLoader(sum).batch_size(2).build([1, 2, 3, 4, 5])
+        >>> len(loader), list(loader), list(loader)
+        (3, [3, 7, 5], [3, 7, 5])
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __iter__(self) -> LoaderIterator[B_co]:
+        """A new, independent iterator, from the start."""
+        return LoaderIterator(self._run)
+
+    def __len__(self) -> int:
+        """The number of batches of a whole run, over all epochs.
+
+        Raises:
+            TypeError: If the loader is endless.
+        """
+        steps = self._run.plan.steps
+        if steps is None:
+            raise TypeError("a loader with epochs(None) is endless and has no len(); see loader.steps_per_epoch")
+        return steps
+
+    def __bool__(self) -> bool:
+        # Without this, `if loader` would ask for the length, which an endless loader does not have.
+        return True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches of one epoch."""
+        return self._run.plan.steps_per_epoch
+
+    @property
+    def sharding_strategy(self) -> ShardingStrategy | None:
+        """How batches are divided among processes and devices; None unless the loader was built with `shard`."""
+        return self._run.strategy
+
+    def epoch(self, epoch: int) -> Loader[B_co]:
+        """The same loader over one epoch, shuffled as that epoch is.
+
+        Args:
+            epoch: The epoch, counted from 0.
+
+        Raises:
+            TypeError: If it is not an integer.
+            ValueError: If it is negative.
+        """
+        plan = replace(self._run.plan, first_epoch=check_int("epoch", epoch, 0), epochs=1)
+        return Loader(replace(self._run, plan=plan))
+
+    def __repr__(self) -> str:
+        run, plan = self._run, self._run.plan
+        last = (
+            "a short last one is dropped" if plan.drop_remainder else f"the last of {plan.remainder or plan.batch_size}"
+        )
+        ahead = "auto" if run.prefetch is None else run.prefetch
+        lines = {
+            "dataset": run.dataset_name,
+            "rows": f"{plan.rows:,}",
+            "batches": f"{plan.steps_per_epoch:,} an epoch, of {plan.batch_size} rows, {last}",
+            "epochs": "endless" if plan.epochs is None else str(plan.epochs),
+            "workers": f"{run.workers} threads, prefetch {ahead}" if run.workers else "none; the caller loads",
+            "sharding": run.strategy and repr(run.strategy),
+        }
+        return "Loader(\n" + "".join(f"    {name}: {value}\n" for name, value in lines.items() if value) + ")"

@@ -1,0 +1,105 @@
+"""Which rows make which batch, and where a run stands. Pure arithmetic: no I/O, no threads, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Position(NamedTuple):
+    """How far a run has come: `row` rows of `epoch` have been yielded, and every row of the epochs before it."""
+
+    epoch: int
+    row: int
+
+
+class Step(NamedTuple):
+    """One global batch: the rows `start` to `stop - 1` of the order of `epoch`."""
+
+    epoch: int
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """The number of rows of the global batch."""
+        return self.stop - self.start
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}, step {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The batches of a run over `rows` rows.
+
+    An epoch's batches start at its first row; no batch holds rows of two epochs.
+    """
+
+    rows: int
+    batch_size: int
+    drop_remainder: bool
+    first_epoch: int = 0
+    epochs: int | None = 1
+
+    @property
+    def remainder(self) -> int:
+        """Rows of the short batch that ends an epoch, 0 if there is none."""
+        return 0 if self.drop_remainder else self.rows % self.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches of one epoch."""
+        return self.rows // self.batch_size + bool(self.remainder)
+
+    @property
+    def steps(self) -> int | None:
+        """The number of batches of the run, None if it is endless."""
+        return None if self.epochs is None else self.epochs * self.steps_per_epoch
+
+    @property
+    def start(self) -> Position:
+        """Where a run begins."""
+        return Position(self.first_epoch, 0)
+
+    @property
+    def end(self) -> Position | None:
+        """Where a run is over, None if it is endless."""
+        return None if self.epochs is None else Position(self.first_epoch + self.epochs, 0)
+
+    def settle(self, position: Position) -> Position:
+        """Moves a position from which its epoch has no further batch to the start of the next epoch."""
+        left = self.rows - position.row
+        if left < (self.batch_size if self.drop_remainder else 1):
+            return Position(position.epoch + 1, 0)
+        return position
+
+    def after(self, step: Step) -> Position:
+        """The position once the batch of `step` has been yielded."""
+        return self.settle(Position(step.epoch, step.stop))
+
+    def steps_from(self, position: Position) -> Iterator[Step]:
+        """The remaining batches of a run that stands at `position`, in order."""
+        end = self.end
+        # A run without any batch per epoch would otherwise look for one forever.
+        while self.steps_per_epoch and (end is None or position < end):
+            epoch, start = self.settle(position)
+            if epoch > position.epoch:
+                position = Position(epoch, 0)
+                continue
+            stop = min(start + self.batch_size, self.rows)
+            step = Step(epoch, -(-start // self.batch_size), start, stop)
+            yield step
+            position = Position(epoch, stop)
+
+    def steps_left(self, position: Position) -> int | None:
+        """How many batches a run that stands at `position` will still yield, None if it is endless."""
+        if self.epochs is None:
+            return None
+        epoch, row = position
+        left, batch = self.rows - row, self.batch_size
+        this_epoch = left // batch if self.drop_remainder else -(-left // batch)
+        later_epochs = self.first_epoch + self.epochs - epoch - 1
+        return max(0, this_epoch + later_epochs * self.steps_per_epoch) if later_epochs >= 0 else 0

@@ -1,0 +1,40 @@
+"""The one place where the core may reach for `loadax_distributed`: by name, when a mesh or a device is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .protocols import MeshLike, Placement, ShardingStrategy
+
+
+def mesh_strategy(mesh: MeshLike, data_axis_name: str | tuple[str, ...], specs: Any) -> ShardingStrategy:
+    """The strategy that distributes batches over a mesh.
+
+    Raises:
+        ImportError: If loadax-distributed is not installed.
+    """
+    strategy: ShardingStrategy = _distributed(".shard(mesh)").MeshShardingStrategy(mesh, data_axis_name, specs=specs)
+    return strategy
+
+
+def device_placement(target: object) -> Placement:
+    """The placement that moves batches onto a device or sharding; True is JAX's default device.
+
+    Raises:
+        ImportError: If loadax-distributed is not installed.
+    """
+    place: Placement = _distributed(".prefetch(to_device=...)").DevicePlacement(target)
+    return place
+
+
+def _distributed(wanted_by: str) -> Any:
+    try:
+        return importlib.import_module("loadax_distributed")
+    except ModuleNotFoundError as error:
+        # A broken or missing jax is not a missing loadax_distributed, and must not be reported as one.
+        if error.name != "loadax_distributed":
+            raise
+        raise ImportError(
+            f"{wanted_by} needs the package loadax-distributed: pip install loadax-distributed"
+        ) from error

@@ -1,0 +1,79 @@
+"""Saved positions: what a state holds, and when one is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from .errors import StateError
+from .plan import Plan, Position
+from .protocols import Dataset
+
+VERSION = 1
+
+
+def fingerprint(dataset: Dataset[Any]) -> dict[str, Any]:
+    """What fixes the order of a dataset's rows, as JSON would return it.
+
+    Raises:
+        TypeError: If the dataset's own `fingerprint()` is not JSON-able.
+    """
+    facts: dict[str, Any] = {"rows": len(dataset)}
+    own = getattr(dataset, "fingerprint", None)
+    if callable(own):
+        described: Any = own()
+        try:
+            facts |= json.loads(json.dumps(described))
+        except TypeError as error:
+            raise TypeError(f"{type(dataset).__name__}.fingerprint() must return a JSON-able dict: {error}") from error
+    return facts
+
+
+def save(position: Position, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A position as a JSON-able dict, all of it new objects."""
+    return {
+        "version": VERSION,
+        "epoch": position.epoch,
+        "row": position.row,
+        "fingerprint": json.loads(json.dumps(facts)),
+    }
+
+
+def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
+    """The position of a saved state.
+
+    Raises:
+        StateError: If it is no state, of an unknown version, or of a run over another order; says what differs.
+    """
+    if not isinstance(state, Mapping):
+        raise StateError(f"a state is the dict that get_state() returned, got {type(state).__name__}: {state!r}")
+    entries = cast("Mapping[Any, Any]", state)
+    version = entries.get("version")
+    if type(version) is not int or version != VERSION:
+        raise StateError(f"unknown state version {version!r}; this release of loadax-core reads version {VERSION}")
+    if set(entries) != {"version", "epoch", "row", "fingerprint"}:
+        raise StateError(f"a state has the keys version, epoch, row and fingerprint, got {sorted(map(str, entries))}")
+    differences = list(differing(entries["fingerprint"], facts))
+    if differences:
+        raise StateError("the state is of a run over another order of rows: " + "; ".join(differences))
+    epoch, row = entries["epoch"], entries["row"]
+    if type(epoch) is not int or epoch < 0:
+        raise StateError(f"the state's epoch must be an integer of at least 0, got {epoch!r}")
+    if type(row) is not int or not 0 <= row <= plan.rows:
+        raise StateError(f"the state's row must be an integer from 0 to {plan.rows}, got {row!r}")
+    position, end = Position(epoch, row), plan.end
+    if position < plan.start or (end is not None and position > end):
+        runs = f"from epoch {plan.first_epoch} on" if end is None else f"epochs {plan.first_epoch} to {end.epoch - 1}"
+        raise StateError(f"the state stands in epoch {epoch}, but this loader runs {runs}; use .epochs or loader.epoch")
+    return position
+
+
+def differing(saved: Any, here: Any, path: str = "") -> Iterator[str]:
+    """What differs between two fingerprints, entry by entry."""
+    if isinstance(saved, Mapping) and isinstance(here, Mapping):
+        before, now = cast("Mapping[str, Any]", saved), cast("Mapping[str, Any]", here)
+        for key in {**before, **now}:
+            yield from differing(before.get(key), now.get(key), f"{path}.{key}" if path else key)
+    elif saved != here:
+        yield f"{path or 'the fingerprint'} was {saved!r} when saved, and is {here!r} here"

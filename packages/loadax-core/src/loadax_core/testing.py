@@ -1,0 +1,189 @@
+"""Contract checks for those who write datasets, transforms and batchers.
+
+Each takes the object under test, reads it in every way that a loader may, and raises an `AssertionError` that says what
+does not hold. They need no test framework:
+
+```python
+from loadax_core.testing import check_dataset, check_loader
+
+def test_my_dataset():
+    dataset = MyDataset("train.bin")
+    check_dataset(dataset)
+    check_loader(DataLoader().batch_size(3).workers(2).prefetch(2).epochs(2).build(dataset))
+```
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import pickle
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+
+from . import tree
+from .batchers import StackBatcher
+from .buffers import aligned_empty
+from .fetch import gather_of, read_items
+from .loader import Loader
+from .protocols import Dataset
+
+
+def check_same(got: Any, expected: Any, what: str = "values") -> None:
+    """Checks that two trees are equal, bit for bit: containers, dtypes, shapes and values, NaN and -0.0 included.
+
+    Args:
+        got: A tree of arrays, scalars and strings.
+        expected: The tree it should equal.
+        what: How an error names them.
+
+    Raises:
+        AssertionError: If they differ, naming the first leaf that does.
+    """
+    left, right = list(tree.leaves(got)), list(tree.leaves(expected))
+    assert [path for path, _ in left] == [path for path, _ in right], (
+        f"{what} differ in structure: {[tree.name(p) for p, _ in left]} is not {[tree.name(p) for p, _ in right]}"
+    )
+    for (path, a), (_, b) in zip(left, right, strict=True):
+        x, y = np.asarray(a), np.asarray(b)
+        where = f"{what} differ at {tree.name(path)}"
+        assert x.dtype == y.dtype, f"{where}: dtype {x.dtype} is not {y.dtype}"
+        assert x.shape == y.shape, f"{where}: shape {x.shape} is not {y.shape}"
+        same = x.tolist() == y.tolist() if x.dtype.hasobject else x.tobytes() == y.tobytes()
+        assert same, f"{where}: {x!r} is not {y!r}"
+
+
+def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None) -> None:
+    """Checks what loaders rely on: repeatable, thread-safe, picklable, and each fast path equal to the items.
+
+    Args:
+        dataset: The dataset. It is read several times.
+        rows: Row numbers to read; left out, up to 64 rows spread over the dataset, in a mixed order with a repetition.
+
+    Raises:
+        AssertionError: If a promise does not hold; says which.
+    """
+    length = len(dataset)
+    assert len(dataset) == length, "len() is not the same twice"
+    if rows is None:
+        rows = _spread(length)
+    rows = [int(row) for row in rows]
+    items = [dataset[row] for row in rows]
+    check_same([dataset[row] for row in rows], items, "a second read's items")
+    if length:
+        with ThreadPoolExecutor(4) as pool:
+            reads = [pool.submit(lambda: [dataset[row] for row in rows]) for _ in range(8)]
+            for read in reads:
+                check_same(read.result(), items, "items read from several threads")
+    if getattr(dataset, "__getitems__", None) is not None:
+        check_same(list(read_items(dataset, rows)), items, "items of __getitems__")
+    gather = gather_of(dataset)
+    if gather is not None and rows:
+        gathered = gather(np.asarray(rows, np.int64), aligned_empty)
+        check_same(gathered, StackBatcher()(items), "gathered rows and stacked items")
+        _check_gather_refuses(dataset, length)
+    clone = pickle.loads(pickle.dumps(dataset))
+    assert len(clone) == length, f"the pickled copy has {len(clone)} rows, not {length}"
+    check_same([clone[row] for row in rows], items, "items of the pickled copy")
+    _check_epochs(dataset, rows)
+    own = getattr(dataset, "fingerprint", None)
+    if callable(own):
+        assert json.loads(json.dumps(own())) == own(), "fingerprint() does not survive JSON"
+        assert clone.fingerprint() == own(), "the pickled copy has another fingerprint()"
+
+
+def check_loader(loader: Loader[Any]) -> None:
+    """Checks that a loader repeats itself, resumes after every step, ends cleanly, and leaves no thread behind.
+
+    Args:
+        loader: A loader with a finite number of epochs, small enough to be run once per step.
+
+    Raises:
+        AssertionError: If a promise does not hold; says which.
+    """
+    before = threading.active_count()
+    batches: list[Any] = []
+    states: list[dict[str, Any]] = []
+    with iter(loader) as iterator:
+        states.append(iterator.get_state())
+        for batch in iterator:
+            batches.append(batch)
+            states.append(iterator.get_state())
+        assert next(iterator, None) is None, "next() after the end yields a batch"
+    assert len(batches) == len(loader), f"len() is {len(loader)}, but it yields {len(batches)} batches"
+    snapshots = copy.deepcopy(batches)
+    check_same(list(loader), batches, "a second run's batches")
+    for step, state in enumerate(json.loads(json.dumps(states))):
+        with iter(loader) as fresh:
+            fresh.set_state(state)
+            assert fresh.get_state() == state, f"get_state() after set_state() differs at step {step}"
+            check_same(list(fresh), batches[step:], f"the batches after a resume at step {step}")
+        with iter(loader) as used:
+            next(used, None)
+            used.set_state(state)
+            check_same(next(used, None), batches[step] if step < len(batches) else None, f"a rewind to step {step}")
+    check_same(batches, snapshots, "batches that were held while others were loaded")
+    check_no_threads(before)
+
+
+def check_no_threads(before: int, seconds: float = 5.0) -> None:
+    """Checks that no more threads run than before, once those that were told to end have done so.
+
+    Args:
+        before: `threading.active_count()` at the start.
+        seconds: How long threads that are still busy may take to end.
+
+    Raises:
+        AssertionError: If more threads run; names them.
+    """
+    gc.collect()
+    deadline = perf_counter() + seconds
+    while threading.active_count() > before and perf_counter() < deadline:
+        sleep(0.001)
+    names = [thread.name for thread in threading.enumerate()]
+    assert len(names) <= before, f"{len(names)} threads run, {before} did before: {names}"
+
+
+def _spread(length: int) -> list[int]:
+    """Up to 64 rows of a dataset, first and last among them, in a mixed order, one of them twice."""
+    if not length:
+        return []
+    rows = np.unique(np.linspace(0, length - 1, min(length, 63)).astype(np.int64))
+    return [*np.random.default_rng(0).permutation(rows).tolist(), int(rows[0])]
+
+
+def _check_gather_refuses(dataset: Dataset[Any], length: int) -> None:
+    gather = gather_of(dataset)
+    assert gather is not None
+    wrong: Iterable[tuple[Any, type[Exception]]] = (
+        (np.array([length]), IndexError),
+        (np.array([-1]), IndexError),
+        (np.array([0.0]), TypeError),
+    )
+    for rows, kind in wrong:
+        try:
+            gather(rows, aligned_empty)
+        except kind:
+            continue
+        raise AssertionError(f"gather accepts the rows {rows!r} of {length}; it must raise {kind.__name__}")
+
+
+def _check_epochs(dataset: Dataset[Any], rows: list[int]) -> None:
+    at_epoch = getattr(dataset, "at_epoch", None)
+    if at_epoch is None:
+        return
+    for epoch in (0, 1, 7):
+        view, again = at_epoch(epoch), at_epoch(epoch)
+        assert len(view) == len(dataset), f"epoch {epoch} has {len(view)} rows, not {len(dataset)}"
+        check_same([view[row] for row in rows], [again[row] for row in rows], f"two reads of epoch {epoch}")
+    check_same(
+        [at_epoch(1).at_epoch(0)[row] for row in rows],
+        [at_epoch(0)[row] for row in rows],
+        "epoch 0, asked for directly and by way of epoch 1,",
+    )

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from loadax_core import Batcher, DataLoader, PadBatcher, StackBatcher, StackError
+from loadax_core.testing import check_same
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+@dataclass
+class Sample:
+    image: Any
+    label: Any
+
+
+stack = StackBatcher()
+
+
+def test_a_batcher_calls_its_function() -> None:
+    assert Batcher(sum)([1, 2]) == 3  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]
+    with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
+        Batcher(3)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("items", "dtype"),
+    [
+        ([True, False], "bool"),
+        ([1, 2], "int64"),
+        ([1.5, 2.0], "float64"),
+        ([1j, 2j], "complex128"),
+        ([np.uint8(1), np.uint8(2)], "uint8"),
+        ([np.float16(1), np.float16(2)], "float16"),
+        ([np.datetime64("2020-01-01"), np.datetime64("2021-01-01")], "datetime64[D]"),
+        (["a", "long\0"], "object"),
+        ([b"a\0", b"b"], "object"),
+    ],
+)
+def test_scalars_keep_their_kind(items: list[Any], dtype: str) -> None:
+    got = stack(items)
+    assert got.dtype == dtype
+    assert got.tolist() == [item.item() if isinstance(item, np.generic) else item for item in items] or dtype[0] == "d"
+    assert got[1] == items[1]
+
+
+def test_every_container_is_stacked_leaf_by_leaf() -> None:
+    def item(i: int) -> Any:
+        return {"a": [i, (i * 2.0, None)], "b": Pair(np.full((2, 3), i, np.int8), Sample(i > 0, "x" * i))}
+
+    got = stack([item(0), item(1)])
+    expected = {
+        "a": [np.array([0, 1]), (np.array([0.0, 2.0]), None)],
+        "b": Pair(
+            np.stack([np.zeros((2, 3), np.int8), np.ones((2, 3), np.int8)]),
+            Sample(np.array([False, True]), np.array(["", "x"], object)),
+        ),
+    }
+    check_same(got, expected)
+    assert type(got["b"]) is Pair
+    assert type(got["b"].y) is Sample
+
+
+def test_batches_start_aligned() -> None:
+    got = stack([np.ones(7, np.float32)] * 3)
+    assert got.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize(
+    ("items", "message", "pair"),
+    [
+        ([{"a": 1}, {"b": 1}], r"batch: item 0 has keys \['a'\] but item 1 has keys \['b'\]", (0, 1)),
+        ([[1, 2], [1, 2], [1]], r"batch: item 0 has children .* but item 2", (0, 2)),
+        ([{"a": 1}, {"a": 2}, {"a": 2.5}], r"batch\['a'\]: item 0 has type int but item 2 has type float", (0, 2)),
+        ([{"a": 1}, {"a": True}], r"batch\['a'\]: item 0 has type int but item 1 has type bool", (0, 1)),
+        ([(1, None), (1, 2)], r"batch\[1\]: item 0 has type NoneType but item 1 has type int", (0, 1)),
+        (
+            [Pair(np.zeros(3), 0), Pair(np.zeros(3), 0), Pair(np.zeros(4), 0)],
+            r"batch\.x: item 0 has shape \(3,\) but item 2 has shape \(4,\); PadBatcher pads",
+            (0, 2),
+        ),
+        ([np.zeros(3), np.zeros(3, "f4")], r"batch: item 0 has dtype float64 but item 1 has dtype float32", (0, 1)),
+        ([np.zeros(3), 1.0], r"batch: item 0 has type ndarray but item 1 has type float", (0, 1)),
+    ],
+)
+def test_items_that_differ_are_refused_by_leaf_and_item(items: list[Any], message: str, pair: tuple[int, int]) -> None:
+    with pytest.raises(StackError, match=message) as caught:
+        stack(items)
+    assert caught.value.items == pair
+
+
+def test_what_cannot_be_stacked_is_refused_by_leaf_and_type() -> None:
+    with pytest.raises(TypeError, match=r"cannot stack batch\['when'\]: date is neither an array nor a number"):
+        stack([{"when": date(2020, 1, 1)}])
+    with pytest.raises(OverflowError, match=r"cannot stack batch\['n'\]: an int does not fit int64"):
+        stack([{"n": 2**70}])
+
+
+def test_the_rows_that_differ_are_named_by_the_loader() -> None:
+    rows = [{"x": np.zeros(2)}] * 5 + [{"x": np.zeros(3)}]
+    with pytest.raises(StackError) as caught:
+        list(DataLoader().batch_size(4).build(rows))
+    assert caught.value.__notes__ == [
+        "loadax: item 0 is row 4, item 1 is row 5",
+        "loadax: while batching the batch of epoch 0, step 1",
+    ]
+
+
+ragged = [{"ids": np.array([1, 2, 3]), "y": 0}, {"ids": np.array([4]), "y": 1}]
+
+
+def test_padding_to_the_longest() -> None:
+    got = PadBatcher()(ragged)
+    assert list(got) == ["ids", "ids_lengths", "y"]
+    check_same(got["ids"], np.array([[1, 2, 3], [4, 0, 0]]))
+    check_same(got["ids_lengths"], np.array([3, 1], np.int32))
+    check_same(got["y"], np.array([0, 1]))
+
+
+def test_padding_to_a_length_a_multiple_and_with_a_mask() -> None:
+    assert PadBatcher(5)(ragged)["ids"].shape == (2, 5)
+    got = PadBatcher(multiple_of=4, value=-1, add="mask")(ragged)
+    check_same(got["ids"], np.array([[1, 2, 3, -1], [4, -1, -1, -1]]))
+    check_same(got["ids_mask"], np.array([[True, True, True, False], [True, False, False, False]]))
+    assert list(PadBatcher(add=None)(ragged)) == ["ids", "y"]
+
+
+def test_padding_bare_arrays_tuples_and_lists_gives_pairs() -> None:
+    values, lengths = PadBatcher()([np.ones(2), np.ones(1)])
+    check_same(values, np.array([[1.0, 1.0], [1.0, 0.0]]))
+    assert lengths.tolist() == [2, 1]
+    (values, lengths), label = PadBatcher()([([1, 2], 5), ([], 6)])
+    check_same(values, np.array([[1, 2], [0, 0]]))
+    assert (lengths.tolist(), label.tolist()) == ([2, 0], [5, 6])
+
+
+def test_only_the_named_keys_are_padded() -> None:
+    items = [{"ids": np.ones(n), "image": np.ones((2, 2))} for n in (1, 2)]
+    assert list(PadBatcher(keys=["ids"])(items)) == ["ids", "ids_lengths", "image"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"length": 0}, ValueError, "length must be at least 1, got 0"),
+        ({"multiple_of": 2.5}, TypeError, "multiple_of must be an integer of at least 1, got 2.5"),
+        ({"length": 3, "multiple_of": 2}, ValueError, "leave multiple_of=2 out"),
+        ({"add": "size"}, ValueError, "add must be 'lengths', 'mask' or None, got 'size'"),
+        ({"keys": "ids"}, TypeError, r"write \['ids'\]"),
+    ],
+)
+def test_wrong_padding_settings(settings: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        PadBatcher(**settings)
+
+
+def test_items_that_cannot_be_padded() -> None:
+    with pytest.raises(StackError, match=r"cannot pad batch\['ids'\]: item 0 has length 3, more than length=2"):
+        PadBatcher(2)(ragged)
+    with pytest.raises(StackError, match="only the first dimension may differ"):
+        PadBatcher()([np.ones((2, 3)), np.ones((2, 4))])
+    with pytest.raises(StackError, match="dtype int64 but item 1 has dtype float64"):
+        PadBatcher()([np.ones(2, int), np.ones(2)])
+    with pytest.raises(ValueError, match="already has an entry 'ids_lengths'"):
+        PadBatcher()([{"ids": np.ones(1), "ids_lengths": 1}])

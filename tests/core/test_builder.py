@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from loadax_core import DataLoader, Loader, resolve
+
+
+class Sharded:
+    """Two data shards, of which this process holds the second."""
+
+    def local_rows(self, batch_size: int, /) -> Any:
+        if batch_size % 2:
+            raise ValueError(f"2 data shards cannot divide {batch_size} rows")
+        return np.arange(batch_size // 2, batch_size)
+
+    def distribute_global_batch(self, local_batch: Any, /) -> Any:
+        return ("global", local_batch.tolist())
+
+
+def values(loader: Loader[Any]) -> list[list[int]]:
+    return [batch.tolist() for batch in loader]
+
+
+def test_every_call_returns_a_new_builder() -> None:
+    base = DataLoader().batch_size(2)
+    two, three = base.epochs(2), base.batch_size(3).workers(1)
+    assert [len(builder.build(range(6))) for builder in (base, two, three)] == [3, 6, 2]
+    assert "workers" not in repr(base)
+    assert repr(three) == "DataLoader(StackBatcher(), batch_size=3, workers=1)"
+
+
+def test_nothing_set_is_one_row_a_batch_in_the_callers_thread() -> None:
+    loader = DataLoader().build([5, 6])
+    assert values(loader) == [[5], [6]]
+    assert "none; the caller loads" in repr(loader)
+
+
+@pytest.mark.parametrize(
+    ("builder", "workers"),
+    [
+        (DataLoader().prefetch(2), "1 threads, prefetch 2"),
+        (DataLoader().prefetch(), "1 threads, prefetch auto"),
+        (DataLoader().workers(3), "3 threads, prefetch 2"),
+        (DataLoader().workers(3).prefetch(0), "3 threads, prefetch 0"),
+        (DataLoader().timeout(1.5), "1 threads, prefetch 0"),
+        (DataLoader().prefetch(0), "none; the caller loads"),
+        (DataLoader().workers(0), "none; the caller loads"),
+    ],
+)
+def test_defaults_of_workers_and_prefetch(builder: DataLoader[Any, Any], workers: str) -> None:
+    loader = builder.batch_size(2).build(range(3))
+    assert f"workers: {workers}\n" in repr(loader)
+    assert values(loader) == [[0, 1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda b: b.batch_size(0), ValueError, "batch_size must be at least 1, got 0"),
+        (lambda b: b.batch_size(2.0), TypeError, "batch_size must be an integer of at least 1, got 2.0"),
+        (lambda b: b.batch_size(True), TypeError, "batch_size must be an integer of at least 1, got True"),
+        (lambda b: b.workers(-1), ValueError, "workers must be at least 0, got -1"),
+        (lambda b: b.workers("4"), TypeError, "workers must be an integer of at least 0, got '4'"),
+        (lambda b: b.prefetch(-2), ValueError, "prefetch must be at least 0, got -2"),
+        (lambda b: b.prefetch(1.5), TypeError, "prefetch must be an integer of at least 0, got 1.5"),
+        (lambda b: b.epochs(0), ValueError, "epochs must be at least 1, got 0"),
+        (lambda b: b.timeout(0), ValueError, "timeout must be a positive number of seconds, got 0"),
+        (lambda b: b.timeout("1"), TypeError, "timeout must be a number of seconds, got '1'"),
+        (lambda b: b.workers(0).prefetch(2), ValueError, r"prefetch\(2\) needs a worker .* set \.workers\(1\)"),
+        (lambda b: b.prefetch().workers(0), ValueError, r"prefetch\(\) needs a worker"),
+        (lambda b: b.timeout(1).workers(0), ValueError, r"timeout\(1\) needs a worker"),
+        (lambda b: b.shard(Sharded(), "rows"), ValueError, "a ShardingStrategy fixes the data axis"),
+    ],
+)
+def test_a_wrong_setting_fails_in_the_call_that_makes_it(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(DataLoader())
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (iter([1]), r"list_iterator has no \[i\]; collect it into a list"),
+        ((i for i in range(3)), r"generator has no \[i\]"),
+        (3, r"int has no \[i\]"),
+        (type("NoLen", (), {"__getitem__": lambda self, i: i})(), r"NoLen has no len\(\)"),
+    ],
+)
+def test_what_is_no_dataset_is_refused(dataset: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        DataLoader().build(dataset)
+
+
+def test_what_is_no_batcher_is_refused() -> None:
+    with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
+        DataLoader(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def test_an_endless_loader_without_batches_is_refused() -> None:
+    for builder, rows in ((DataLoader().batch_size(4, drop_remainder=True), 3), (DataLoader(), 0)):
+        with pytest.raises(ValueError, match=f"would never yield a batch: {rows} rows"):
+            builder.epochs(None).build(range(rows))
+
+
+def test_numpy_integers_are_integers() -> None:
+    assert len(DataLoader().batch_size(np.int64(2)).build(range(4))) == 2  # pyright: ignore[reportArgumentType]
+
+
+def test_sizes() -> None:
+    assert len(DataLoader().batch_size(4).epochs(3).build(range(10))) == 9
+    assert len(DataLoader().batch_size(4, drop_remainder=True).build(range(10))) == 2
+    endless = DataLoader().batch_size(4).epochs(None).build(range(10))
+    assert endless.steps_per_epoch == 3
+    assert endless
+    with pytest.raises(TypeError, match="endless and has no len"):
+        len(endless)
+
+
+def test_plain_objects_need_no_wrapper() -> None:
+    class Squares:
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, i: int) -> int:
+            if not 0 <= i < 4:
+                raise IndexError(i)
+            return i * i
+
+    builder = DataLoader().batch_size(3)
+    assert values(builder.build(Squares())) == [[0, 1, 4], [9]]
+    assert values(builder.build([1, 2, 3, 4])) == [[1, 2, 3], [4]]
+    assert values(builder.build(np.arange(8).reshape(4, 2))) == [[[0, 1], [2, 3], [4, 5]], [[6, 7]]]
+    assert list(DataLoader("".join).batch_size(2).build("abc")) == ["ab", "c"]
+
+
+def test_sharding_loads_the_local_rows_and_keeps_batch_size_global() -> None:
+    builder = DataLoader().batch_size(4).shard(Sharded())
+    loader = builder.build(range(8))
+    assert len(loader) == 2
+    assert values(loader) == [[2, 3], [6, 7]]
+    assert loader.sharding_strategy is not None
+    assert loader.sharding_strategy.distribute_global_batch(np.array([2, 3])) == ("global", [2, 3])
+    assert list(builder.prefetch(1, to_device=True).build(range(8))) == [("global", [2, 3]), ("global", [6, 7])]
+
+
+def test_batches_that_the_shards_cannot_divide_are_refused_by_build() -> None:
+    with pytest.raises(ValueError, match="2 data shards cannot divide 3 rows"):
+        DataLoader().batch_size(3).shard(Sharded()).build(range(6))
+    with pytest.raises(ValueError, match=r"the last batch .* has 3 rows instead of 4.*drop_remainder=True.*pad_to_mul"):
+        DataLoader().batch_size(4).shard(Sharded()).build(range(7))
+    assert len(DataLoader().batch_size(4, drop_remainder=True).shard(Sharded()).build(range(7))) == 1
+
+
+def test_a_device_beside_a_strategy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "device_placement", lambda target: lambda batch: batch)
+    with pytest.raises(ValueError, match=r"use \.prefetch\(to_device=True\), without naming a device"):
+        DataLoader().prefetch(1, to_device="a device").shard(Sharded())
+
+
+def test_without_loadax_distributed_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "loadax_distributed", None)
+    mesh: Any = object()
+    calls: list[Any] = [lambda b: b.shard(mesh), lambda b: b.prefetch(1, to_device=True).build([1])]
+    for call in calls:
+        with pytest.raises(ImportError, match="pip install loadax-distributed"):
+            call(DataLoader())
+
+
+def test_a_broken_dependency_is_not_reported_as_a_missing_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (tmp_path / "loadax_distributed.py").write_text("import a_module_that_is_missing\n")
+    monkeypatch.delitem(sys.modules, "loadax_distributed", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_missing"):
+        DataLoader().prefetch(1, to_device=True).build([1])

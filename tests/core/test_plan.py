@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from loadax_core.plan import Plan, Position
+
+plans = st.builds(
+    Plan,
+    rows=st.integers(0, 60),
+    batch_size=st.integers(1, 20),
+    drop_remainder=st.booleans(),
+    first_epoch=st.integers(0, 3),
+    epochs=st.integers(1, 4),
+)
+
+
+@given(plans)
+def test_every_row_once_per_epoch_in_order(plan: Plan) -> None:
+    steps = list(plan.steps_from(plan.start))
+    assert len(steps) == plan.steps
+    assert plan.epochs is not None
+    for epoch in range(plan.first_epoch, plan.first_epoch + plan.epochs):
+        mine = [step for step in steps if step.epoch == epoch]
+        assert [step.number for step in mine] == list(range(plan.steps_per_epoch))
+        rows = [row for step in mine for row in range(step.start, step.stop)]
+        kept = plan.rows // plan.batch_size * plan.batch_size if plan.drop_remainder else plan.rows
+        assert rows == list(range(kept))
+        assert all(step.size == plan.batch_size for step in mine[:-1])
+
+
+@given(plans, st.data())
+def test_a_run_continues_from_every_position_it_reaches(plan: Plan, data: st.DataObject) -> None:
+    steps = list(plan.steps_from(plan.start))
+    done = data.draw(st.integers(0, len(steps)))
+    position = plan.after(steps[done - 1]) if done else plan.start
+    assert list(plan.steps_from(position)) == steps[done:]
+    assert plan.steps_left(position) == len(steps) - done
+
+
+@given(plans, st.integers(1, 20), st.booleans(), st.data())
+def test_another_batch_size_continues_with_the_next_row(plan: Plan, size: int, drop: bool, data: st.DataObject) -> None:
+    steps = list(plan.steps_from(plan.start))
+    done = data.draw(st.integers(0, len(steps)))
+    position = plan.after(steps[done - 1]) if done else plan.start
+    other = Plan(plan.rows, size, drop, plan.first_epoch, plan.epochs)
+    rest = list(other.steps_from(position))
+    assert other.steps_left(position) == len(rest)
+    # Rows that the first plan would have dropped at the end of an epoch are over once its last batch is out.
+    seen = [(step.epoch, row) for step in [*steps[:done], *rest] for row in range(step.start, step.stop)]
+    assert seen == sorted(set(seen))
+    if not plan.drop_remainder and not drop:
+        assert plan.epochs is not None
+        epochs = range(plan.first_epoch, plan.first_epoch + plan.epochs)
+        assert seen == [(epoch, row) for epoch in epochs for row in range(plan.rows)]
+
+
+def test_the_end_of_an_epoch_is_the_start_of_the_next() -> None:
+    plan = Plan(10, 4, drop_remainder=True, epochs=2)
+    steps = list(plan.steps_from(plan.start))
+    assert plan.after(steps[1]) == Position(1, 0)
+    assert plan.after(steps[3]) == plan.end == Position(2, 0)
+
+
+def test_endless_plans_count_nothing() -> None:
+    plan = Plan(10, 4, drop_remainder=False, epochs=None)
+    assert plan.steps is None
+    assert plan.end is None
+    assert plan.steps_left(Position(5, 0)) is None
+    steps = plan.steps_from(Position(10**9, 8))
+    assert next(steps) == (10**9, 2, 8, 10)
+    assert next(steps) == (10**9 + 1, 0, 0, 4)
