@@ -65,14 +65,14 @@ class LoaderIterator(Generic[B_co]):
                 raise self._error
             entered = perf_counter()
             self._began = self._began or entered
-            if self._source is None:
-                self._source = self._start()
+            source = self._source = self._source or self._start()
+            # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
+            self._check_open()
             try:
-                taken = self._source.take()
+                taken = source.take()
             except BaseException as error:
-                # What is in flight may have been taken out of order by an interrupt, so it is dropped; the position
-                # stands.
-                self._source.stop()
+                # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
+                source.stop()
                 self._source = None
                 if not isinstance(error, KeyboardInterrupt | ClosedError):
                     self._error = error
@@ -80,7 +80,7 @@ class LoaderIterator(Generic[B_co]):
             self._ended = perf_counter()
             self._waited += self._ended - entered
             if taken is None:
-                self._source.stop()
+                source.stop()
                 raise StopIteration
             step, batch = taken
             self._position = self._run.plan.after(step)

@@ -190,7 +190,8 @@ class Window:
         """Ends all background work without waiting for it. Rule 6 applies."""
         self.stopped = True
         self._slots = deque()
-        for _ in self._threads:
+        # One for each worker, started or not: a consumer in another thread may be about to start them.
+        for _ in range(self._workers):
             self.units.put(None)
 
     def close(self) -> None:

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import pickle
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from loadax_core import ClosedError, DataLoader, StackError
+from loadax_core.workers import Window
+
+WORKERS = [0, 1, 3]
+
+
+class Failure(Exception):
+    """An error type that only these tests know."""
+
+
+class Stop(BaseException):
+    """One that `except Exception` does not catch."""
+
+
+class Failing:
+    """Integers, some of which raise."""
+
+    def __init__(self, errors: dict[int, BaseException], rows: int = 12) -> None:
+        self.errors = errors
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> int:
+        if row in self.errors:
+            raise self.errors[row]
+        return row
+
+
+class Gathering(Failing):
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        return np.array([self[row] for row in rows.tolist()])
+
+
+class GettingItems(Failing):
+    def __getitems__(self, rows: list[int]) -> list[int]:
+        return [self[row] for row in rows]
+
+
+def run(loader: Any) -> tuple[int, BaseException]:
+    """How many batches come before the error, and the error."""
+    batches = iter(loader)
+    for step in range(100):
+        try:
+            next(batches)
+        except BaseException as error:
+            with pytest.raises(type(error)) as again:
+                next(batches)
+            assert again.value is error
+            return step, error
+    raise AssertionError("no error arrived")
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("kind", [Failing, Gathering, GettingItems])
+@pytest.mark.parametrize("error", [Failure("x"), Stop("y"), OSError(5, "z"), SystemExit(3)])
+def test_an_error_arrives_at_its_step_as_it_was_raised(workers: int, kind: type[Failing], error: BaseException) -> None:
+    dataset = kind({7: error})
+    error = type(error)(*error.args)
+    dataset.errors = {7: error}
+    step, caught = run(DataLoader().batch_size(3).workers(workers).prefetch(3 * bool(workers)).build(dataset))
+    assert step == 2
+    assert caught is error
+    row, batch = caught.__notes__
+    read_together = kind is not Failing and not isinstance(error, Exception)
+    assert row == ("loadax: raised by a read of rows 6 to 8" if read_together else "loadax: raised by row 7")
+    assert batch == "loadax: while reading the batch of epoch 0, step 2"
+    frames = []
+    traceback = caught.__traceback__
+    while traceback:
+        frames.append(traceback.tb_frame.f_code.co_name)
+        traceback = traceback.tb_next
+    assert "__getitem__" in frames
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_of_several_errors_in_a_batch_the_first_row_wins(workers: int) -> None:
+    class Late(Failing):
+        """Row 4 fails only after row 5 has."""
+
+        def __getitem__(self, row: int) -> int:
+            if row == 4 and workers > 1:
+                assert second_failed.wait(20)
+            if row == 5:
+                second_failed.set()
+            threading.Event().wait(0.002)
+            return super().__getitem__(row)
+
+    for _ in range(5):
+        second_failed = threading.Event()
+        loader = DataLoader().batch_size(2).workers(workers).build(Late({4: Failure("4"), 5: Failure("5")}))
+        assert str(run(loader)[1]) == "4"
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_stop_iteration_from_a_dataset_does_not_end_the_loop(workers: int) -> None:
+    loader = DataLoader().batch_size(3).workers(workers).build(Failing({4: StopIteration("lost")}))
+    step, error = run(loader)
+    assert (step, type(error)) == (1, RuntimeError)
+    assert isinstance(error.__cause__, StopIteration)
+    assert "loadax: raised by row 4" in error.__cause__.__notes__
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_errors_of_batchers_and_placements_arrive_too(workers: int) -> None:
+    class Strategy:
+        def local_rows(self, batch_size: int, /) -> Any:
+            return np.arange(batch_size)
+
+        def distribute_global_batch(self, local_batch: Any, /) -> Any:
+            if local_batch == 3:
+                raise Failure("no device")
+            return local_batch
+
+    def batcher(items: list[int]) -> int:
+        if items[0] == 5:
+            raise Failure("no batch")
+        return items[0]
+
+    builder = DataLoader(batcher).workers(workers)
+    step, error = run(builder.build(range(9)))
+    assert (step, str(error)) == (5, "no batch")
+    assert error.__notes__ == ["loadax: while batching the batch of epoch 0, step 5"]
+    placed = builder.shard(Strategy()).prefetch(bool(workers) + 0, to_device=True)
+    step, error = run(placed.build(range(9)))
+    assert (step, str(error)) == (3, "no device")
+    assert error.__notes__ == ["loadax: while placing the batch of epoch 0, step 3"]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_an_error_on_entering_an_epoch_arrives_after_the_epoch_before(workers: int) -> None:
+    class Short(Failing):
+        def at_epoch(self, epoch: int) -> Any:
+            if epoch == 1:
+                raise Failure("no epoch")
+            return self
+
+    step, error = run(DataLoader().batch_size(4).workers(workers).epochs(2).build(Short({}, rows=8)))
+    assert (step, str(error)) == (2, "no epoch")
+    assert error.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_after_an_error_the_position_stands_and_set_state_goes_on(workers: int) -> None:
+    dataset = Failing({7: Failure("x")})
+    batches = iter(DataLoader(list[int]).batch_size(3).workers(workers).build(dataset))
+    assert [next(batches), next(batches)] == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(Failure):
+        next(batches)
+    dataset.errors.clear()
+    batches.set_state(batches.get_state())
+    assert list(batches) == [[6, 7, 8], [9, 10, 11]]
+
+
+def test_a_batched_read_of_the_wrong_length_is_an_error() -> None:
+    class Losing(Failing):
+        def __getitems__(self, rows: list[int]) -> list[int]:
+            return rows[:-1]
+
+    _, error = run(DataLoader().batch_size(3).build(Losing({})))
+    assert str(error) == "Losing.__getitems__ was asked for 3 items, gave 2"
+
+
+def test_a_stuck_read_becomes_an_error_that_names_the_row_and_the_place() -> None:
+    released = threading.Event()
+
+    class Stuck(Failing):
+        def __getitem__(self, row: int) -> int:
+            if row == 5:
+                self.a_disk_that_hangs()
+            return row
+
+        def a_disk_that_hangs(self) -> None:
+            released.wait(20)
+
+    for kind in (Stuck, type("Gathered", (Stuck, Gathering), {})):
+        released.clear()
+        batches = iter(DataLoader().batch_size(2).workers(2).timeout(0.05).build(kind({})))
+        assert [next(batches).tolist(), next(batches).tolist()] == [[0, 1], [2, 3]]
+        began = perf_counter()
+        with pytest.raises(TimeoutError, match=r"reading.* \(epoch 0, step 2\) .* than the timeout of 0.05 s") as caught:
+            next(batches)
+        assert perf_counter() - began < 5
+        assert "a_disk_that_hangs" in str(caught.value)
+        assert ("row 5" in str(caught.value)) == (kind is Stuck)
+        with pytest.raises(TimeoutError):
+            next(batches)
+        released.set()
+
+
+def test_a_slow_read_within_the_timeout_is_no_error() -> None:
+    class Slow(Failing):
+        def __getitem__(self, row: int) -> int:
+            threading.Event().wait(0.02)
+            return row
+
+    # A batch takes longer than the timeout, but none of its reads does.
+    assert len(list(DataLoader().batch_size(12).timeout(0.15).build(Slow({})))) == 1
+
+
+def interrupt_while_waiting(call: Callable[[], object]) -> float:
+    """Sends Ctrl-C to the main thread once it waits for a batch; returns how long the call took to stop."""
+    main = threading.main_thread().ident or 0
+    sent: list[float] = []
+
+    def send() -> None:
+        while sys._current_frames()[main].f_code is not Window._wait.__code__:
+            threading.Event().wait(0.001)
+        sent.append(perf_counter())
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    stopped = perf_counter()
+    thread.join()
+    return stopped - sent[0]
+
+
+def test_an_interrupt_stops_a_wait_at_once_and_loses_nothing() -> None:
+    released = threading.Event()
+
+    class Held(Failing):
+        def __getitem__(self, row: int) -> int:
+            if row == 4:
+                released.wait(20)
+            return row
+
+    for timeout in (None, 30):
+        released.clear()
+        batches = iter(DataLoader(list[int]).batch_size(2).workers(2).timeout(timeout).build(Held({}, rows=8)))
+        assert [next(batches), next(batches)] == [[0, 1], [2, 3]]
+        assert interrupt_while_waiting(lambda: next(batches)) < 0.2
+        released.set()
+        assert list(batches) == [[4, 5], [6, 7]]
+
+
+def test_closing_wakes_a_consumer_in_another_thread() -> None:
+    started, released = threading.Event(), threading.Event()
+
+    class Held(Failing):
+        def __getitem__(self, row: int) -> int:
+            started.set()
+            released.wait(20)
+            return row
+
+    batches = iter(DataLoader().workers(1).build(Held({})))
+    outcome: list[BaseException] = []
+
+    def consume() -> None:
+        try:
+            next(batches)
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    assert started.wait(20)
+    batches.close()
+    thread.join(20)
+    assert [type(error) for error in outcome] == [ClosedError]
+    released.set()
+
+
+def test_an_error_after_close_goes_nowhere_and_hurts_nothing() -> None:
+    started, released = threading.Event(), threading.Event()
+
+    class Held(Failing):
+        def __getitem__(self, row: int) -> int:
+            started.set()
+            released.wait(20)
+            raise Failure("too late")
+
+    batches = iter(DataLoader().workers(2).prefetch(2).build(Held({})))
+    consumer = threading.Thread(target=lambda: next(batches, None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", lambda args: None)
+        consumer.start()
+        assert started.wait(20)
+        batches.close()
+        released.set()
+        consumer.join(20)
+
+
+def test_set_state_while_workers_are_busy_drops_what_they_load() -> None:
+    started, released = threading.Event(), threading.Event()
+
+    class Held(Failing):
+        def __getitem__(self, row: int) -> int:
+            if row == 2 and not released.is_set():
+                started.set()
+                released.wait(20)
+            return row
+
+    batches = iter(DataLoader(list[int]).workers(2).prefetch(4).build(Held({}, rows=8)))
+    assert next(batches) == [0]
+    assert started.wait(20)
+    batches.set_state({**batches.get_state(), "row": 6})
+    released.set()
+    assert list(batches) == [[6], [7]]
+
+
+def test_stack_errors_pickle() -> None:
+    error = pickle.loads(pickle.dumps(StackError("no", (0, 3))))
+    assert (str(error), error.items) == ("no", (0, 3))
