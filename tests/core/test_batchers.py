@@ -25,7 +25,7 @@ stack = StackBatcher()
 
 
 def test_a_batcher_calls_its_function() -> None:
-    assert Batcher(sum)([1, 2]) == 3  # pyright: ignore[reportArgumentType, reportUnknownArgumentType]
+    assert Batcher(sum)([1, 2]) == 3
     with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
         Batcher(3)  # pyright: ignore[reportArgumentType]
 

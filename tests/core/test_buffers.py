@@ -47,7 +47,7 @@ def test_gather_refuses_rows_outside(row: int) -> None:
 
 def test_gather_refuses_rows_that_are_no_integers() -> None:
     with pytest.raises(TypeError, match="rows must be integers, got dtype float64"):
-        gather_array(np.arange(6), np.array([0.0]), aligned_empty)  # pyright: ignore[reportArgumentType]
+        gather_array(np.arange(6), np.array([0.0]), aligned_empty)
 
 
 def test_gathering_no_rows_gives_an_empty_batch() -> None:

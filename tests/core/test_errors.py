@@ -16,7 +16,7 @@ from loadax_core.workers import Window
 WORKERS = [0, 1, 3]
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818
     """An error type that only these tests know."""
 
 
@@ -57,10 +57,13 @@ def run(loader: Any) -> tuple[int, BaseException]:
         try:
             next(batches)
         except BaseException as error:
-            with pytest.raises(type(error)) as again:
-                next(batches)
-            assert again.value is error
-            return step, error
+            failure = error
+        else:
+            continue
+        with pytest.raises(type(failure)) as again:
+            next(batches)
+        assert again.value is failure
+        return step, failure
     raise AssertionError("no error arrived")
 
 
@@ -78,7 +81,7 @@ def test_an_error_arrives_at_its_step_as_it_was_raised(workers: int, kind: type[
     read_together = kind is not Failing and not isinstance(error, Exception)
     assert row == ("loadax: raised by a read of rows 6 to 8" if read_together else "loadax: raised by row 7")
     assert batch == "loadax: while reading the batch of epoch 0, step 2"
-    frames = []
+    frames: list[str] = []
     traceback = caught.__traceback__
     while traceback:
         frames.append(traceback.tb_frame.f_code.co_name)
@@ -191,7 +194,9 @@ def test_a_stuck_read_becomes_an_error_that_names_the_row_and_the_place() -> Non
         batches = iter(DataLoader().batch_size(2).workers(2).timeout(0.05).build(kind({})))
         assert [next(batches).tolist(), next(batches).tolist()] == [[0, 1], [2, 3]]
         began = perf_counter()
-        with pytest.raises(TimeoutError, match=r"reading.* \(epoch 0, step 2\) .* than the timeout of 0.05 s") as caught:
+        with pytest.raises(
+            TimeoutError, match=r"reading.* \(epoch 0, step 2\) .* than the timeout of 0.05 s"
+        ) as caught:
             next(batches)
         assert perf_counter() - began < 5
         assert "a_disk_that_hangs" in str(caught.value)
@@ -244,7 +249,7 @@ def test_an_interrupt_stops_a_wait_at_once_and_loses_nothing() -> None:
         released.clear()
         batches = iter(DataLoader(list[int]).batch_size(2).workers(2).timeout(timeout).build(Held({}, rows=8)))
         assert [next(batches), next(batches)] == [[0, 1], [2, 3]]
-        assert interrupt_while_waiting(lambda: next(batches)) < 0.2
+        assert interrupt_while_waiting(batches.__next__) < 0.2
         released.set()
         assert list(batches) == [[4, 5], [6, 7]]
 
@@ -286,14 +291,20 @@ def test_an_error_after_close_goes_nowhere_and_hurts_nothing() -> None:
             raise Failure("too late")
 
     batches = iter(DataLoader().workers(2).prefetch(2).build(Held({})))
-    consumer = threading.Thread(target=lambda: next(batches, None))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threading, "excepthook", lambda args: None)
-        consumer.start()
-        assert started.wait(20)
-        batches.close()
-        released.set()
-        consumer.join(20)
+
+    def consume() -> None:
+        with pytest.raises(ClosedError):
+            next(batches)
+        outcome.append("closed")
+
+    outcome: list[str] = []
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    assert started.wait(20)
+    batches.close()
+    released.set()
+    consumer.join(20)
+    assert outcome == ["closed"]
 
 
 def test_set_state_while_workers_are_busy_drops_what_they_load() -> None:

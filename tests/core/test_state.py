@@ -60,9 +60,7 @@ def test_the_state_counts_rows_yielded_and_is_new_each_time(workers: int) -> Non
 def test_states_before_within_at_the_end_of_an_epoch_and_after_exhaustion(workers: int) -> None:
     loader = builder.workers(workers).epochs(2).build(Counted(5))
     batches = iter(loader)
-    states = [batches.get_state()]
-    for _ in batches:
-        states.append(batches.get_state())
+    states = [batches.get_state(), *(batches.get_state() for _ in batches)]
     assert [(s["epoch"], s["row"]) for s in states] == [(0, 0), (0, 3), (1, 0), (1, 3), (2, 0)]
     for state, rest in zip(states, [10, 7, 5, 2, 0], strict=True):
         batches.set_state(state)
@@ -112,7 +110,7 @@ def test_a_run_continues_under_other_settings(first: tuple[int, int, int], then:
 
 def test_a_dropped_tail_is_not_revived_by_a_smaller_batch() -> None:
     batches = iter(builder.batch_size(4, drop_remainder=True).epochs(2).build(range(10)))
-    next(batches), next(batches)
+    assert [len(next(batches)) for _ in range(2)] == [4, 4]
     resumed = iter(builder.batch_size(2).epochs(2).build(range(10)))
     resumed.set_state(batches.get_state())
     assert rows_of(resumed) == list(range(10))
@@ -120,7 +118,7 @@ def test_a_dropped_tail_is_not_revived_by_a_smaller_batch() -> None:
 
 def test_epoch_views_take_the_states_of_their_epoch() -> None:
     stream = iter(builder.epochs(3).build(Counted(5)))
-    next(stream), next(stream), next(stream)
+    assert [len(next(stream)) for _ in range(3)] == [3, 2, 3]
     view = iter(builder.build(Counted(5)).epoch(1))
     view.set_state(stream.get_state())
     assert rows_of(view) == [3, 4]

@@ -74,11 +74,11 @@ def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None) -> N
     if rows is None:
         rows = _spread(length)
     rows = [int(row) for row in rows]
-    items = [dataset[row] for row in rows]
-    check_same([dataset[row] for row in rows], items, "a second read's items")
+    items = _read_one_by_one(dataset, rows)
+    check_same(_read_one_by_one(dataset, rows), items, "a second read's items")
     if length:
         with ThreadPoolExecutor(4) as pool:
-            reads = [pool.submit(lambda: [dataset[row] for row in rows]) for _ in range(8)]
+            reads = [pool.submit(_read_one_by_one, dataset, rows) for _ in range(8)]
             for read in reads:
                 check_same(read.result(), items, "items read from several threads")
     if getattr(dataset, "__getitems__", None) is not None:
@@ -90,7 +90,7 @@ def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None) -> N
         _check_gather_refuses(dataset, length)
     clone = pickle.loads(pickle.dumps(dataset))
     assert len(clone) == length, f"the pickled copy has {len(clone)} rows, not {length}"
-    check_same([clone[row] for row in rows], items, "items of the pickled copy")
+    check_same(_read_one_by_one(clone, rows), items, "items of the pickled copy")
     _check_epochs(dataset, rows)
     own = getattr(dataset, "fingerprint", None)
     if callable(own):
@@ -150,6 +150,10 @@ def check_no_threads(before: int, seconds: float = 5.0) -> None:
     assert len(names) <= before, f"{len(names)} threads run, {before} did before: {names}"
 
 
+def _read_one_by_one(dataset: Dataset[Any], rows: Sequence[int]) -> list[Any]:
+    return [dataset[row] for row in rows]
+
+
 def _spread(length: int) -> list[int]:
     """Up to 64 rows of a dataset, first and last among them, in a mixed order, one of them twice."""
     if not length:
@@ -181,9 +185,9 @@ def _check_epochs(dataset: Dataset[Any], rows: list[int]) -> None:
     for epoch in (0, 1, 7):
         view, again = at_epoch(epoch), at_epoch(epoch)
         assert len(view) == len(dataset), f"epoch {epoch} has {len(view)} rows, not {len(dataset)}"
-        check_same([view[row] for row in rows], [again[row] for row in rows], f"two reads of epoch {epoch}")
+        check_same(_read_one_by_one(view, rows), _read_one_by_one(again, rows), f"two reads of epoch {epoch}")
     check_same(
-        [at_epoch(1).at_epoch(0)[row] for row in rows],
-        [at_epoch(0)[row] for row in rows],
+        _read_one_by_one(at_epoch(1).at_epoch(0), rows),
+        _read_one_by_one(at_epoch(0), rows),
         "epoch 0, asked for directly and by way of epoch 1,",
     )

@@ -1,0 +1,231 @@
+"""Nothing stays behind: each way of leaving a loader, in a process of its own, with a time limit."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from time import time
+from typing import Any
+
+import numpy as np
+from loadax_core import DataLoader
+from loadax_core.testing import check_no_threads
+
+SETUP = """
+import sys, threading, time
+import numpy as np
+from loadax_core import DataLoader
+
+class Slow:
+    "Rows whose reads never end by themselves, from row 8 on."
+    def __len__(self): return 100
+    def __getitem__(self, row):
+        if row >= 8:
+            stuck.set()
+            threading.Event().wait(100)
+        return row
+
+stuck = threading.Event()
+fast = DataLoader().batch_size(4).workers(3).prefetch(4).build(np.arange(10_000))
+slow = DataLoader().batch_size(4).workers(3).prefetch(4).build(Slow())
+print(time.time(), flush=True)
+"""
+
+PATIENCE = 3.0
+"""Seconds from the end of the imports to the end of the process; a read that is waited for would take 100."""
+
+
+def run(script: str, code: int = 0, error: str = "", times: int = 1) -> None:
+    command = [sys.executable, "-X", "dev", "-c", SETUP + textwrap.dedent(script)]
+
+    def once() -> None:
+        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)
+        ended = time()
+        assert done.returncode == code, done.stderr
+        if error:
+            assert done.stderr.rstrip().endswith(error)
+            assert done.stderr.count("Traceback") == 1, done.stderr
+        else:
+            assert done.stderr == ""
+        assert ended - float(done.stdout) < PATIENCE
+
+    with ThreadPoolExecutor(2) as pool:
+        for result in [pool.submit(once) for _ in range(times)]:
+            result.result()
+
+
+def test_the_interpreter_exits_with_loaders_mid_epoch() -> None:
+    run(
+        """
+        a, b = iter(fast), iter(fast)
+        next(a), next(b)
+        """,
+        times=100,
+    )
+
+
+def test_the_interpreter_exits_while_a_read_is_stuck() -> None:
+    run(
+        """
+        batches = iter(slow)
+        next(batches)
+        stuck.wait()
+        """,
+        times=5,
+    )
+
+
+def test_the_users_own_error_is_the_exit() -> None:
+    run(
+        """
+        for batch in fast:
+            raise ValueError("the user's own")
+        """,
+        code=1,
+        error="ValueError: the user's own",
+        times=5,
+    )
+    run("for batch in fast: sys.exit(3)", code=3, times=5)
+
+
+def test_a_worker_that_is_dropped_with_its_iterator_does_not_hold_up_the_exit() -> None:
+    run(
+        """
+        for batch in slow:
+            stuck.wait()
+            break
+        """,
+        times=5,
+    )
+
+
+def test_a_cycle_that_is_collected_at_exit() -> None:
+    run(
+        """
+        class Trainer: pass
+        trainer = Trainer()
+        trainer.batches, trainer.self = iter(fast), trainer
+        next(trainer.batches)
+        """,
+        times=5,
+    )
+
+
+def test_leaving_by_break_a_hundred_times() -> None:
+    loader = DataLoader().batch_size(4).workers(3).prefetch(4).build(np.arange(10_000))
+    before = threading.active_count()
+    for _ in range(100):
+        for _batch in loader:
+            break
+    check_no_threads(before)
+
+
+def test_an_exception_in_the_body_a_hundred_times() -> None:
+    loader = DataLoader().batch_size(4).workers(3).prefetch(4).build(np.arange(10_000))
+    before = threading.active_count()
+    for _ in range(100):
+        with suppress(KeyError), iter(loader) as batches:
+            for batch in batches:
+                raise KeyError(batch)
+    check_no_threads(before)
+
+
+def test_close_ends_idle_workers_before_it_returns() -> None:
+    loader = DataLoader().batch_size(4).workers(3).prefetch(4).build(np.arange(10_000))
+    for _ in range(100):
+        before = threading.active_count()
+        batches = iter(loader)
+        next(batches)
+        batches.close()
+        assert threading.active_count() == before
+
+
+def test_exhaustion_ends_the_workers() -> None:
+    before = threading.active_count()
+    batches = iter(DataLoader().workers(3).build(np.arange(10)))
+    assert len(list(batches)) == 10
+    check_no_threads(before)
+    batches.close()
+
+
+def test_a_thousand_iterators_leave_nothing_behind() -> None:
+    loader = DataLoader().batch_size(64).workers(2).prefetch(2).build(np.zeros((1000, 256)))
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+    before, open_before = threading.active_count(), descriptors()
+    alive: list[weakref.ref[Any]] = []
+    for i in range(1000):
+        batches = iter(loader)
+        alive.append(weakref.ref(batches))
+        if i % 2:
+            next(batches)
+        if i % 4 == 1:
+            batches.close()
+        del batches
+    gc.collect()
+    assert not any(ref() for ref in alive)
+    check_no_threads(before)
+    assert descriptors() <= open_before
+
+
+def test_an_iterator_in_a_cycle_is_stopped_by_the_collector() -> None:
+    loader = DataLoader().batch_size(4).workers(2).prefetch(2).build(np.arange(1000))
+    before = threading.active_count()
+    for _ in range(50):
+        cycle: dict[str, Any] = {}
+        cycle["batches"], cycle["self"] = iter(loader), cycle
+        next(cycle["batches"])
+        del cycle
+    check_no_threads(before)
+
+
+def test_the_collector_may_run_anywhere() -> None:
+    """The finalizer runs in whichever thread allocates, a worker inside its own lock included: it must not block."""
+    loader = DataLoader().batch_size(2).workers(2).prefetch(4).build([{"x": i} for i in range(200)])
+    threshold = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(20):
+            cycle: dict[str, Any] = {}
+            cycle["batches"], cycle["self"] = iter(loader), cycle
+            next(cycle["batches"])
+            del cycle
+        assert len(list(loader)) == 100
+    finally:
+        gc.set_threshold(*threshold)
+
+
+def test_batches_die_with_their_last_reference() -> None:
+    """Neither the iterator nor an idle worker keeps a batch that was handed over, and a dropped iterator keeps none."""
+
+    class Batch:
+        pass
+
+    made: list[weakref.ref[Batch]] = []
+
+    def batcher(items: list[int]) -> Batch:
+        batch = Batch()
+        made.append(weakref.ref(batch))
+        return batch
+
+    batches = iter(DataLoader(batcher).workers(2).prefetch(2).build(range(50)))
+    held: list[Batch] = []
+    for _ in range(20):
+        held.append(next(batches))
+        del held[:-1]
+        gc.collect()
+        assert sum(ref() is not None for ref in list(made)) <= 4
+    before = threading.active_count()
+    batches.close()
+    held.clear()
+    check_no_threads(before - 2)
+    assert not any(ref() for ref in made)
