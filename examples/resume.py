@@ -1,0 +1,100 @@
+"""Trains with checkpoints, and goes on after a kill at any moment as if nothing had happened.
+
+The position of the data is a small dict that is saved beside the parameters, with Orbax, in the ordinary way:
+
+    python examples/resume.py --directory /tmp/run     # interrupt it, or kill it, as often as you like
+    python examples/resume.py --directory /tmp/run     # it continues with the next row
+
+Each step's rows and loss are appended to `log.jsonl` in the directory, so that two runs can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+from loadax import ArrayDataset, DataLoader, Loader
+from sklearn.datasets import load_digits
+
+
+def make_loader(batch_size: int, epochs: int) -> Loader[Any]:
+    """Shuffled digits, each with its row number, on the device ahead of the step."""
+    images, labels = load_digits(return_X_y=True)
+    digits = ArrayDataset(
+        {
+            "image": images.astype(np.float32) / 16,
+            "label": labels.astype(np.int32),
+            "row": np.arange(len(labels), dtype=np.int32),
+        }
+    )
+    builder = DataLoader().batch_size(batch_size).workers(2).prefetch(2, to_device=True).epochs(epochs)
+    return builder.build(digits.shuffle(seed=3))
+
+
+optimizer = optax.adam(1e-2)
+
+
+@jax.jit
+def train_step(train: Any, batch: Any) -> tuple[Any, jax.Array]:
+    """One step of a linear classifier: new parameters and optimiser state, and the loss."""
+
+    def loss_of(params: Any) -> jax.Array:
+        scores = batch["image"] @ params["w"] + params["b"]
+        return optax.softmax_cross_entropy_with_integer_labels(scores, batch["label"]).mean()
+
+    loss, gradients = jax.value_and_grad(loss_of)(train["params"])
+    updates, state = optimizer.update(gradients, train["optimizer"])
+    return {"params": optax.apply_updates(train["params"], updates), "optimizer": state}, loss
+
+
+def main() -> None:
+    """Trains from the last checkpoint, or from the start."""
+    parser = argparse.ArgumentParser(description="Train with checkpoints that hold the position of the data.")
+    parser.add_argument("--directory", type=Path, required=True, help="where checkpoints and the log go")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--save-every", type=int, default=10, help="steps between two checkpoints")
+    arguments = parser.parse_args()
+
+    loader = make_loader(arguments.batch_size, arguments.epochs)
+    params = {"w": jnp.zeros((64, 10)), "b": jnp.zeros(10)}
+    train: Any = {"params": params, "optimizer": optimizer.init(params)}
+    step = 0
+
+    directory = arguments.directory.resolve()
+    with ocp.CheckpointManager(directory / "checkpoints") as manager, iter(loader) as batches:
+        latest = manager.latest_step()
+        if latest is not None:
+            restored = manager.restore(
+                latest,
+                args=ocp.args.Composite(train=ocp.args.StandardRestore(train), data=ocp.args.JsonRestore()),
+            )
+            train, step = restored["train"], latest
+            batches.set_state(restored["data"])
+            print(
+                f"continuing after step {step}, at row {restored['data']['row']} of epoch {restored['data']['epoch']}"
+            )
+        with (directory / "log.jsonl").open("a") as log:
+            for batch in batches:
+                train, loss = train_step(train, batch)
+                step += 1
+                entry = {"step": step, "rows": batch["row"].tolist(), "loss": float(loss).hex()}
+                print(json.dumps(entry), file=log, flush=True)
+                if step % arguments.save_every == 0:
+                    state = ocp.args.Composite(
+                        train=ocp.args.StandardSave(train),
+                        data=ocp.args.JsonSave(batches.get_state()),
+                    )
+                    manager.save(step, args=state)
+        print(f"trained {step} of {len(loader)} steps; {batches.stats()}")
+
+
+if __name__ == "__main__":
+    main()
