@@ -5,12 +5,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
 from loadax_core import ClosedError, DataLoader, StackError
+from loadax_core.testing import check_no_threads
 from loadax_core.workers import Window
 
 WORKERS = [0, 1, 3]
@@ -279,6 +281,23 @@ def test_closing_wakes_a_consumer_in_another_thread() -> None:
     thread.join(20)
     assert [type(error) for error in outcome] == [ClosedError]
     released.set()
+
+
+def test_closing_while_the_workers_are_being_started_stops_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = iter(DataLoader().workers(4).build(range(3)))
+
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            batches.close()
+
+    monkeypatch.setattr(threading, "Thread", Thread)
+    before = threading.active_count()
+    with suppress(ClosedError):
+        next(batches)
+    check_no_threads(before)
+    with pytest.raises(ClosedError):
+        next(batches)
 
 
 def test_an_error_after_close_goes_nowhere_and_hurts_nothing() -> None:

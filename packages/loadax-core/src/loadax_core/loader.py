@@ -55,9 +55,9 @@ class Run:
                 self.strategy.local_rows(size)
             except ValueError as error:
                 raise ValueError(
-                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}: {error}. "
-                    f"Leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it up with "
-                    f"dataset.pad_to_multiple({plan.batch_size})"
+                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}, which the data shards "
+                    f"cannot divide; leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it "
+                    f"up with dataset.pad_to_multiple({plan.batch_size}) ({error})"
                 ) from error
 
 
