@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import gc
+import pickle
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import aligned_empty, gather_array
+from loadax_core import DataLoader, Rows, aligned_empty, gather_array
+from loadax_core.buffers import LEAST_RECYCLED, MOST_IDLE, Pool
 
 
 @given(
@@ -52,3 +56,105 @@ def test_gather_refuses_rows_that_are_no_integers() -> None:
 
 def test_gathering_no_rows_gives_an_empty_batch() -> None:
     assert gather_array(np.ones((3, 2)), np.array([], np.int64), aligned_empty).shape == (0, 2)
+
+
+BIG = (LEAST_RECYCLED // 8 + 100,)
+FLOAT = np.dtype(np.float64)
+
+
+def test_a_pool_recycles_memory_that_nobody_sees() -> None:
+    pool = Pool()
+    addresses: set[int] = set()
+    for _ in range(10):
+        array = pool(BIG, FLOAT)
+        assert array.ctypes.data % 64 == 0
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        addresses.add(array.ctypes.data)
+        del array
+    assert len(addresses) == 1
+
+
+@pytest.mark.parametrize("see", [np.ndarray.view, memoryview, itemgetter(slice(5, 7)), np.flip, np.atleast_3d])
+def test_whoever_sees_the_memory_keeps_it(see: Any) -> None:
+    pool = Pool()
+    array = pool(BIG, FLOAT)
+    array[:] = 1
+    seen, address = see(array), array.ctypes.data
+    del array
+    other = pool(BIG, FLOAT)
+    other[:] = 2
+    assert other.ctypes.data != address
+    assert np.asarray(seen).max() == np.asarray(seen).min() == 1
+    del seen
+    assert pool(BIG, FLOAT).ctypes.data == address
+
+
+def test_small_arrays_and_objects_are_not_leased() -> None:
+    pool = Pool()
+    assert pool((4,), FLOAT).ctypes.data % 64 == 0
+    objects = pool(BIG, np.dtype(object))
+    objects[:] = "x"
+    assert objects[-1] == "x"
+
+
+def test_a_pool_keeps_a_bounded_amount_of_idle_memory() -> None:
+    pool = Pool()
+    shape = (MOST_IDLE // 4,)
+    held = [pool(shape, np.dtype(np.uint8)) for _ in range(10)]
+    del held
+    assert sum(len(idle) for idle in pool._idle.values()) == 4
+
+
+def test_leased_arrays_pickle_and_outlive_their_pool() -> None:
+    pool = Pool()
+    array = pool(BIG, FLOAT)
+    array[:] = 3
+    del pool
+    gc.collect()
+    assert pickle.loads(pickle.dumps(array)).sum() == array.sum() == 3 * array.size
+
+
+class Counting:
+    """Small rows, gathered, that count the calls."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        self.calls: list[int] = []
+        self.fails_at = fails_at
+
+    def __len__(self) -> int:
+        return 2000
+
+    def __getitem__(self, row: int) -> Any:
+        if row == self.fails_at:
+            raise OSError(row)
+        return np.int64(row)
+
+    def gather(self, rows: Rows, alloc: Any) -> Any:
+        self.calls.append(len(rows))
+        if self.fails_at in rows.tolist():
+            raise OSError(self.fails_at)
+        return rows * 1
+
+
+def test_quick_batches_are_gathered_together_and_stay_apart() -> None:
+    dataset = Counting()
+    held: list[Any] = []
+    for batch in DataLoader().batch_size(4).workers(2).prefetch(64).build(dataset):
+        held.append(batch)
+        batch += 1
+    assert np.concatenate(held).tolist() == list(range(1, 2001))
+    assert len(dataset.calls) < 400, "no group was made"
+    assert all(size & (size - 1) == 0 for size in dataset.calls), "a group that is not a power of two of batches"
+
+
+def test_an_error_in_a_group_reaches_only_its_batch() -> None:
+    batches = iter(DataLoader().batch_size(4).workers(2).prefetch(64).build(Counting(fails_at=1402)))
+    for step in range(350):
+        assert next(batches).tolist() == list(range(4 * step, 4 * step + 4))
+    with pytest.raises(OSError, match="1402") as caught:
+        next(batches)
+    assert caught.value.__notes__[-2:] == [
+        "loadax: raised by row 1402",
+        "loadax: while reading the batch of epoch 0, step 350",
+    ]

@@ -11,7 +11,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from time import time
+from time import sleep, time
 from typing import Any
 
 import numpy as np
@@ -204,12 +204,12 @@ def test_the_collector_may_run_anywhere() -> None:
         gc.set_threshold(*threshold)
 
 
-def test_batches_die_with_their_last_reference() -> None:
-    """Neither the iterator nor an idle worker keeps a batch that was handed over, and a dropped iterator keeps none."""
+class Batch:
+    pass
 
-    class Batch:
-        pass
 
+def batches_of(rows: int) -> tuple[Any, list[weakref.ref[Batch]]]:
+    """An iterator of `rows` batches, and references to those that it makes."""
     made: list[weakref.ref[Batch]] = []
 
     def batcher(items: list[int]) -> Batch:
@@ -217,15 +217,34 @@ def test_batches_die_with_their_last_reference() -> None:
         made.append(weakref.ref(batch))
         return batch
 
-    batches = iter(DataLoader(batcher).workers(2).prefetch(2).build(range(50)))
-    held: list[Batch] = []
+    return iter(DataLoader(batcher).workers(2).prefetch(2).build(range(rows))), made
+
+
+def count_alive(made: list[weakref.ref[Batch]]) -> int:
+    return sum(ref() is not None for ref in list(made))
+
+
+def test_no_more_batches_live_than_are_held_and_prefetched() -> None:
+    batches, made = batches_of(50)
+    held = next(batches)
     for _ in range(20):
-        held.append(next(batches))
-        del held[:-1]
-        gc.collect()
-        assert sum(ref() is not None for ref in list(made)) <= 4
+        held = next(batches)
+        # One that is handed over, two that are ready, and one that a worker has just made and not yet let go of.
+        assert count_alive(made) <= 4
+    assert held is not None
     before = threading.active_count()
     batches.close()
-    held.clear()
+    del held
     check_no_threads(before - 2)
-    assert not any(ref() for ref in made)
+    assert not count_alive(made)
+
+
+def test_idle_workers_keep_no_batch() -> None:
+    batches, made = batches_of(20)
+    for _ in range(20):
+        next(batches)
+    deadline = time() + 10
+    while count_alive(made) and time() < deadline:
+        sleep(0.001)
+    assert not count_alive(made)
+    assert threading.active_count() > 1, "the workers have ended, so this shows nothing"

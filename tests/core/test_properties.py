@@ -40,7 +40,7 @@ class Shuffled:
 
 
 Run = tuple[int, int, int | None]
-runs = st.tuples(st.integers(1, 12), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 5)))
+runs = st.tuples(st.integers(1, 12), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 5), st.integers(8, 40)))
 
 
 def rows_of(batches: Any) -> list[int]:

@@ -11,7 +11,7 @@ from . import tree
 from .buffers import aligned_empty
 from .checks import check_int
 from .errors import StackError
-from .protocols import Array
+from .protocols import Alloc, Array
 
 T = TypeVar("T")
 B_co = TypeVar("B_co", covariant=True)
@@ -65,7 +65,11 @@ class StackBatcher:
 
     def __call__(self, items: list[Any], /) -> Any:
         """The batch: one tree of the same containers as each item."""
-        return _zip_trees(items, (), _stack)
+        return self.stack(items, aligned_empty)
+
+    def stack(self, items: list[Any], alloc: Alloc) -> Any:
+        """The batch, in memory from `alloc`."""
+        return _zip_trees(items, (), lambda column, path: _stack(column, path, alloc))
 
     def __repr__(self) -> str:
         return "StackBatcher()"
@@ -127,17 +131,22 @@ class PadBatcher:
 
     def __call__(self, items: list[Any], /) -> Any:
         """The padded batch."""
-        return self._lift_extras(_zip_trees(items, (), self._pad, leaf=list))
+        return self.stack(items, aligned_empty)
+
+    def stack(self, items: list[Any], alloc: Alloc) -> Any:
+        """The padded batch, in memory from `alloc`."""
+        padded = _zip_trees(items, (), lambda column, path: self._pad(column, path, alloc), leaf=list)
+        return self._lift_extras(padded)
 
     def __repr__(self) -> str:
         settings = {"length": self._length, "multiple_of": self._multiple_of}
         given = [f"{k}={v}" for k, v in settings.items() if v is not None]
         return f"PadBatcher({', '.join([*given, f'value={self._value}', f'add={self._add!r}'])})"
 
-    def _pad(self, column: list[Any], path: tree.Path) -> Any:
+    def _pad(self, column: list[Any], path: tree.Path, alloc: Alloc) -> Any:
         wanted = self._keys is None or any(f"[{key!r}]" in path for key in self._keys)
         if not wanted or not (type(column[0]) is list or getattr(column[0], "ndim", 0)):
-            return _stack(column, path)
+            return _stack(column, path, alloc)
         arrays = [np.asarray(leaf) for leaf in column]
         # An empty list has no dtype of its own; it takes that of its neighbours.
         first = next((array for array in arrays if array.size), arrays[0])
@@ -152,7 +161,7 @@ class PadBatcher:
                 raise _differ(path, "dtype", first.dtype, i, array.dtype)
         lengths = np.array([len(array) for array in arrays], np.int32)
         width = self._width(lengths, path)
-        values = aligned_empty((len(arrays), width, *first.shape[1:]), first.dtype)
+        values = alloc((len(arrays), width, *first.shape[1:]), first.dtype)
         values[...] = self._value
         for row, array in zip(values, arrays, strict=True):
             row[: len(array)] = array
@@ -232,7 +241,7 @@ def _zip_trees(
 _SCALARS: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
 
 
-def _stack(column: list[Any], path: tree.Path) -> Array:
+def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
     """Stacks the leaves of one place in the tree."""
     first = column[0]
     kind = cast("type[Any]", type(first))
@@ -240,7 +249,7 @@ def _stack(column: list[Any], path: tree.Path) -> Array:
         for i, leaf in enumerate(column):
             if type(leaf) is not kind:
                 raise _differ(path, "type", kind.__name__, i, type(leaf).__name__)
-        out = aligned_empty((len(column),), np.dtype(_SCALARS.get(kind, object)))
+        out = alloc((len(column),), np.dtype(_SCALARS.get(kind, object)))
         try:
             out[:] = column
         except OverflowError as error:
@@ -269,7 +278,7 @@ def _stack(column: list[Any], path: tree.Path) -> Array:
         if arrays and array.dtype != arrays[0].dtype:
             raise _differ(path, "dtype", arrays[0].dtype, i, array.dtype)
         arrays.append(array)
-    out = aligned_empty((len(arrays), *arrays[0].shape), arrays[0].dtype)
+    out = alloc((len(arrays), *arrays[0].shape), arrays[0].dtype)
     np.stack(arrays, out=out)
     return out
 

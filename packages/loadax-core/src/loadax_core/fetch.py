@@ -9,11 +9,12 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .batchers import StackBatcher
-from .buffers import aligned_empty, gather_array
+from . import tree
+from .batchers import PadBatcher, StackBatcher
+from .buffers import gather_array
 from .errors import StackError
 from .plan import Step
-from .protocols import Array, Dataset, Gather, Placement, Rows, ShardingStrategy
+from .protocols import Alloc, Array, Dataset, Gather, Placement, Rows, ShardingStrategy
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class Fetch:
 
     Attributes:
         gathers: Whether whole batches are gathered, rather than read item by item and batched.
+        places: Whether batches are moved anywhere.
     """
 
     def __init__(
@@ -69,6 +71,10 @@ class Fetch:
         # Only the plain stack promises the same batch either way; a subclass may do anything.
         self._gather = gather_of(dataset) if type(batcher) is StackBatcher else None
         self.gathers = self._gather is not None
+        self.places = place is not None
+        # Only these, not subclasses of them, are known to do no more than this.
+        known = type(batcher) in (StackBatcher, PadBatcher)
+        self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
 
     def at_epoch(self, epoch: int) -> Fetch:
         """The same, reading the dataset as it is in `epoch`."""
@@ -81,14 +87,30 @@ class Fetch:
             return np.arange(step.start, step.stop, dtype=np.int64)
         return np.asarray(self._strategy.local_rows(step.size), np.int64) + step.start
 
-    def gather(self, rows: Rows) -> Any:
-        """The batch of `rows`, in one call."""
+    def gather(self, batches: list[Rows], alloc: Alloc) -> list[Any]:
+        """Several batches, in one call.
+
+        Args:
+            batches: The row numbers of each, all of the same shape `(n,)`.
+            alloc: Provides memory.
+
+        Returns:
+            The batches, as views of memory that they share.
+        """
         assert self._gather is not None, "callers look at self.gathers"
+        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
         try:
-            return self._gather(rows, aligned_empty)
+            gathered = self._gather(rows, alloc)
         except BaseException as error:
             self._note_culprit(error, rows.tolist())
             raise
+        if len(batches) == 1:
+            return [gathered]
+        size = len(batches[0])
+        return [
+            tree.map_leaves(lambda _, leaf, start=start: leaf[start : start + size], gathered)
+            for start in range(0, len(rows), size)
+        ]
 
     def read(self, rows: Rows, watch: Callable[[int], None] | None = None) -> Sequence[Any]:
         """The items of `rows`.
@@ -116,10 +138,10 @@ class Fetch:
             raise
         return items
 
-    def batch(self, items: list[Any], rows: Rows) -> Any:
+    def batch(self, items: list[Any], rows: Rows, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
         try:
-            return self._batcher(items)
+            return self._stack(items, alloc) if self._stack else self._batcher(items)
         except StackError as error:
             first, other = (int(rows[i]) for i in error.items)
             error.add_note(f"loadax: item {error.items[0]} is row {first}, item {error.items[1]} is row {other}")

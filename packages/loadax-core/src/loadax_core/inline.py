@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
+from .buffers import Pool
 from .fetch import Epochs, Fetch, relayed
 from .plan import Step
 from .stats import Clock
@@ -18,6 +19,7 @@ class Inline:
         self._fetches = Epochs(fetch)
         self._steps = steps
         self._clock = clock
+        self._pool = Pool()
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
@@ -34,9 +36,9 @@ class Inline:
             fetch = self._fetches[step.epoch]
             rows = fetch.rows(step)
             stage = "reading"
-            loaded = fetch.gather(rows) if fetch.gathers else list(fetch.read(rows))
+            loaded = fetch.gather([rows], self._pool) if fetch.gathers else list(fetch.read(rows))
             read, stage = perf_counter(), "batching"
-            batch = loaded if fetch.gathers else fetch.batch(loaded, rows)
+            batch = loaded[0] if fetch.gathers else fetch.batch(loaded, rows, self._pool)
             batched, stage = perf_counter(), "placing"
             batch = fetch.place(batch)
         except BaseException as error:

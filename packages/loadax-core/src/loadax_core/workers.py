@@ -1,12 +1,13 @@
 """The batches on their way: loaded by a pool of threads, ahead of the consumer.
 
-This is the only module that knows about threads. What holds at all times:
+This is the only module that starts threads. What holds at all times:
 
 1.  *One producer of work.* Only the consumer, inside `Window.take`, adds slots (batches to be loaded) and puts their
     units of work into the queue, in the order of the steps. The oldest slot that is not done is therefore always being
     worked on, or next in the queue, and waiting for it cannot deadlock.
-2.  *No worker waits for another.* A slot may be split into several units. Whichever worker completes the last one also
-    batches, places and publishes the slot.
+2.  *No worker waits for another.* Slow items of a slot are split into several units, and quick slots are gathered
+    several to a unit, so that a unit holds about a millisecond of work. Whichever worker completes a slot's last unit
+    also batches, places and publishes the slot.
 3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the window's
     lock; after that nobody writes to it.
 4.  *Bounded.* At most `depth` batches are loaded or loading beyond the one that the consumer holds. The first call,
@@ -24,27 +25,30 @@ This is the only module that knows about threads. What holds at all times:
 from __future__ import annotations
 
 import atexit
-import sys
 import threading
-import traceback
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from queue import SimpleQueue
+from itertools import groupby
+from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from . import tree
+from .buffers import Pool
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
 from .plan import Step
-from .protocols import Rows
+from .slots import Activity, Slot, Unit
 from .stats import Clock
 
 UNIT_SECONDS = 1e-3
 """How much work a unit should hold: handing one over between threads costs some 0.05 ms."""
+
+HELP_SECONDS = 1e-4
+"""A consumer that would have to wait does units that are shorter than this itself."""
 
 AUTO_BYTES = 64 * 2**20
 AUTO_DEPTHS = (2, 64)
@@ -54,84 +58,7 @@ CLOSE_SECONDS = 0.1
 EXIT_SECONDS = 0.5
 """How long closing and interpreter exit wait for busy workers; a read cannot be interrupted."""
 
-
 NO_ROWS = np.empty(0, np.int64)
-
-
-class Activity:
-    """What one worker is doing, for a consumer that wonders why it waits."""
-
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
-        self.step: Step | None = None
-        self.row: int | None = None
-        self.doing = ""
-        self.since = 0.0
-
-    def begin(self, doing: str, step: Step) -> float:
-        """Notes that a stage of `step` begins; returns the time."""
-        self.doing, self.row, self.step = doing, None, step
-        self.since = perf_counter()
-        return self.since
-
-    def watch(self, row: int) -> None:
-        """Notes that the read of `row` begins."""
-        self.row = row
-        self.since = perf_counter()
-
-    def describe(self, timeout: float) -> str:
-        """What an error says about a worker that has been at it for longer than `timeout` seconds."""
-        what = self.doing if self.row is None else f"{self.doing} row {self.row}"
-        frame = sys._current_frames().get(self.thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        stack = "".join(traceback.format_stack(frame)) if frame else "  (it has just gone on)"
-        return f"{what} ({self.step}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stack}"
-
-
-class Slot:
-    """One batch on its way."""
-
-    __slots__ = (
-        "batch",
-        "done",
-        "error",
-        "failures",
-        "fetch",
-        "missing",
-        "nbytes",
-        "parts",
-        "ready",
-        "rows",
-        "step",
-    )
-
-    def __init__(self, step: Step, fetch: Fetch, rows: Rows) -> None:
-        self.step = step
-        self.fetch = fetch
-        self.rows = rows
-        self.parts: dict[int, Any] = {}
-        self.failures: dict[int, BaseException] = {}
-        self.missing = 0
-        self.batch: Any = None
-        self.nbytes = 0
-        self.error: BaseException | None = None
-        self.done = False
-        self.ready = threading.Lock()
-        self.ready.acquire()
-
-    def join_parts(self) -> Any:
-        """The host batch, once all units are read."""
-        parts = [self.parts[start] for start in sorted(self.parts)]
-        if self.fetch.gathers:
-            return parts[0]
-        return self.fetch.batch([item for part in parts for item in part], self.rows)
-
-    def publish(self, batch: Any = None, error: BaseException | None = None) -> None:
-        """Hands the outcome to the consumer; only the first call counts, and the caller holds the window's lock."""
-        if not self.done:
-            self.batch, self.error = batch, error
-            self.parts.clear()
-            self.done = True
-            self.ready.release()
 
 
 class Window:
@@ -153,12 +80,14 @@ class Window:
         self._depth = AUTO_DEPTHS[0] if depth is None else depth
         self._auto = depth is None
         self._timeout = timeout
+        self._pool = Pool()
         self._slots: deque[Slot] = deque()
-        self.units: SimpleQueue[tuple[Slot, int, int] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self.activities: list[Activity] = []
         self._lock = threading.Lock()
-        self._seconds_per_row: float | None = None
+        self._pace: float | None = None
+        self._helper = Activity()
+        self.units: SimpleQueue[Unit | None] = SimpleQueue()
+        self.activities: list[Activity] = []
         self.stopped = False
 
     def take(self) -> tuple[Step, Any] | None:
@@ -170,7 +99,9 @@ class Window:
             BaseException: Whatever was raised while loading this batch.
         """
         slots = self._slots
-        self._fill(max(1, self._depth) if self._threads else self._depth + 1)
+        if not slots:
+            # Only the first call finds no worker: the consumer holds no batch yet, so there is room for one more.
+            self._fill(max(1, self._depth) if self._threads else self._depth + 1)
         if not slots:
             return None
         slot = slots[0]
@@ -181,7 +112,8 @@ class Window:
         if self._auto:
             self._auto = False
             least, most = AUTO_DEPTHS
-            self._depth = min(max(least, AUTO_BYTES // max(1, slot.nbytes)), most)
+            nbytes = sum(getattr(leaf, "nbytes", 0) for _, leaf in tree.leaves(slot.batch))
+            self._depth = min(max(least, AUTO_BYTES // max(1, nbytes)), most)
         slots.popleft()
         self._fill(self._depth)
         return slot.step, slot.batch
@@ -210,34 +142,65 @@ class Window:
                 thread.join(max(0.0, deadline - perf_counter()))
 
     def _fill(self, limit: int) -> None:
-        """Adds slots until `limit` are on their way or the steps are at their end."""
-        while len(self._slots) < limit and not self.stopped:
-            step = next(self._steps, None)
-            if step is None:
+        """Adds slots until `limit` are on their way, or the steps are at their end."""
+        while not self.stopped:
+            room = limit - len(self._slots)
+            most = self._group_size(limit)
+            if room < most:
                 return
-            try:
-                fetch = self._fetches[step.epoch]
-                slot = Slot(step, fetch, fetch.rows(step))
-            except Exception as error:
-                # It belongs to this step, and earlier batches are still to be handed out.
-                slot = Slot(step, self._fetches.base, NO_ROWS)
-                slot.publish(error=relayed(error, "preparing", step))
-            self._slots.append(slot)
-            size = self._unit_size(slot)
-            starts = range(0, len(slot.rows), size)
-            slot.missing = len(starts)
-            for start in starts:
-                self.units.put((slot, start, start + size))
+            added: list[Slot] = []
+            while len(added) < most and (step := next(self._steps, None)) is not None:
+                added.append(self._add(step))
+            if not added:
+                return
+            for unit in self._units_of(added):
+                self.units.put(unit)
             self._start_threads()
 
-    def _unit_size(self, slot: Slot) -> int:
-        """How many rows of a slot a worker reads in one go."""
-        rows = len(slot.rows)
-        if slot.fetch.gathers or rows == 1:
-            return rows
-        if self._seconds_per_row is None:
+    def _add(self, step: Step) -> Slot:
+        try:
+            fetch = self._fetches[step.epoch]
+            slot = Slot(step, fetch, fetch.rows(step))
+        except Exception as error:
+            # It belongs to this step, and earlier batches are still to be handed out.
+            slot = Slot(step, self._fetches.base, NO_ROWS)
+            slot.publish(error=relayed(error, "preparing", step))
+        self._slots.append(slot)
+        return slot
+
+    def _group_size(self, limit: int) -> int:
+        """How many slots to add at once, a power of two: those that are gathered in one unit, if batches are quick.
+
+        A group takes a quarter of the window at most, so that it is refilled well before it is empty.
+        """
+        if self._pace is None or limit < 8 or not self._slots or not self._slots[-1].fetch.gathers:
+            return 1
+        wanted = UNIT_SECONDS / max(1e-9, self._pace * len(self._slots[-1].rows))
+        return 1 << (int(min(max(1, wanted), limit // 4)).bit_length() - 1)
+
+    def _units_of(self, added: list[Slot]) -> Iterator[Unit]:
+        """The work that these slots are."""
+        for (fetch, rows), alike in groupby(added, key=lambda slot: (slot.fetch, len(slot.rows))):
+            if not rows:
+                continue
+            slots = list(alike)
+            if fetch.gathers:
+                # Sizes are powers of two, so that a compiled transform of stacked rows sees few shapes.
+                while slots:
+                    size = 1 << (len(slots).bit_length() - 1)
+                    yield Unit(slots[:size])
+                    slots = slots[size:]
+            for slot in slots:
+                size = self._unit_rows(rows)
+                slot.missing = -(-rows // size)
+                for start in range(0, rows, size):
+                    yield Unit([slot], start, start + size)
+
+    def _unit_rows(self, rows: int) -> int:
+        """How many items of a batch of `rows` a worker reads in one go."""
+        if self._pace is None:
             return -(-rows // self._workers)
-        return max(1, min(rows, round(UNIT_SECONDS / max(self._seconds_per_row, 1e-9))))
+        return max(1, min(rows, round(UNIT_SECONDS / max(1e-9, self._pace))))
 
     def _start_threads(self) -> None:
         if self._threads:
@@ -255,65 +218,116 @@ class Window:
     def _wait(self, slot: Slot) -> None:
         """Waits until the slot is done, or a stage of it has taken longer than the timeout."""
         if self._timeout is None:
-            slot.ready.acquire()
+            if self._pace is not None and self._pace * len(slot.rows) < HELP_SECONDS:
+                self._help(slot)
+            if not slot.done:
+                slot.ready.acquire()
             return
         patience = self._timeout
         while not slot.ready.acquire(timeout=max(0.0, patience)):
-            busy = [activity for activity in self.activities if activity.step is slot.step]
+            busy = [activity for activity in self.activities if slot in activity.slots]
             oldest = min(busy, key=lambda activity: activity.since, default=None)
             patience = self._timeout - (perf_counter() - oldest.since if oldest else 0.0)
             if oldest and patience <= 0:
                 raise TimeoutError(oldest.describe(self._timeout))
 
-    def run(self, unit: tuple[Slot, int, int], activity: Activity) -> None:
-        """Reads one unit of a slot and, if that completes the slot, finishes it. In a worker."""
-        slot, start, stop = unit
-        fetch, rows, step = slot.fetch, slot.rows[start:stop], slot.step
-        began = activity.begin("reading", step)
+    def _help(self, slot: Slot) -> None:
+        """Works in the consumer's thread: for quick batches, that takes less time than waking a worker."""
+        while not slot.done:
+            try:
+                unit = self.units.get_nowait()
+            except Empty:
+                return
+            if unit is None:
+                self.units.put(None)
+                return
+            self.run(unit, self._helper)
+
+    def run(self, unit: Unit, activity: Activity) -> None:
+        """Does one unit of work."""
+        if unit.slots[0].fetch.gathers:
+            self._gather(unit.slots, activity)
+        else:
+            self._read(unit, activity)
+        activity.slots = []
+
+    def _gather(self, slots: list[Slot], activity: Activity) -> None:
+        """Gathers the batches of some slots, alike in size, and finishes each."""
+        fetch = slots[0].fetch
+        began = activity.begin("reading", slots)
+        try:
+            batches = fetch.gather([slot.rows for slot in slots], self._pool)
+        except BaseException as error:
+            if len(slots) > 1:
+                # One of them failed; each gets its own outcome.
+                for slot in slots:
+                    self._gather([slot], activity)
+                return
+            self._count(reading=perf_counter() - began)
+            self._publish(slots[0], None, relayed(error, "reading", slots[0].step))
+            return
+        seconds = perf_counter() - began
+        self._count(reading=seconds, rows=len(slots) * len(slots[0].rows))
+        for slot, batch in zip(slots, batches, strict=True):
+            self._place(slot, batch, activity)
+
+    def _read(self, unit: Unit, activity: Activity) -> None:
+        """Reads some items of a slot and, if they were the last missing ones, batches and finishes it."""
+        (slot,) = unit.slots
+        rows = slot.rows[unit.start : unit.stop]
+        began = activity.begin("reading", unit.slots)
         part, failure = None, None
         try:
-            part = fetch.gather(rows) if fetch.gathers else fetch.read(rows, activity.watch)
+            part = slot.fetch.read(rows, activity.watch)
         except BaseException as error:
-            failure = relayed(error, "reading", step)
+            failure = relayed(error, "reading", slot.step)
         seconds = perf_counter() - began
         with self._lock:
-            self._clock.reading += seconds
-            per_row = seconds / len(rows)
-            average = self._seconds_per_row
-            self._seconds_per_row = per_row if average is None else 0.8 * average + 0.2 * per_row
-            slot.parts[start] = part
+            slot.parts[unit.start] = part
             if failure is not None:
-                slot.failures[start] = failure
+                slot.failures[unit.start] = failure
             slot.missing -= 1
             last = slot.missing == 0
-        if last:
-            self._finish(slot, activity)
-        activity.step = None
-
-    def _finish(self, slot: Slot, activity: Activity) -> None:
-        """Batches, places and publishes a slot whose units are all read."""
-        batch, error = None, None
-        batching = placing = 0.0
-        nbytes = 0
+        self._count(reading=seconds, rows=len(rows))
+        if not last:
+            return
         if slot.failures:
-            error = slot.failures[min(slot.failures)]
-        else:
+            self._publish(slot, None, slot.failures[min(slot.failures)])
+            return
+        began = activity.begin("batching", unit.slots)
+        try:
+            batch = slot.fetch.batch(slot.items, slot.rows, self._pool)
+        except BaseException as error:
+            self._publish(slot, None, relayed(error, "batching", slot.step))
+            return
+        self._count(batching=perf_counter() - began)
+        self._place(slot, batch, activity)
+
+    def _place(self, slot: Slot, batch: Any, activity: Activity) -> None:
+        """Places a batch and publishes it."""
+        if slot.fetch.places:
+            began = activity.begin("placing", [slot])
             try:
-                began = activity.begin("batching", slot.step)
-                batch = slot.join_parts()
-                if self._auto:
-                    nbytes = sum(getattr(leaf, "nbytes", 0) for _, leaf in tree.leaves(batch))
-                placed = activity.begin("placing", slot.step)
-                batching = placed - began
                 batch = slot.fetch.place(batch)
-                placing = perf_counter() - placed
-            except BaseException as failure:
-                error = relayed(failure, activity.doing, slot.step)
+            except BaseException as error:
+                self._publish(slot, None, relayed(error, "placing", slot.step))
+                return
+            self._count(placing=perf_counter() - began)
+        self._publish(slot, batch, None)
+
+    def _publish(self, slot: Slot, batch: Any, error: BaseException | None) -> None:
         with self._lock:
+            slot.publish(batch, error)
+
+    def _count(self, reading: float = 0.0, batching: float = 0.0, placing: float = 0.0, rows: int = 0) -> None:
+        """Adds to the time spent, and keeps a running average of the time that reading a row takes."""
+        with self._lock:
+            self._clock.reading += reading
             self._clock.batching += batching
             self._clock.placing += placing
-            slot.nbytes = nbytes
-            slot.publish(batch, error)
+            if rows:
+                pace = reading / rows
+                self._pace = pace if self._pace is None else 0.8 * self._pace + 0.2 * pace
 
 
 def work(window: Window) -> None:
