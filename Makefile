@@ -1,0 +1,64 @@
+# Everything that can be done from a fresh clone; `make` alone lists it.
+# Needs git, make and Python 3.11 or newer. uv is used if the machine has it, and installed into .uv/ otherwise.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types format ci clean
+
+# A uv that does not start (a shim of another Python, a version that pyproject.toml rules out) counts as none.
+UV := $(shell uv cache dir >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
+LOCAL_UV := $(filter .uv/bin/uv,$(UV))
+
+# `uv run` installs what a target needs and leaves the rest of the environment alone.
+RUN := $(UV) run --frozen --all-packages --no-default-groups
+
+TEST_AREAS := $(patsubst tests/%/,%,$(wildcard tests/*/))
+TESTS := $(TEST_AREAS:%=test-%) test-doctests
+
+help: ## List these targets
+	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-12s %s\n' "$$target" "$$text"; \
+	done
+	@echo "Test areas: $(TESTS:test-%=%)"
+
+setup: $(LOCAL_UV) ## Install everything a contributor needs into .venv
+	$(UV) sync --frozen --all-packages
+
+demo: $(LOCAL_UV) ## Train a small network on handwritten digits
+	$(RUN) --group examples python examples/digits.py
+
+test: ## Run all tests; goes on after a failing area, and fails at the end
+	@$(MAKE) --no-print-directory --keep-going $(TESTS)
+
+test-%: $(LOCAL_UV) ## Run one area of the tests, in a process of its own: test-core, ...
+	$(RUN) --group test --group examples pytest tests/$*
+
+test-doctests: $(LOCAL_UV)
+	$(RUN) --group test --group examples pytest --doctest-modules packages
+
+lint: $(LOCAL_UV) ## Check style, formatting and the layers between packages
+	$(RUN) --group lint ruff check
+	$(RUN) --group lint ruff format --check
+	$(RUN) --group lint lint-imports
+
+types: $(LOCAL_UV) ## Check types: pyright strict everywhere, mypy strict on tests/typed
+	$(RUN) --group dev pyright
+	$(RUN) --group dev mypy
+
+format: $(LOCAL_UV) ## Format the code, and fix what ruff can fix
+	$(RUN) --group lint ruff check --fix
+	$(RUN) --group lint ruff format
+
+ci: ## Run what CI runs, on the oldest and the newest Python at hand
+	.ci/run
+
+clean: ## Remove environments, caches and built packages
+	rm -rf .venv .venv-newest .uv dist .hypothesis .*_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Some systems ship Python without the means to make an environment; pip alone will do.
+.uv/bin/uv:
+	@echo "This machine has no uv; installing it into .uv/"
+	@python3 -m venv .uv && .uv/bin/pip install --quiet uv || \
+		{ rm -rf .uv && python3 -m pip install --quiet --target .uv uv; } || \
+		{ rm -rf .uv; echo "Could not install uv; see https://docs.astral.sh/uv/getting-started/installation/" >&2; exit 1; }
+	@test -x $@

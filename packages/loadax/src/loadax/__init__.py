@@ -1,0 +1,150 @@
+"""Loadax, the data loader for JAX: every public name of its packages, in one place.
+
+Importing this package does not import JAX. The names that need it come from `loadax_distributed`, which is imported
+when the first of them is used; worker processes, which never use one, start without it.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from loadax_core import Alloc as Alloc
+from loadax_core import Batcher as Batcher
+from loadax_core import ClosedError as ClosedError
+from loadax_core import DataLoader as DataLoader
+from loadax_core import Dataset as Dataset
+from loadax_core import Gather as Gather
+from loadax_core import Loader as Loader
+from loadax_core import LoaderIterator as LoaderIterator
+from loadax_core import MeshLike as MeshLike
+from loadax_core import PadBatcher as PadBatcher
+from loadax_core import Placement as Placement
+from loadax_core import Rows as Rows
+from loadax_core import ShardingStrategy as ShardingStrategy
+from loadax_core import StackBatcher as StackBatcher
+from loadax_core import StackError as StackError
+from loadax_core import StateError as StateError
+from loadax_core import Stats as Stats
+from loadax_core import SupportsEpoch as SupportsEpoch
+from loadax_core import SupportsFingerprint as SupportsFingerprint
+from loadax_core import SupportsGather as SupportsGather
+from loadax_core import SupportsGetItems as SupportsGetItems
+from loadax_core import aligned_empty as aligned_empty
+from loadax_core import check_rows as check_rows
+from loadax_core import gather_array as gather_array
+from loadax_core import read_items as read_items
+from loadax_core import tree as tree
+from loadax_datasets import ArrayDataset as ArrayDataset
+from loadax_datasets import BaseDataset as BaseDataset
+from loadax_datasets import CachedDataset as CachedDataset
+from loadax_datasets import ConcatenatedDataset as ConcatenatedDataset
+from loadax_datasets import FilteredDataset as FilteredDataset
+from loadax_datasets import IndexedDataset as IndexedDataset
+from loadax_datasets import InMemoryDataset as InMemoryDataset
+from loadax_datasets import MappedDataset as MappedDataset
+from loadax_datasets import MixedDataset as MixedDataset
+from loadax_datasets import PaddedDataset as PaddedDataset
+from loadax_datasets import RandomMappedDataset as RandomMappedDataset
+from loadax_datasets import RangeDataset as RangeDataset
+from loadax_datasets import RepeatedDataset as RepeatedDataset
+from loadax_datasets import RetriedDataset as RetriedDataset
+from loadax_datasets import SampledDataset as SampledDataset
+from loadax_datasets import ShuffledDataset as ShuffledDataset
+from loadax_datasets import SlicedDataset as SlicedDataset
+from loadax_datasets import ZippedDataset as ZippedDataset
+from loadax_datasets import as_dataset as as_dataset
+
+if TYPE_CHECKING:
+    from loadax_distributed import DevicePlacement as DevicePlacement
+    from loadax_distributed import MeshShardingStrategy as MeshShardingStrategy
+    from loadax_distributed import Plan as Plan
+    from loadax_distributed import Table as Table
+    from loadax_distributed import check_agreement as check_agreement
+    from loadax_distributed import launch as launch
+    from loadax_distributed import make_mesh as make_mesh
+    from loadax_distributed import plan as plan
+else:
+    # A type checker that saw this function would accept any name.
+    def __getattr__(name: str) -> Any:
+        # Every name in `__all__` that is not defined here belongs to loadax_distributed.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module("loadax_distributed"), name)
+
+
+__all__ = [
+    "Alloc",
+    "ArrayDataset",
+    "BaseDataset",
+    "Batcher",
+    "CachedDataset",
+    "ClosedError",
+    "ConcatenatedDataset",
+    "DataLoader",
+    "Dataset",
+    "DevicePlacement",
+    "FilteredDataset",
+    "Gather",
+    "InMemoryDataset",
+    "IndexedDataset",
+    "Loader",
+    "LoaderIterator",
+    "MappedDataset",
+    "MeshLike",
+    "MeshShardingStrategy",
+    "MixedDataset",
+    "PadBatcher",
+    "PaddedDataset",
+    "Placement",
+    "Plan",
+    "RandomMappedDataset",
+    "RangeDataset",
+    "RepeatedDataset",
+    "RetriedDataset",
+    "Rows",
+    "SampledDataset",
+    "ShardingStrategy",
+    "ShuffledDataset",
+    "SlicedDataset",
+    "StackBatcher",
+    "StackError",
+    "StateError",
+    "Stats",
+    "SupportsEpoch",
+    "SupportsFingerprint",
+    "SupportsGather",
+    "SupportsGetItems",
+    "Table",
+    "ZippedDataset",
+    "__version__",
+    "aligned_empty",
+    "as_dataset",
+    "check_agreement",
+    "check_rows",
+    "gather_array",
+    "launch",
+    "make_mesh",
+    "plan",
+    "read_items",
+    "tree",
+    "versions",
+]
+
+__version__ = version("loadax")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that Loadax consists of; they are released one by one.
+
+    Returns:
+        The installed version of each package, by its name.
+
+    Example:
+        >>> list(versions())
+        ['loadax', 'loadax-core', 'loadax-datasets', 'loadax-distributed']
+    """
+    return {name: version(name) for name in ("loadax", "loadax-core", "loadax-datasets", "loadax-distributed")}
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

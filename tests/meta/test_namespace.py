@@ -1,0 +1,97 @@
+"""`loadax` gives every public name of its packages, and needs JAX for none but the distributed ones."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import loadax
+import loadax_core
+import loadax_datasets
+import loadax_distributed
+import pytest
+
+MEMBERS = (loadax_core, loadax_datasets, loadax_distributed)
+
+
+def public_names(package: ModuleType) -> set[str]:
+    """What a package's `__init__` re-exports in the form `from .module import Name as Name`."""
+    assert package.__file__
+    body = ast.parse(Path(package.__file__).read_text()).body
+    imports = [alias for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    return {alias.name for alias in imports if alias.asname == alias.name}
+
+
+def imports_jax(package: str) -> bool:
+    """Whether importing a package in a fresh interpreter imports JAX."""
+    code = f"import sys, {package}; print('jax' in sys.modules or 'jaxlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {"True\n": True, "False\n": False}[done.stdout]
+
+
+@pytest.mark.parametrize("package", MEMBERS, ids=lambda package: package.__name__)
+def test_every_public_name_is_the_same_object(package: ModuleType) -> None:
+    names = public_names(package)
+    assert names
+    missing = names - set(loadax.__all__)
+    assert not missing, f"add these to packages/loadax/src/loadax/__init__.py: {sorted(missing)}"
+    for name in names:
+        assert getattr(loadax, name) is getattr(package, name), name
+
+
+def test_all_is_sorted_and_holds_nothing_else() -> None:
+    members = {name for package in MEMBERS for name in public_names(package)}
+    assert loadax.__all__ == sorted({*members, "__version__", "versions"})
+
+
+def test_no_two_packages_share_a_name() -> None:
+    names = [name for package in MEMBERS for name in public_names(package)]
+    assert len(names) == len(set(names))
+
+
+def test_dir_is_complete() -> None:
+    assert dir(loadax) == loadax.__all__
+
+
+def test_star_import() -> None:
+    namespace: dict[str, object] = {}
+    exec("from loadax import *", namespace)
+    assert set(loadax.__all__) <= set(namespace)
+
+
+@pytest.mark.parametrize("name", ["DataLoadre", "sharding"], ids=["misspelt", "module of a package"])
+def test_unknown_name(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"module 'loadax' has no attribute '{name}'"):
+        getattr(loadax, name)
+
+
+def test_pickles_do_not_need_the_meta_package() -> None:
+    pickled = pickle.dumps(loadax.RangeDataset(3).map(float))
+    assert b"loadax_datasets" in pickled
+    assert b"loadax\n" not in pickled
+    assert list(pickle.loads(pickled)) == [0.0, 1.0, 2.0]
+
+
+def test_versions() -> None:
+    assert loadax.__version__ == version("loadax")
+    names = ["loadax", "loadax-core", "loadax-datasets", "loadax-distributed"]
+    assert loadax.versions() == {name: version(name) for name in names}
+
+
+@pytest.mark.parametrize("package", ["loadax_core", "loadax_datasets", "loadax"])
+def test_import_leaves_jax_alone(package: str) -> None:
+    assert not imports_jax(package)
+
+
+def test_import_of_jax_would_be_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert imports_jax("loadax_distributed")
+    # The same, for a package that hides it: without this, the test above might pass because nothing is ever noticed.
+    package = tmp_path / "sly.py"
+    package.write_text("import loadax\nloadax.make_mesh\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert imports_jax("sly")

@@ -1,0 +1,51 @@
+"""Programs that a type checker must refuse. `make types` reports a comment that has nothing to ignore as an error."""
+
+from __future__ import annotations
+
+import loadax
+import numpy as np
+from loadax import Batcher, DataLoader, InMemoryDataset, RangeDataset
+
+
+def total(items: list[int]) -> int:
+    return sum(items)
+
+
+def dataset_that_the_batcher_cannot_take() -> None:
+    DataLoader(total).build(["a", "b"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    DataLoader(Batcher(total)).build(InMemoryDataset(["a"]))  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def batch_of_another_type() -> None:
+    for batch in DataLoader(total).build(RangeDataset(3)):
+        batch.upper()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def dataset_without_length() -> None:
+    DataLoader().build(iter([1, 2]))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def batcher_that_takes_one_item() -> None:
+    DataLoader(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DataLoader(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+def settings_of_another_type() -> None:
+    DataLoader().batch_size(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DataLoader().batch_size("4")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DataLoader().workers(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DataLoader().prefetch(2, True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    DataLoader().shard("data")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+def function_of_another_item() -> None:
+    InMemoryDataset(["a"]).map(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    def twice(item: int, rng: np.random.Generator) -> int:
+        return item * 2
+
+    InMemoryDataset(["a"]).random_map(twice)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def name_that_does_not_exist() -> None:
+    loadax.DataLoadre()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -1,0 +1,113 @@
+"""What a type checker knows about the batches in a training loop. `make types` checks it; here it runs as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict, assert_type
+
+import numpy as np
+import numpy.typing as npt
+from loadax import (
+    ArrayDataset,
+    BaseDataset,
+    Batcher,
+    DataLoader,
+    InMemoryDataset,
+    Loader,
+    LoaderIterator,
+    RangeDataset,
+    ShuffledDataset,
+    Stats,
+    make_mesh,
+)
+
+
+class Digit(TypedDict):
+    image: npt.NDArray[np.float32]
+    label: npt.NDArray[np.int32]
+
+
+def total(items: list[int]) -> int:
+    return sum(items)
+
+
+def lengths(items: list[str]) -> list[int]:
+    return [len(item) for item in items]
+
+
+def first(items: Sequence[int]) -> int:
+    return items[0]
+
+
+def test_batcher_gives_the_loop_variable_its_type() -> None:
+    loader = DataLoader(Batcher(total)).batch_size(2).build(RangeDataset(0, 4, 1))
+    assert_type(loader, Loader[int])
+    assert_type(iter(loader), LoaderIterator[int])
+    assert_type(next(iter(loader)), int)
+    for batch in loader:
+        assert_type(batch, int)
+    assert_type(list(loader), list[int])
+
+
+def test_function_in_place_of_a_batcher() -> None:
+    assert_type(DataLoader(total).build(RangeDataset(3)), Loader[int])
+    assert_type(DataLoader(lengths).build(["a", "bc"]), Loader[list[int]])
+    assert_type(DataLoader(first).build([1, 2]), Loader[int])
+
+
+def test_types_survive_every_call_of_the_chain() -> None:
+    loader = (
+        DataLoader(Batcher(lengths))
+        .batch_size(2, drop_remainder=True)
+        .workers(2)
+        .prefetch(2)
+        .timeout(60)
+        .epochs(2)
+        .build(["a", "bc", "def"])
+    )
+    assert_type(loader, Loader[list[int]])
+    assert_type(loader.epoch(1), Loader[list[int]])
+    with iter(loader) as batches:
+        assert_type(batches, LoaderIterator[list[int]])
+        assert_type(next(batches), list[int])
+        assert_type(batches.get_state(), dict[str, Any])
+        assert_type(batches.stats(), Stats)
+
+
+def test_stacked_and_placed_batches_are_any() -> None:
+    # What a stack of items is, no type can say: an int becomes an array, a dict stays a dict.
+    assert_type(DataLoader().build(RangeDataset(3)), Loader[Any])
+    # On a device, the batcher's arrays are other arrays.
+    assert_type(DataLoader(total).prefetch(2, to_device=True).build(RangeDataset(3)), Loader[Any])
+    assert_type(DataLoader(total).prefetch(2, to_device=False).build(RangeDataset(3)), Loader[int])
+
+
+def test_sharding_keeps_the_type_of_the_local_batch() -> None:
+    assert_type(DataLoader(total).shard(make_mesh()).build(RangeDataset(2)), Loader[int])
+
+
+def test_items_of_datasets() -> None:
+    strings = InMemoryDataset(["a", "bc"])
+    assert_type(strings, InMemoryDataset[str])
+    assert_type(strings[0], str)
+    assert_type(strings[:1], BaseDataset[str])
+    assert_type(list(strings), list[str])
+    assert_type(RangeDataset(3)[0], int)
+    digits = ArrayDataset(Digit(image=np.zeros((2, 8, 8), np.float32), label=np.zeros(2, np.int32)))
+    assert_type(digits[0], Digit)
+
+
+def test_items_of_transformed_datasets() -> None:
+    strings = InMemoryDataset(["a", "bc"])
+    assert_type(strings.map(len), BaseDataset[int])
+    assert_type(strings.map(len).map(float)[0], float)
+    assert_type(strings.shuffle(seed=1)[0], str)
+    assert_type(ShuffledDataset(strings)[0], str)
+    assert_type(ShuffledDataset(["a"])[0], str)
+
+    def draw(item: str, rng: np.random.Generator) -> float:
+        return len(item) + rng.random()
+
+    assert_type(strings.random_map(draw)[0], float)
+    assert_type(strings.map(len).shuffle(), BaseDataset[int])
+    assert_type(DataLoader(total).build(strings.map(len).shuffle()), Loader[int])
