@@ -158,3 +158,14 @@ def test_an_error_in_a_group_reaches_only_its_batch() -> None:
         "loadax: raised by row 1402",
         "loadax: while reading the batch of epoch 0, step 350",
     ]
+
+
+def test_batches_that_are_no_numpy_arrays_are_not_grouped() -> None:
+    class OnDevice(Counting):
+        def gather(self, rows: Rows, alloc: Any) -> Any:
+            return {"x": memoryview(super().gather(rows, alloc))}
+
+    dataset = OnDevice()
+    batches = list(DataLoader().batch_size(4).workers(2).prefetch(64).build(dataset))
+    assert [row for batch in batches for row in batch["x"]] == list(range(2000))
+    assert dataset.calls == [4] * 500

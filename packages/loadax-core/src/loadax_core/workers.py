@@ -85,6 +85,7 @@ class Window:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._pace: float | None = None
+        self._groups = True
         self._helper = Activity()
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self.activities: list[Activity] = []
@@ -173,10 +174,10 @@ class Window:
 
         A group takes a quarter of the window at most, so that it is refilled well before it is empty.
         """
-        if self._pace is None or limit < 8 or not self._slots or not self._slots[-1].fetch.gathers:
+        if not self._groups or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
             return 1
         wanted = UNIT_SECONDS / max(1e-9, self._pace * len(self._slots[-1].rows))
-        return 1 << (int(min(max(1, wanted), limit // 4)).bit_length() - 1)
+        return power_of_two(min(wanted, limit // 4))
 
     def _units_of(self, added: list[Slot]) -> Iterator[Unit]:
         """The work that these slots are."""
@@ -187,7 +188,7 @@ class Window:
             if fetch.gathers:
                 # Sizes are powers of two, so that a compiled transform of stacked rows sees few shapes.
                 while slots:
-                    size = 1 << (len(slots).bit_length() - 1)
+                    size = power_of_two(len(slots))
                     yield Unit(slots[:size])
                     slots = slots[size:]
             for slot in slots:
@@ -267,6 +268,9 @@ class Window:
             self._publish(slots[0], None, relayed(error, "reading", slots[0].step))
             return
         seconds = perf_counter() - began
+        if self._pace is None:
+            # Only NumPy arrays can be cut apart for nothing, and compiled transforms would be compiled for each size.
+            self._groups = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(batches[0]))
         self._count(reading=seconds, rows=len(slots) * len(slots[0].rows))
         for slot, batch in zip(slots, batches, strict=True):
             self._place(slot, batch, activity)
@@ -338,6 +342,11 @@ def work(window: Window) -> None:
         window.run(unit, activity)
         # While it waits for work, a worker must not keep the last batch alive.
         del unit
+
+
+def power_of_two(most: float) -> int:
+    """The largest power of two that is at most `most`, and 1 for less than that."""
+    return 1 << max(0, int(most).bit_length() - 1)
 
 
 OPEN: weakref.WeakSet[Window] = weakref.WeakSet()
