@@ -326,6 +326,28 @@ def test_an_error_after_close_goes_nowhere_and_hurts_nothing() -> None:
     assert outcome == ["closed"]
 
 
+def test_closing_drops_what_is_queued() -> None:
+    started, released = threading.Event(), threading.Event()
+    read: list[int] = []
+
+    class Held(Failing):
+        def __getitem__(self, row: int) -> int:
+            read.append(row)
+            if row == 1:
+                started.set()
+                released.wait(20)
+            return row
+
+    before = threading.active_count()
+    batches = iter(DataLoader().workers(1).prefetch(8).build(Held({})))
+    next(batches)
+    assert started.wait(20)
+    batches.close()
+    released.set()
+    check_no_threads(before)
+    assert read == [0, 1]
+
+
 def test_set_state_while_workers_are_busy_drops_what_they_load() -> None:
     started, released = threading.Event(), threading.Event()
 
