@@ -72,6 +72,7 @@ class Fetch:
         self._gather = gather_of(dataset) if type(batcher) is StackBatcher else None
         self.gathers = self._gather is not None
         self.places = place is not None
+        self._reads_many = getattr(dataset, "__getitems__", None) is not None
         # Only these, not subclasses of them, are known to do no more than this.
         known = type(batcher) in (StackBatcher, PadBatcher)
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
@@ -120,7 +121,7 @@ class Fetch:
             watch: Called with each row before it is read, if rows are read one by one.
         """
         numbers: list[int] = rows.tolist()
-        if getattr(self._dataset, "__getitems__", None) is not None:
+        if self._reads_many and len(numbers) > 1:
             try:
                 return read_items(self._dataset, numbers)
             except BaseException as error:

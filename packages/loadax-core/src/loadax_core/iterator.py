@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import state as states
 from .errors import ClosedError
 from .inline import Inline
+from .plan import Position, Step
 from .stats import Clock, Stats
 from .workers import Window
 
@@ -35,7 +36,8 @@ class LoaderIterator(Generic[B_co]):
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._position = run.plan.start
+        self._restored = run.plan.start
+        self._last: Step | None = None
         self._source: Inline | Window | None = None
         self._error: BaseException | None = None
         self._closed = False
@@ -83,7 +85,7 @@ class LoaderIterator(Generic[B_co]):
                 source.stop()
                 raise StopIteration
             step, batch = taken
-            self._position = self._run.plan.after(step)
+            self._last = step
             self._batches += 1
             self._rows += step.size
             return batch
@@ -122,7 +124,7 @@ class LoaderIterator(Generic[B_co]):
                 self._source.stop()
             self._source = None
             self._error = None
-            self._position = position
+            self._restored, self._last = position, None
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
@@ -158,6 +160,10 @@ class LoaderIterator(Generic[B_co]):
     def __repr__(self) -> str:
         epoch, row = self._position
         return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._closed}>"
+
+    @property
+    def _position(self) -> Position:
+        return self._restored if self._last is None else self._run.plan.after(self._last)
 
     def _start(self) -> Inline | Window:
         run = self._run

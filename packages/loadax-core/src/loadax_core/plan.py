@@ -82,17 +82,16 @@ class Plan:
 
     def steps_from(self, position: Position) -> Iterator[Step]:
         """The remaining batches of a run that stands at `position`, in order."""
-        end = self.end
-        # A run without any batch per epoch would otherwise look for one forever.
-        while self.steps_per_epoch and (end is None or position < end):
-            epoch, start = self.settle(position)
-            if epoch > position.epoch:
-                position = Position(epoch, 0)
-                continue
-            stop = min(start + self.batch_size, self.rows)
-            step = Step(epoch, -(-start // self.batch_size), start, stop)
-            yield step
-            position = Position(epoch, stop)
+        if not self.steps_per_epoch:
+            # Otherwise an endless run would look for its first batch forever.
+            return
+        end, size = self.end, self.batch_size
+        position = self.settle(position)
+        while end is None or position < end:
+            epoch, start = position
+            stop = min(start + size, self.rows)
+            yield Step(epoch, -(-start // size), start, stop)
+            position = self.settle(Position(epoch, stop))
 
     def steps_left(self, position: Position) -> int | None:
         """How many batches a run that stands at `position` will still yield, None if it is endless."""
