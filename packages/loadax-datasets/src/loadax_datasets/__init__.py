@@ -1,0 +1,21 @@
+"""Lazy, composable datasets for the Loadax data loader. Needs NumPy and loadax-core."""
+
+from .adapt import IndexedDataset as IndexedDataset
+from .adapt import as_dataset as as_dataset
+from .arrays import ArrayDataset as ArrayDataset
+from .base import BaseDataset as BaseDataset
+from .cached import CachedDataset as CachedDataset
+from .combined import ConcatenatedDataset as ConcatenatedDataset
+from .combined import ZippedDataset as ZippedDataset
+from .filtered import FilteredDataset as FilteredDataset
+from .mapped import MappedDataset as MappedDataset
+from .memory import InMemoryDataset as InMemoryDataset
+from .mixed import MixedDataset as MixedDataset
+from .random_mapped import RandomMappedDataset as RandomMappedDataset
+from .ranges import RangeDataset as RangeDataset
+from .repeated import PaddedDataset as PaddedDataset
+from .repeated import RepeatedDataset as RepeatedDataset
+from .retried import RetriedDataset as RetriedDataset
+from .sampled import SampledDataset as SampledDataset
+from .shuffled import ShuffledDataset as ShuffledDataset
+from .sliced import SlicedDataset as SlicedDataset

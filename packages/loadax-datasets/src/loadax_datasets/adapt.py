@@ -1,0 +1,117 @@
+"""Anything with `len()` and `[i]` as a Loadax dataset."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from loadax_core import Dataset, Gather, read_items
+
+from .arrays import ArrayDataset
+from .base import BaseDataset, rows_in_range
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+def as_dataset(source: Dataset[T]) -> BaseDataset[T]:
+    """Gives anything indexable the methods of a Loadax dataset.
+
+    Args:
+        source: A Loadax dataset, which is returned as it is; an array, whose first dimension counts the rows; or any
+            object with `len()` and `[i]`, such as a list or a Hugging Face or PyTorch dataset.
+
+    Returns:
+        A dataset of the same rows.
+
+    Raises:
+        TypeError: If `source` cannot be counted or read by number.
+
+    Example:
+        >>> list(as_dataset(["a", "b", "c"]).map(str.upper)[1:])
+        ['B', 'C']
+    """
+    if isinstance(source, BaseDataset):
+        return source
+    if isinstance(source, np.ndarray):
+        return ArrayDataset[Any](source)
+    return IndexedDataset(source)
+
+
+class IndexedDataset(BaseDataset[T_co]):
+    """A source of another kind, with its own `__getitems__`, `gather`, `at_epoch` and `fingerprint` where it has them.
+
+    Args:
+        source: Any object with `len()` and `[i]`. It is kept, not copied.
+
+    Raises:
+        TypeError: If `source` cannot be counted or read by number.
+
+    Example:
+        >>> IndexedDataset(["a", "b", "c"])[-1]
+        'c'
+    """
+
+    def __init__(self, source: Dataset[T_co]) -> None:
+        check_indexable(source)
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, row: int) -> T_co:
+        """The source's row."""
+        return self._source[row]
+
+    def __getitems__(self, rows: list[int], /) -> Sequence[T_co]:
+        return read_items(self._source, rows_in_range(rows, len(self)))
+
+    @property
+    def gather(self) -> Gather | None:
+        """The source's own gather."""
+        gather = getattr(self._source, "gather", None)
+        return gather if _takes_rows_and_alloc(gather) else None
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
+        """The source as it is in `epoch`."""
+        at_epoch: Callable[[int], Dataset[T_co]] | None = getattr(self._source, "at_epoch", None)
+        if at_epoch is None:
+            return self
+        source = at_epoch(epoch)
+        return self if source is self._source else IndexedDataset(source)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The source's own fingerprint, or its length."""
+        fingerprint: Callable[[], Mapping[str, Any]] | None = getattr(self._source, "fingerprint", None)
+        return dict(fingerprint()) if callable(fingerprint) else super().fingerprint()
+
+    def describe(self) -> str:
+        """The source's type and length."""
+        return f"IndexedDataset({type(self._source).__name__} of {len(self)} rows)"
+
+
+def check_indexable(source: object) -> None:
+    """Refuses what has no rows.
+
+    Raises:
+        TypeError: If `source` cannot be counted or read by number, or has keys instead of rows.
+    """
+    kind = type(source).__name__
+    if isinstance(source, Mapping):
+        raise TypeError(f"a {kind} has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
+    if isinstance(source, str | bytes):
+        raise TypeError(f"a {kind} is one item, not a dataset: {source[:40]!r}; put it in a list")
+    if not hasattr(type(source), "__len__") or not hasattr(type(source), "__getitem__"):
+        fix = "; list(...) makes rows of an iterable that fits in memory" if isinstance(source, Iterable) else ""
+        raise TypeError(f"a dataset needs len() and [i], which {kind} does not have{fix}")
+
+
+def _takes_rows_and_alloc(gather: Any) -> bool:
+    """Whether `gather` is the one of `SupportsGather`; PyTorch and Polars have unrelated methods of that name."""
+    try:
+        inspect.signature(gather).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,200 @@
+"""What every Loadax dataset shares: indexing as on a list, chaining, and a `repr` that shows the tree."""
+
+from __future__ import annotations
+
+import operator
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Literal, SupportsIndex, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Dataset, Gather
+
+# Transforms subclass BaseDataset and BaseDataset's methods build transforms. Importing the package, not names from
+# it, lets both sides have what they need: the names are looked up when a method is called.
+import loadax_datasets as datasets
+
+from .seeding import check_int
+
+T_co = TypeVar("T_co", covariant=True)
+U = TypeVar("U")
+
+
+class BaseDataset(ABC, Generic[T_co]):
+    """Rows that are counted with `len()`, read with `[i]`, and transformed by chaining methods.
+
+    Nothing is read before a row is asked for, and no transform changes the dataset it is called on. A subclass
+    defines `__len__` and `read`, and may define `gather`, `at_epoch`, `fingerprint` and `describe`; both reads must be
+    thread-safe, and the whole must survive pickling.
+
+    Raises:
+        IndexError: When a row is out of range.
+        TypeError: When a row is not an integer.
+
+    Example:
+        >>> class Squares(BaseDataset[int]):
+        ...     def __len__(self) -> int:
+        ...         return 5
+        ...     def read(self, row: int) -> int:
+        ...         return row**2
+        >>> list(Squares()[1:].map(float))
+        [1.0, 4.0, 9.0, 16.0]
+    """
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, row: int) -> T_co:
+        """The row at `row`, an `int` in `range(len(self))`: `self[row]` after the check of `row`."""
+
+    @property
+    def gather(self) -> Gather | None:
+        """Reads many rows as one stacked tree, or None where rows can only be read one at a time."""
+        return None
+
+    @property
+    def sources(self) -> tuple[BaseDataset[Any], ...]:
+        """The datasets that this one reads from."""
+        return ()
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (an override's business)
+        """The same dataset as it is in `epoch` (0, 1, ...); itself if nothing in it depends on the epoch."""
+        return self
+
+    def fingerprint(self) -> dict[str, Any]:
+        """JSON-able facts that fix which row comes when; the same in every epoch."""
+        return {"rows": len(self)}
+
+    def describe(self) -> str:
+        """One line for `repr`, without the sources."""
+        return f"{type(self).__name__}({len(self)} rows)"
+
+    def __repr__(self) -> str:
+        return "\n".join(_tree(self))
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> T_co: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> BaseDataset[T_co]: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> T_co | BaseDataset[T_co]:
+        if isinstance(index, slice):
+            return datasets.SlicedDataset(self, index)
+        return self.read(row_in_range(index, len(self)))
+
+    def __iter__(self) -> Iterator[T_co]:
+        for row in range(len(self)):
+            yield self.read(row)
+
+    @overload
+    def map(self, fn: Callable[[T_co], U], *, vectorized: Literal[False] = False) -> BaseDataset[U]: ...
+    @overload
+    def map(self, fn: Callable[[Any], Any], *, vectorized: Literal[True]) -> BaseDataset[Any]: ...
+    def map(self, fn: Callable[[Any], Any], *, vectorized: bool = False) -> BaseDataset[Any]:
+        """Every item passed through `fn`; see `MappedDataset`."""
+        if vectorized:
+            return datasets.MappedDataset(self, fn, vectorized=True)
+        return datasets.MappedDataset(self, fn)
+
+    def random_map(self, fn: Callable[[T_co, np.random.Generator], U], seed: int = 0) -> BaseDataset[U]:
+        """Every item passed through `fn(item, rng)`, anew each epoch; see `RandomMappedDataset`."""
+        return datasets.RandomMappedDataset(self, fn, seed)
+
+    def filter(self, predicate: Callable[[T_co], object]) -> BaseDataset[T_co]:
+        """The items for which `predicate` returns true; see `FilteredDataset`."""
+        return datasets.FilteredDataset(self, predicate)
+
+    def shuffle(self, seed: int = 0, *, block: int | None = None, window: int = 16) -> BaseDataset[T_co]:
+        """The rows in a random order, another one each epoch; see `ShuffledDataset`."""
+        return datasets.ShuffledDataset(self, seed, block=block, window=window)
+
+    def sample(
+        self, count: int, *, replace: bool = False, weights: npt.ArrayLike | None = None, seed: int = 0
+    ) -> BaseDataset[T_co]:
+        """Rows drawn at random, anew each epoch; see `SampledDataset`."""
+        return datasets.SampledDataset(self, count, replace=replace, weights=weights, seed=seed)
+
+    def repeat(self, times: int) -> BaseDataset[T_co]:
+        """The rows several times over, as one epoch; see `RepeatedDataset`."""
+        return datasets.RepeatedDataset(self, times)
+
+    def concat(self, *others: Dataset[U]) -> BaseDataset[T_co | U]:
+        """The rows of this dataset, then those of `others`; see `ConcatenatedDataset`."""
+        return datasets.ConcatenatedDataset[Any](self, *others)
+
+    def __add__(self, other: Dataset[U], /) -> BaseDataset[T_co | U]:
+        return self.concat(other)
+
+    @overload
+    def zip(self, other: Dataset[U], /) -> BaseDataset[tuple[T_co, U]]: ...
+    @overload
+    def zip(self, *others: Dataset[Any]) -> BaseDataset[tuple[Any, ...]]: ...
+    def zip(self, *others: Dataset[Any]) -> BaseDataset[Any]:
+        """Tuples of a row of this dataset and of `others`; see `ZippedDataset`."""
+        return datasets.ZippedDataset(self, *others)
+
+    def mix(
+        self,
+        *others: Dataset[U],
+        weights: Sequence[float] | None = None,
+        seed: int = 0,
+        until: Literal["first", "all"] = "first",
+    ) -> BaseDataset[T_co | U]:
+        """Rows of this dataset and of `others` in random alternation; see `MixedDataset`."""
+        return datasets.MixedDataset[Any]([self, *others], weights, seed=seed, until=until)
+
+    def cache(self, directory: str | os.PathLike[str] | None = None) -> BaseDataset[T_co]:
+        """The rows, each read once and kept in memory or in a directory; see `CachedDataset`."""
+        return datasets.CachedDataset(self, directory)
+
+    def retry(
+        self, attempts: int, *, on: tuple[type[Exception], ...] = (OSError,), backoff: float = 0.1
+    ) -> BaseDataset[T_co]:
+        """The rows, with reads that fail tried again; see `RetriedDataset`."""
+        return datasets.RetriedDataset(self, attempts, on=on, backoff=backoff)
+
+    def pad_to_multiple(self, multiple: int) -> BaseDataset[tuple[T_co, bool]]:
+        """Pairs of an item and whether it is real, filled up to a multiple; see `PaddedDataset`."""
+        return datasets.PaddedDataset(self, multiple)
+
+    def take(self, count: int) -> BaseDataset[T_co]:
+        """The first `count` rows, or all if there are fewer."""
+        return self[: check_int("count", count, 0)]
+
+    def skip(self, count: int) -> BaseDataset[T_co]:
+        """All rows but the first `count`."""
+        return self[check_int("count", count, 0) :]
+
+
+def row_in_range(index: SupportsIndex, length: int) -> int:
+    """The row that `index` stands for in a list of `length`, counted from the end if negative.
+
+    Raises:
+        IndexError: If there is no such row.
+        TypeError: If `index` is not an integer; bool is not one here.
+    """
+    if isinstance(index, bool) or not hasattr(index, "__index__"):
+        raise TypeError(f"a row is an integer or a slice, got {index!r} ({type(index).__name__})")
+    row = operator.index(index)
+    if row < 0:
+        row += length
+    if not 0 <= row < length:
+        raise IndexError(f"row {index} is out of range for {length} rows")
+    return row
+
+
+def rows_in_range(rows: Sequence[SupportsIndex], length: int) -> list[int]:
+    """`row_in_range` of each of `rows`."""
+    return [row if type(row) is int and 0 <= row < length else row_in_range(row, length) for row in rows]
+
+
+def _tree(dataset: BaseDataset[Any]) -> list[str]:
+    lines = [dataset.describe()]
+    for i, source in enumerate(dataset.sources):
+        last = i == len(dataset.sources) - 1
+        first, *rest = _tree(source)
+        lines.append(("└─ " if last else "├─ ") + first)
+        lines.extend(("   " if last else "│  ") + line for line in rest)
+    return lines

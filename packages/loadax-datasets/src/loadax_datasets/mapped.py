@@ -1,0 +1,100 @@
+"""Functions applied to rows, one by one or many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, cast, overload
+
+import numpy as np
+from loadax_core import Alloc, Dataset, Gather, Rows, StackBatcher, aligned_empty, check_rows, read_items, tree
+
+from .arrays import read_row
+from .base import rows_in_range
+from .naming import name_of
+from .transform import Transform
+
+T = TypeVar("T")
+U_co = TypeVar("U_co", covariant=True)
+
+
+class MappedDataset(Transform[U_co]):
+    """Every item of a source, passed through a function when it is read.
+
+    The function must be thread-safe and give the same result for the same item; for random changes there is
+    `RandomMappedDataset`. It may be a jitted JAX function, whose results are passed on as JAX arrays.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        fn: Takes an item and returns the new one. If `vectorized`, takes the stacked items of several rows, each leaf
+            of shape `(n, ...)`, and returns a tree of leaves of shape `(n, ...)`; it must treat each row by itself.
+        vectorized: Whether `fn` takes many rows at once, which saves a Python call for each of them.
+
+    Raises:
+        TypeError: If `fn` is not callable.
+        ValueError: When a vectorized `fn` returns another number of rows than it was given.
+
+    Example:
+        >>> list(MappedDataset(["a", "b"], str.upper))
+        ['A', 'B']
+        >>> float(MappedDataset(np.arange(4.0), np.square, vectorized=True)[2])
+        4.0
+    """
+
+    @overload
+    def __init__(self, source: Dataset[T], fn: Callable[[T], U_co], *, vectorized: Literal[False] = False) -> None: ...
+    @overload
+    def __init__(
+        self: MappedDataset[Any], source: Dataset[Any], fn: Callable[[Any], Any], *, vectorized: Literal[True]
+    ) -> None: ...
+    def __init__(self, source: Dataset[Any], fn: Callable[[Any], Any], *, vectorized: bool = False) -> None:
+        if not callable(fn):
+            raise TypeError(f"map takes a function of an item, got {fn!r}")
+        super().__init__(source)
+        self._fn = fn
+        self._vectorized = vectorized
+
+    def read(self, row: int) -> U_co:
+        """The function of the source's row."""
+        if not self._vectorized:
+            return self._fn(self._source.read(row))
+        return self._read_stacked([row])[0]
+
+    def __getitems__(self, rows: list[int], /) -> list[U_co]:
+        wanted = rows_in_range(rows, len(self))
+        if self._vectorized:
+            return self._read_stacked(wanted)
+        return [self._fn(item) for item in read_items(self._source, wanted)]
+
+    def _read_stacked(self, rows: list[int]) -> list[U_co]:
+        if not rows:
+            return []
+        stacked = self._gather(np.array(rows, np.int64), aligned_empty)
+        return [tree.map_leaves(lambda _, leaf, i=i: _row(leaf, i), stacked) for i in range(len(rows))]
+
+    @property
+    def gather(self) -> Gather | None:
+        """One call of a vectorized function; None for a function of one item."""
+        return self._gather if self._vectorized else None
+
+    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
+        check_rows(rows, len(self))
+        gather = self._source.gather
+        stacked = (
+            StackBatcher()(list(read_items(self._source, rows.tolist()))) if gather is None else gather(rows, alloc)
+        )
+        result = self._fn(stacked)
+        for path, leaf in tree.leaves(result):
+            if np.shape(leaf)[:1] != (len(rows),):
+                raise ValueError(
+                    f"a vectorized map of {len(rows)} rows must return as many, but {name_of(self._fn)} returned "
+                    f"{tree.name(path)} of shape {np.shape(leaf)}"
+                )
+        return result
+
+    def describe(self) -> str:
+        """The function's name."""
+        return f"MappedDataset({name_of(self._fn)}{', vectorized' if self._vectorized else ''})"
+
+
+def _row(leaf: Any, row: int) -> Any:
+    return read_row(cast("Any", leaf), row) if isinstance(leaf, np.ndarray) else leaf[row]

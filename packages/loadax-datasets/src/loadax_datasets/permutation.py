@@ -1,0 +1,178 @@
+"""Random orders of `range(n)` that need no memory for them, however large `n` is.
+
+Short ranges are sorted by hash, which makes every order equally likely. Longer ones go through a Feistel network (Luby
+and Rackoff, 1988) over the next power of two, with the mixing function of splitmix64 (Steele, Lea and Flood, 2014) as
+its round function; numbers that come out beyond `n` go through again until they do not, which keeps it a permutation
+(cycle walking: Black and Rogaway, 2002).
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from loadax_core import Rows
+
+from .hashing import U64, mix, mix_one, random_words
+from .seeding import check_int, derive_keys
+
+BLOCK = 1 << 14
+"""Rows computed at once: enough to make NumPy's call overhead small, few enough to stay in the processor's cache."""
+
+ROUNDS = 6
+
+
+class Permutation:
+    """A random order of the rows of a dataset.
+
+    Rows are usually read in runs, so they are computed by the block, and the last two blocks are kept: two, because
+    the workers that are a batch ahead reach the next block while the others still read this one. Rows asked for out of
+    the blue are computed one at a time. Thread-safe.
+
+    Args:
+        length: The number of rows.
+        seed: Any integer of at least 0.
+        epoch: Any integer of at least 0. Every pair of seed and epoch is an order of its own.
+        purpose: What the order is for; so is every purpose.
+
+    Raises:
+        TypeError: If `seed` or `epoch` is not an integer.
+        ValueError: If `seed` or `epoch` is negative.
+
+    Example:
+        >>> sorted(Permutation(1000, seed=1).at(row) for row in range(1000)) == list(range(1000))
+        True
+    """
+
+    def __init__(self, length: int, seed: int, epoch: int = 0, purpose: str = "shuffle") -> None:
+        seed, epoch = check_int("seed", seed, 0), check_int("epoch", epoch, 0)
+        self._arguments = (length, seed, epoch, purpose)
+        self._keys = derive_keys(purpose, seed, epoch, ROUNDS)
+        self._length = length
+        self._feistel = Feistel(length, self._keys)
+        # Each an immutable value that is replaced as a whole, so that it can be read without the lock.
+        self._blocks: tuple[tuple[int, Rows], ...] = ()
+        self._stray = (-1, 0)
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Permutation], tuple[int, int, int, str]]:
+        return Permutation, self._arguments
+
+    def at(self, row: int) -> int:
+        """What stands at one row.
+
+        Args:
+            row: In `range(length)`.
+
+        Returns:
+            A number in `range(length)`, a different one for every row.
+        """
+        index, offset = divmod(row, BLOCK)
+        block = self._find(index, 1)
+        return self._feistel.at(row) if block is None else block.item(offset)
+
+    def __call__(self, rows: Rows) -> Rows:
+        """What stands at each of many rows.
+
+        Args:
+            rows: Numbers in `range(length)`, of shape `(n,)`.
+
+        Returns:
+            `at` of each row, of shape `(n,)`.
+        """
+        if not len(rows):
+            return np.empty(0, np.int64)
+        indices = rows // BLOCK
+        first, last = int(indices.min()), int(indices.max())
+        if last - first > 1:
+            return self._feistel(rows)
+        result = np.empty(len(rows), np.int64)
+        for index in {first, last}:
+            here = indices == index
+            block = self._find(index, int(here.sum()))
+            result[here] = self._feistel(rows[here]) if block is None else block[rows[here] - index * BLOCK]
+        return result
+
+    def _find(self, index: int, count: int) -> Rows | None:
+        """The block at `index`, of which `count` rows are wanted, if it is there or worth computing."""
+        for known, block in self._blocks:
+            if known == index:
+                return block
+        if not self._is_worthwhile(index, count):
+            return None
+        with self._lock:
+            for known, block in self._blocks:
+                if known == index:
+                    return block
+            block = self._compute(index)
+            self._blocks = (*self._blocks[-1:], (index, block))
+        return block
+
+    def _is_worthwhile(self, index: int, count: int) -> bool:
+        if not self._blocks or index == self._blocks[-1][0] + 1:
+            return True
+        known, reads = self._stray
+        reads = reads + count if known == index else count
+        self._stray = (index, reads)
+        return reads >= 64
+
+    def _compute(self, index: int) -> Rows:
+        if self._length > BLOCK:
+            rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, self._length), dtype=np.int64)
+            return self._feistel(rows)
+        # No two of these words are equal, so there are no ties to break.
+        return np.argsort(random_words(self._keys[0], np.arange(self._length)))
+
+
+class Feistel:
+    """A permutation of `range(length)`, computed for any of its numbers without the others.
+
+    Args:
+        length: From 0 to 2**63 - 1.
+        keys: One 64-bit number for each round.
+    """
+
+    def __init__(self, length: int, keys: list[int]) -> None:
+        self._length = length
+        self._keys = keys
+        bits = max(2, (length - 1).bit_length())
+        self._widths = (bits // 2, bits - bits // 2)
+
+    def at(self, row: int) -> int:
+        """The image of one number."""
+        low_width, high_width = self._widths
+        while True:
+            high, low = row >> low_width, row & ((1 << low_width) - 1)
+            for i, key in enumerate(self._keys):
+                if i % 2:
+                    low ^= mix_one(high ^ key) >> (64 - low_width)
+                else:
+                    high ^= mix_one(low ^ key) >> (64 - high_width)
+            row = high << low_width | low
+            if row < self._length:
+                return row
+
+    def __call__(self, rows: Rows) -> Rows:
+        """The images of many numbers, of shape `(n,)`."""
+        length = np.uint64(self._length)
+        values = self._once(rows.astype(np.uint64))
+        outside = np.flatnonzero(values >= length)
+        while len(outside):
+            again = self._once(values[outside])
+            values[outside] = again
+            outside = outside[again >= length]
+        return values.view(np.int64)
+
+    def _once(self, values: U64) -> U64:
+        """One pass through the network, of all its domain, as in the loop of `at`."""
+        low_width, high_width = self._widths
+        high, low = values >> np.uint64(low_width), values & np.uint64((1 << low_width) - 1)
+        for i, key in enumerate(self._keys):
+            changed, other, width = (low, high, low_width) if i % 2 else (high, low, high_width)
+            hashes = other ^ np.uint64(key)
+            mix(hashes)
+            hashes >>= np.uint64(64 - width)
+            changed ^= hashes
+        high <<= np.uint64(low_width)
+        high |= low
+        return high

@@ -1,0 +1,71 @@
+"""Random functions of rows, reproducible wherever and whenever a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from loadax_core import Dataset, read_items
+
+from .base import rows_in_range
+from .naming import name_of
+from .seeding import check_int, derive_keys
+from .transform import Transform
+
+T = TypeVar("T")
+U_co = TypeVar("U_co", covariant=True)
+
+
+class RandomMappedDataset(Transform[U_co]):
+    """Every item of a source, passed through a function together with a random generator of its own.
+
+    What the generator yields depends on the seed, the epoch and the row, and on nothing else: not on which worker
+    reads the row, nor on what was read before. Two random maps in one pipeline want two seeds, or they draw the same.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        fn: Takes an item and a `numpy.random.Generator`, and returns the new item. Must be thread-safe.
+        seed: Any integer of at least 0.
+
+    Raises:
+        TypeError: If `fn` is not callable or `seed` not an integer.
+        ValueError: If `seed` is negative.
+
+    Example:
+        >>> noisy = RandomMappedDataset([10, 20], lambda x, rng: x + int(rng.integers(10)), seed=3)
+        >>> noisy[1] == noisy[1], list(noisy) == list(noisy.at_epoch(1))
+        (True, False)
+    """
+
+    changes_with_epoch = True
+
+    def __init__(self, source: Dataset[T], fn: Callable[[T, np.random.Generator], U_co], seed: int = 0) -> None:
+        if not callable(fn):
+            raise TypeError(f"random_map takes a function of an item and a generator, got {fn!r}")
+        super().__init__(source)
+        self._fn: Callable[[Any, np.random.Generator], U_co] = fn
+        self._seed = check_int("seed", seed, 0)
+        self._set_epoch(0)
+
+    def read(self, row: int) -> U_co:
+        """The function of the source's row and of the generator for that row."""
+        return self._fn(self._source.read(row), self._generator(row))
+
+    def __getitems__(self, rows: list[int], /) -> list[U_co]:
+        wanted = rows_in_range(rows, len(self))
+        items = read_items(self._source, wanted)
+        return [self._fn(item, self._generator(row)) for row, item in zip(wanted, items, strict=True)]
+
+    def describe(self) -> str:
+        """The function's name and the seed."""
+        return f"RandomMappedDataset({name_of(self._fn)}, seed={self._seed})"
+
+    def _generator(self, row: int) -> np.random.Generator:
+        # Philox is a block cipher over a 256-bit counter. With the row in the upper half, every row has 2**128 blocks
+        # of its own, which no other row reaches.
+        return np.random.Generator(np.random.Philox(key=self._key, counter=row << 128))
+
+    def _set_epoch(self, epoch: int) -> None:
+        low, high = derive_keys("random_map", self._seed, epoch, 2)
+        self._key = high << 64 | low

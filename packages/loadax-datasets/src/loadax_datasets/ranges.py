@@ -1,0 +1,68 @@
+"""Numbers, for indices, tests and examples."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+from loadax_core import Alloc, Gather, Rows, check_rows
+
+from .base import BaseDataset
+
+
+class RangeDataset(BaseDataset[int]):
+    """The numbers of `range(start, stop, step)`, none of them stored.
+
+    Args:
+        start: First number; or, if it is the only argument, `stop`, with a start of 0.
+        stop: Where to stop, exclusive.
+        step: Difference between neighbours; may be negative.
+
+    Raises:
+        TypeError: If an argument is not an integer.
+        ValueError: If `step` is 0, if an argument does not fit int64, the dtype of a gathered batch, or
+            if there are more numbers than `len()` can count.
+
+    Example:
+        >>> list(RangeDataset(2, 11, 3))
+        [2, 5, 8]
+    """
+
+    @overload
+    def __init__(self, start: SupportsIndex, /) -> None: ...
+    @overload
+    def __init__(self, start: SupportsIndex, stop: SupportsIndex, step: SupportsIndex = 1) -> None: ...
+    def __init__(self, start: SupportsIndex, stop: SupportsIndex | None = None, step: SupportsIndex = 1) -> None:
+        for value in (start, stop, step):
+            if isinstance(value, bool):
+                raise TypeError(f"RangeDataset takes integers, got {value!r}")
+        self._range = range(start) if stop is None else range(start, stop, step)
+        if any(not -(2**63) <= n < 2**63 for n in (self._range.start, self._range.stop, self._range.step)):
+            raise ValueError(f"the numbers of {self._range} do not fit int64, the dtype of a gathered batch")
+        try:
+            len(self._range)
+        except OverflowError:
+            raise ValueError(f"{self._range} has more numbers than len() can count") from None
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def read(self, row: int) -> int:
+        """The number at `row`."""
+        return self._range[row]
+
+    @property
+    def gather(self) -> Gather:
+        """Computes the numbers, as int64 of shape `(n,)`."""
+        return self._gather
+
+    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
+        check_rows(rows, len(self))
+        numbers = alloc((len(rows),), np.dtype(np.int64))
+        np.multiply(rows.astype(np.int64, copy=False), self._range.step, out=numbers)
+        numbers += self._range.start
+        return numbers
+
+    def describe(self) -> str:
+        """As the builtin shows itself."""
+        return f"RangeDataset{repr(self._range).removeprefix('range')}"

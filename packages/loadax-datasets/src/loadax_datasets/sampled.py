@@ -1,0 +1,129 @@
+"""Random rows, drawn with or without replacement."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Dataset, Rows
+
+from .hashing import random_words, uniform
+from .permutation import Permutation
+from .seeding import check_int, derive_keys, digest
+from .transform import ReorderedDataset
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SampledDataset(ReorderedDataset[T_co]):
+    """A number of rows of a source, drawn at random, anew each epoch.
+
+    Without weights, memory is constant. With weights it is 16 bytes for each row of the source, and drawing without
+    replacement takes time proportional to the source at the first read of each epoch.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        count: How many rows to draw.
+        replace: Whether a row may be drawn more than once.
+        weights: How likely each row is to be drawn, relative to the others; of shape `(len(source),)`.
+        seed: Any integer of at least 0.
+
+    Raises:
+        TypeError: If `count` or `seed` is not an integer.
+        ValueError: If `count` or `seed` is negative, if the weights are not one finite number of at least 0 for each
+            row, or if there are too few rows to draw from.
+
+    Example:
+        >>> drawn = SampledDataset(["a", "b", "c"], 1000, replace=True, weights=[3, 1, 0], seed=1)
+        >>> [list(drawn).count(letter) for letter in "abc"]
+        [766, 234, 0]
+    """
+
+    noun = "sample"
+    changes_with_epoch = True
+
+    def __init__(
+        self,
+        source: Dataset[T_co],
+        count: int,
+        *,
+        replace: bool = False,
+        weights: npt.ArrayLike | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(source)
+        self._count = check_int("count", count, 0)
+        self._replace = replace
+        self._weights = None if weights is None else _check_weights(weights, len(self._source))
+        self._seed = check_int("seed", seed, 0)
+        available = len(self._source) if self._weights is None else int(np.count_nonzero(self._weights))
+        if self._count > available and not (replace and available):
+            raise ValueError(
+                f"cannot draw {self._count} of {available} rows without replacement; draw fewer, or set replace=True"
+                if available
+                else f"cannot draw {self._count} rows: there are none to draw from"
+            )
+        self._cumulative: npt.NDArray[np.float64] | None = None
+        if self._weights is not None and replace and self._count:
+            self._cumulative = np.cumsum(self._weights)
+        self._set_epoch(0)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def source_row(self, row: int) -> int:
+        """The row drawn at `row`."""
+        return self.source_rows(np.array([row], np.int64)).item()
+
+    def source_rows(self, rows: Rows) -> Rows:
+        """The rows drawn at `rows`."""
+        if not self._replace:
+            return self._order(rows) if self._weights is None else self._ranking()[rows]
+        words = random_words(self._key, rows)
+        if self._cumulative is None:
+            return (words % np.uint64(max(1, len(self._source)))).astype(np.int64)
+        # The first row whose sum reaches the target. Targets are above 0 and never above the last sum, so that there is
+        # one, and it is not of weight 0: such a row has the sum of the row before.
+        return np.searchsorted(self._cumulative, uniform(words) * float(self._cumulative[-1]))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What was asked for, with the weights as a hash, and the source."""
+        facts: dict[str, Any] = {"sample": self._count, "replace": self._replace, "seed": self._seed}
+        if self._weights is not None:
+            facts["weights"] = digest(self._weights.tobytes())
+        return facts | {"source": self._source.fingerprint()}
+
+    def describe(self) -> str:
+        """What was asked for."""
+        weighted = "" if self._weights is None else ", weighted"
+        return f"SampledDataset({self._count} rows, replace={self._replace}{weighted}, seed={self._seed})"
+
+    def _set_epoch(self, epoch: int) -> None:
+        self._order = Permutation(len(self._source), self._seed, epoch, "sample")
+        self._key = derive_keys("sample", self._seed, epoch, 1)[0]
+        self._ranked: Rows | None = None
+
+    def _ranking(self) -> Rows:
+        """The first rows of a race in which a row of weight w arrives after an exponential time of rate w.
+
+        The order of arrival is that of drawing without replacement (Efraimidis and Spirakis, 2006).
+        """
+        ranked = self._ranked
+        if ranked is None:
+            assert self._weights is not None, "there is no race without weights"
+            with np.errstate(divide="ignore"):
+                arrivals = -np.log(uniform(random_words(self._key, np.arange(len(self._weights))))) / self._weights
+            ranked = self._ranked = np.argsort(arrivals, kind="stable")[: self._count]
+        return ranked
+
+
+def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float64]:
+    array = np.asarray(weights, np.float64)
+    if array.shape != (length,):
+        raise ValueError(f"weights must have shape ({length},), one for each row; got {array.shape}")
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(bad):
+        raise ValueError(f"weights must be finite and at least 0; row {bad[0]} has {array[bad[0]]}")
+    # Scaled so that no sum of them can overflow.
+    return array / array.max() if array.any() else array

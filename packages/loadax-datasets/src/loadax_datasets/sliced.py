@@ -1,0 +1,56 @@
+"""A stretch of a dataset."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from loadax_core import Dataset, Rows
+
+from .transform import ReorderedDataset
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SlicedDataset(ReorderedDataset[T_co]):
+    """The rows `source[rows]`, as a slice of a list, but without a copy; written `dataset[start:stop:step]`.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        rows: Which rows; bounds may be negative or beyond the end, and the step may be negative.
+
+    Raises:
+        TypeError: If a bound is not an integer.
+        ValueError: If the step is 0.
+
+    Example:
+        >>> list(SlicedDataset(["a", "b", "c", "d"], slice(1, None, 2)))
+        ['b', 'd']
+    """
+
+    noun = "slice"
+
+    def __init__(self, source: Dataset[T_co], rows: slice) -> None:
+        super().__init__(source)
+        self._rows = range(*rows.indices(len(self._source)))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def source_row(self, row: int) -> int:
+        """The row at that distance from the start."""
+        return self._rows[row]
+
+    def source_rows(self, rows: Rows) -> Rows:
+        """The rows at those distances from the start."""
+        return rows * self._rows.step + self._rows.start
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The slice and the source."""
+        rows = self._rows
+        return {"slice": [rows.start, rows.stop, rows.step], "source": self._source.fingerprint()}
+
+    def describe(self) -> str:
+        """The slice, with its bounds resolved."""
+        rows = self._rows
+        step = "" if rows.step == 1 else f":{rows.step}"
+        return f"SlicedDataset[{rows.start}:{rows.stop}{step}]"

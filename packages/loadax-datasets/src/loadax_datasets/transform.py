@@ -1,0 +1,112 @@
+"""What transforms share: those that read one source, and those that read its rows in another order."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from loadax_core import Alloc, Dataset, Gather, Rows, check_rows, read_items
+
+from .adapt import as_dataset
+from .base import BaseDataset, rows_in_range
+from .seeding import check_int
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Transform(BaseDataset[T_co]):
+    """A dataset that reads another one; by default as long as that one, and in the same order.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+
+    Raises:
+        TypeError: If `source` cannot be counted or read by number.
+    """
+
+    changes_with_epoch: ClassVar[bool] = False
+
+    def __init__(self, source: Dataset[Any]) -> None:
+        self._source: BaseDataset[Any] = as_dataset(source)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @property
+    def sources(self) -> tuple[BaseDataset[Any], ...]:
+        """The one source."""
+        return (self._source,)
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
+        """The same transform in `epoch`, of the source as it is then."""
+        epoch = check_int("epoch", epoch, 0)
+        source = self._source.at_epoch(epoch)
+        if source is self._source and not self.changes_with_epoch:
+            return self
+        moved = copy.copy(self)
+        moved._source = source  # noqa: SLF001 (a copy of self)
+        moved._set_epoch(epoch)  # noqa: SLF001
+        return moved
+
+    def _set_epoch(self, epoch: int) -> None:
+        """Prepares a new copy for `epoch`; for transforms that change with it."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The source's, for a transform that leaves the order alone."""
+        return self._source.fingerprint()
+
+
+class ReorderedDataset(Transform[T_co]):
+    """The rows of a source in another order: row `r` is the source's row `source_row(r)`.
+
+    A subclass defines `source_row` and `source_rows`, which must agree, and names itself for error messages.
+    """
+
+    noun: ClassVar[str]
+
+    @abstractmethod
+    def source_row(self, row: int) -> int:
+        """The source's row for `row`, both counted from 0."""
+
+    @abstractmethod
+    def source_rows(self, rows: Rows) -> Rows:
+        """`source_row` of each of `rows`, of shape `(n,)`."""
+
+    def read(self, row: int) -> T_co:
+        """The source's row."""
+        source_row = self.source_row(row)
+        try:
+            return self._source.read(source_row)
+        except Exception as error:
+            error.add_note(f"row {row} of this {self.noun} is row {source_row} of its source")
+            raise
+
+    def __getitems__(self, rows: list[int], /) -> list[T_co]:
+        wanted = np.array(rows_in_range(rows, len(self)), np.int64)
+        return list(read_items(self._source, self.source_rows(wanted).tolist()))
+
+    @property
+    def gather(self) -> Gather | None:
+        """The source's gather of the source's rows."""
+        return None if self._source.gather is None else self._gather
+
+    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
+        gather = self._source.gather
+        assert gather is not None, "this method is only handed out when the source gathers"
+        check_rows(rows, len(self))
+        return gather(self.source_rows(rows.astype(np.int64, copy=False)), alloc)
+
+
+def check_constant(source: BaseDataset[Any], what: str) -> None:
+    """Refuses a source that is another one in every epoch.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if source.at_epoch(1) is not source:
+        raise ValueError(
+            f"{what} needs rows that are the same in every epoch, but these change with it; {what} first, then "
+            f"shuffle, sample or random_map:\n{source!r}"
+        )

@@ -1,0 +1,14 @@
+"""Loadax on devices: global batches over any mesh, placement, and a cluster on a laptop."""
+
+from importlib.metadata import version as _version
+
+from .agreement import check_agreement as check_agreement
+from .launch import launch as launch
+from .mesh import make_mesh as make_mesh
+from .placement import DevicePlacement as DevicePlacement
+from .sharding import MeshShardingStrategy as MeshShardingStrategy
+from .simulate import Plan as Plan
+from .simulate import plan as plan
+from .table import Table as Table
+
+__version__ = _version("loadax-distributed")

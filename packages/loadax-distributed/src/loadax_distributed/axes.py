@@ -1,0 +1,166 @@
+"""Which axes of a mesh divide the rows of a batch, and how each leaf is divided further."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from loadax_core import tree
+
+from .devices import process_count
+
+Axes: TypeAlias = tuple[str, ...]
+"""Names of mesh axes, major first."""
+
+
+def check_mesh(mesh: Any) -> Mesh:
+    """Refuses what rows cannot be distributed over, alike on every process.
+
+    Args:
+        mesh: Any object.
+
+    Returns:
+        The mesh.
+
+    Raises:
+        TypeError: If it is not a mesh of devices.
+        ValueError: If a process of this job has no device in it.
+    """
+    if not isinstance(mesh, Mesh):
+        hint = " has no devices" if isinstance(mesh, jax.sharding.AbstractMesh) else " is not a jax.sharding.Mesh"
+        raise TypeError(f"{mesh!r}{hint}; pass a concrete mesh, such as jax.make_mesh((8,), ('data',))")
+    members = {device.process_index for device in mesh.devices.flat}
+    absent = sorted(set(range(process_count())) - members)
+    if absent:
+        raise ValueError(
+            f"the mesh has no device of process {', '.join(map(str, absent))}, of {process_count()} processes; "
+            "every process that trains takes part in loading: give the mesh at least one device of each"
+        )
+    return mesh
+
+
+def check_data_axes(known: Sequence[str], names: str | Sequence[str]) -> Axes:
+    """The axes that divide rows, as a tuple.
+
+    Args:
+        known: The axes of the mesh.
+        names: One axis name or several, major first.
+
+    Returns:
+        The names.
+
+    Raises:
+        TypeError: If a name is not a string.
+        ValueError: If a name is not an axis of the mesh, or comes twice.
+    """
+    entries: tuple[Any, ...] = (names,) if isinstance(names, str) else tuple(names)
+    axes = tuple(entry for entry in entries if isinstance(entry, str))
+    if len(axes) < len(entries):
+        raise TypeError(f"data_axis_name is {names!r}; give the name of a mesh axis, or a tuple of names")
+    check_axes(known, axes, f"data_axis_name={names!r}")
+    return axes
+
+
+def check_axes(known: Sequence[str], axes: Axes, where: str) -> None:
+    """Refuses axes that the mesh does not have, and axes that come twice.
+
+    Args:
+        known: The axes of the mesh.
+        axes: Axis names.
+        where: What to call the place that names them.
+
+    Raises:
+        ValueError: If an axis is unknown or repeated.
+    """
+    for i, axis in enumerate(axes):
+        if axis not in known:
+            raise ValueError(f"{where} names the axis {axis!r}; the mesh has {', '.join(map(repr, known))}")
+        if axis in axes[:i]:
+            raise ValueError(f"{where} names the axis {axis!r} twice; an axis divides one dimension once")
+
+
+def rows_spec(axes: Axes) -> PartitionSpec:
+    """The spec of a leaf whose rows are divided over `axes`, and nothing else."""
+    # One name stays a plain one, so that the sharding compares equal to what users write in `in_shardings`.
+    return PartitionSpec(*((axes[0] if len(axes) == 1 else axes,) if axes else ()))
+
+
+def leaf_shardings(mesh: Mesh, axes: Axes, specs: Any) -> dict[tree.Path, NamedSharding]:
+    """Reads a tree of specs.
+
+    Args:
+        mesh: The mesh.
+        axes: The axes that divide rows.
+        specs: None, one `PartitionSpec`, or a tree of them with the containers of the batch, down to leaves or to
+            subtrees that share a spec. A None in it is as good as nothing.
+
+    Returns:
+        The sharding at each path that has a spec.
+
+    Raises:
+        TypeError: If something in the tree is not a spec.
+        ValueError: If a spec names an unknown axis, or does not divide rows as `axes` do.
+    """
+    found: dict[tree.Path, NamedSharding] = {}
+    for path, spec in _specs(specs, ()):
+        where = f"the spec {spec} of {tree.name(path)}"
+        if PartitionSpec.UNCONSTRAINED in spec:
+            raise ValueError(f"{where} leaves a dimension open; a batch is placed exactly: use None instead")
+        entries = [_entry_axes(entry) for entry in spec]
+        check_axes(mesh.axis_names, tuple(axis for entry in entries for axis in entry), where)
+        if (entries[0] if entries else ()) != axes:
+            raise ValueError(
+                f"{where} must divide the first dimension, the rows, over {rows_spec(axes)}, as data_axis_name says"
+            )
+        found[path] = NamedSharding(mesh, spec)
+    return found
+
+
+def check_fits(path: tree.Path, shape: tuple[int, ...], sharding: NamedSharding) -> None:
+    """Refuses a leaf whose dimensions its sharding cannot divide.
+
+    Args:
+        path: Where the leaf stands in its batch.
+        shape: Shape of the leaf; its rows are not looked at.
+        sharding: Its sharding.
+
+    Raises:
+        ValueError: If a dimension is missing or not divisible.
+    """
+    spec: PartitionSpec = sharding.spec
+    if len(spec) > len(shape):
+        raise ValueError(
+            f"{tree.name(path)} has shape {shape}, which lacks dimensions: its spec {spec} needs {len(spec)}"
+        )
+    for dimension, entry in list(enumerate(spec))[1:]:
+        parts = 1
+        for axis in _entry_axes(entry):
+            parts *= sharding.mesh.shape[axis]
+        if shape[dimension] % parts:
+            raise ValueError(
+                f"{tree.name(path)} has {shape[dimension]} elements in dimension {dimension}, which its spec {spec} "
+                f"divides into {parts} parts; {shape[dimension]} is not divisible by {parts}"
+            )
+
+
+def _specs(node: Any, path: tree.Path) -> Iterator[tuple[tree.Path, PartitionSpec]]:
+    """Every spec with its path. A spec is a tuple in some versions of JAX, so it is looked for before containers."""
+    if isinstance(node, PartitionSpec):
+        yield path, node
+        return
+    opened = tree.children(node)
+    if opened is None:
+        raise TypeError(
+            f"specs{''.join(path)} is {node!r}; give a jax.sharding.PartitionSpec, or a tree of them like the batch"
+        )
+    for step, child in opened[0]:
+        yield from _specs(child, (*path, step))
+
+
+def _entry_axes(entry: Any) -> Axes:
+    """The axes that divide one dimension."""
+    if entry is None:
+        return ()
+    return (entry,) if isinstance(entry, str) else tuple(entry)

@@ -1,0 +1,86 @@
+"""The devices of the job, with types: those that JAX gives its own are lost in compiled code."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jax
+from jax.sharding import NamedSharding
+
+_jax: Any = jax
+
+
+class Device(Protocol):
+    """What Loadax uses of a `jax.Device`."""
+
+    @property
+    def id(self) -> int:
+        """Its number, unique in the job; not contiguous over processes."""
+        ...
+
+    @property
+    def process_index(self) -> int:
+        """The process that it belongs to."""
+        ...
+
+    @property
+    def platform(self) -> str:
+        """Its kind, such as `cpu` or `tpu`."""
+        ...
+
+
+def is_device(value: object) -> bool:
+    """Whether `value` is a `jax.Device`."""
+    return isinstance(value, _jax.Device)
+
+
+def all_devices() -> list[Device]:
+    """Every device of the job, in the order of `by_process`."""
+    return sorted(_jax.devices(), key=by_process)
+
+
+def by_process(device: Device) -> tuple[int, int]:
+    """The sort key that keeps the devices of a process together."""
+    return device.process_index, device.id
+
+
+def local_devices(platform: str | None = None) -> list[Device]:
+    """The devices of this process, of one platform or of the default one."""
+    return _jax.local_devices(backend=platform)
+
+
+def default_device() -> Device:
+    """Where JAX puts arrays now, on this thread."""
+    default: Any = _jax.config.jax_default_device
+    return default if is_device(default) else local_devices(default)[0]
+
+
+def process_index() -> int:
+    """The number of this process."""
+    return _jax.process_index()
+
+
+def process_count() -> int:
+    """The number of processes of the job."""
+    return _jax.process_count()
+
+
+def device_put(leaf: Any, target: Any) -> jax.Array:
+    """`jax.device_put`."""
+    return _jax.device_put(leaf, target)
+
+
+def row_spans(sharding: NamedSharding, rows: int, *, local: bool) -> dict[Device, tuple[int, int]]:
+    """JAX's own account of where rows go.
+
+    Args:
+        sharding: How an array of `rows` rows is divided.
+        rows: Their number.
+        local: Whether to leave out the devices of other processes.
+
+    Returns:
+        For each device the first row that it holds, and the one after its last.
+    """
+    edge: Any = sharding
+    indices = (edge.addressable_devices_indices_map if local else edge.devices_indices_map)((rows,))
+    return {device: index[0].indices(rows)[:2] for device, index in indices.items()}

@@ -1,0 +1,200 @@
+"""A dry run of loading on a cluster of any size: who reads which rows, and how much that is. Nothing but NumPy.
+
+It is the arithmetic of `MeshShardingStrategy` for all hosts at once, and the tests hold the two against each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Rows
+
+from .axes import check_data_axes
+from .checks import count
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which rows each host of a described cluster reads; made by `plan`.
+
+    Attributes:
+        hosts: Number of hosts.
+        batch_size: Rows of the global batch.
+        dataset_length: Rows of the dataset.
+        num_data_shards: Into how many equal runs the rows of a batch are divided.
+        steps_per_epoch: Batches of an epoch; the same on every host.
+        first_shard: Where each host's part of `shards` starts, of shape `(hosts + 1,)`.
+        shards: The data shards that the hosts hold, host after host, ascending in each.
+    """
+
+    hosts: int
+    batch_size: int
+    dataset_length: int
+    num_data_shards: int
+    steps_per_epoch: int
+    first_shard: npt.NDArray[np.int64]
+    shards: npt.NDArray[np.int64]
+
+    def rows(self, host: int, step: int) -> Rows:
+        """What a host reads in one step.
+
+        Args:
+            host: Number of the host.
+            step: Number of the step in its epoch.
+
+        Returns:
+            Ascending positions in the epoch's order of rows, of shape `(n,)`.
+
+        Raises:
+            IndexError: If there is no such host or step.
+        """
+        for name, value, number in (("host", host, self.hosts), ("step", step, self.steps_per_epoch)):
+            if not 0 <= value < number:
+                raise IndexError(f"{name} {value} is out of range for {number} {name}s")
+        first = step * self.batch_size
+        per_shard = min(self.batch_size, self.dataset_length - first) // self.num_data_shards
+        own = self.shards[self.first_shard[host] : self.first_shard[host + 1]]
+        return first + (own[:, None] * per_shard + np.arange(per_shard)).ravel()
+
+    @property
+    def rows_per_host(self) -> npt.NDArray[np.int64]:
+        """Rows that each host reads in a full step, of shape `(hosts,)`."""
+        return np.diff(self.first_shard) * (self.batch_size // self.num_data_shards)
+
+    @property
+    def replication(self) -> float:
+        """How many hosts read each row, on average; 1.0 is the least."""
+        return int(self.rows_per_host.sum()) / self.batch_size
+
+    @property
+    def balance(self) -> float:
+        """What the host with the fewest rows reads, as a share of what the one with the most reads; 1.0 is even."""
+        return int(self.rows_per_host.min()) / int(self.rows_per_host.max())
+
+    def bytes_per_second(self, row_bytes: int, step_seconds: float) -> npt.NDArray[np.floating]:
+        """What storage and preprocessing of each host have to deliver.
+
+        Args:
+            row_bytes: Size of one row.
+            step_seconds: Time of one training step.
+
+        Returns:
+            Bytes per second, of shape `(hosts,)`.
+
+        Raises:
+            TypeError: If `row_bytes` is not an integer.
+            ValueError: If a number is not positive.
+        """
+        if not step_seconds > 0:
+            raise ValueError(f"step_seconds is {step_seconds}; give a positive number")
+        return self.rows_per_host * (count("row_bytes", row_bytes) / step_seconds)
+
+    def __str__(self) -> str:
+        least, most = int(self.rows_per_host.min()), int(self.rows_per_host.max())
+        return (
+            f"{self.steps_per_epoch:,} steps of {self.batch_size:,} rows, in {self.num_data_shards:,} data shards\n"
+            f"{self.hosts:,} hosts read {least:,}{f' to {most:,}' if most > least else ''} rows each step\n"
+            f"replication {self.replication:.2f}, balance {self.balance:.2f}"
+        )
+
+
+def plan(
+    *,
+    hosts: int,
+    devices_per_host: int,
+    mesh_shape: Mapping[str, int],
+    batch_size: int,
+    dataset_length: int,
+    data_axis_name: str | Sequence[str] = "data",
+    drop_remainder: bool = False,
+    device_order: npt.ArrayLike | None = None,
+) -> Plan:
+    """Works out what every host of a cluster would read, without the cluster.
+
+    Args:
+        hosts: Number of hosts, one process each.
+        devices_per_host: Devices of each.
+        mesh_shape: Size of each mesh axis, in their order.
+        batch_size: Rows of the global batch.
+        dataset_length: Rows of the dataset.
+        data_axis_name: The axis that divides rows, or several, major first.
+        drop_remainder: Whether a last short batch is left out.
+        device_order: Numbers of the devices in the order of the mesh; device `d` belongs to host
+            `d // devices_per_host`. Left out: all devices in ascending order.
+
+    Returns:
+        The plan.
+
+    Raises:
+        TypeError: If a number is not an integer.
+        ValueError: If the mesh does not fit the devices, an axis is unknown, a host has no device in the mesh, or the
+            data shards do not divide a batch.
+
+    >>> from loadax_distributed import plan
+    >>> cluster = plan(
+    ...     hosts=4, devices_per_host=8, mesh_shape={"data": 8, "model": 4}, batch_size=64, dataset_length=6400
+    ... )
+    >>> print(cluster)
+    100 steps of 64 rows, in 8 data shards
+    4 hosts read 16 rows each step
+    replication 1.00, balance 1.00
+    >>> cluster.rows(host=1, step=0)
+    array([16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31])
+    """
+    hosts, devices_per_host = count("hosts", hosts), count("devices_per_host", devices_per_host)
+    batch_size = count("batch_size", batch_size)
+    dataset_length = count("dataset_length", dataset_length, least=0)
+    shape = {axis: count(f"mesh_shape[{axis!r}]", size) for axis, size in mesh_shape.items()}
+    axes = check_data_axes(tuple(shape), data_axis_name)
+    order = _check_order(hosts * devices_per_host, shape, device_order)
+    num_data_shards = math.prod(shape[axis] for axis in axes)
+    steps, short = divmod(dataset_length, batch_size)
+    _check_divisible("a batch", batch_size, num_data_shards, f"choose a multiple of {num_data_shards}")
+    if short and not drop_remainder:
+        remedy = f"use drop_remainder=True, or dataset.pad_to_multiple({num_data_shards})"
+        _check_divisible("the last batch", short, num_data_shards, remedy)
+        steps += 1
+
+    # Each device's data shard: its coordinates on the data axes, read as one number, major axis first.
+    coordinates = dict(zip(shape, np.indices(tuple(shape.values()), sparse=True), strict=True))
+    shard = np.zeros((1,) * len(shape), np.int64)
+    for axis in axes:
+        shard = shard * shape[axis] + coordinates[axis]
+    shard = np.broadcast_to(shard, tuple(shape.values())).ravel()
+    pairs = np.unique(order // devices_per_host * num_data_shards + shard)
+    holder, held = np.divmod(pairs, num_data_shards)
+    first_shard = np.searchsorted(holder, np.arange(hosts + 1))
+    idle = np.flatnonzero(np.diff(first_shard) == 0)
+    if len(idle):
+        raise ValueError(f"the mesh has no device of host {idle[0]}; every host that trains takes part in loading")
+    return Plan(hosts, batch_size, dataset_length, num_data_shards, steps, first_shard, held)
+
+
+def _check_order(devices: int, shape: dict[str, int], device_order: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
+    """The number of the device at each place of the mesh."""
+    wanted = math.prod(shape.values())
+    mesh = ", ".join(f"{axis}={size}" for axis, size in shape.items())
+    if device_order is None:
+        if wanted != devices:
+            raise ValueError(f"the mesh {mesh} has {wanted} places, but there are {devices} devices")
+        return np.arange(devices)
+    order = np.asarray(device_order).ravel()
+    if order.dtype.kind not in "iu":
+        raise TypeError(f"device_order has dtype {order.dtype}; give the numbers of devices")
+    if len(order) != wanted:
+        raise ValueError(f"the mesh {mesh} has {wanted} places, but device_order has {len(order)} devices")
+    wrong = order[(order < 0) | (order >= devices)]
+    if len(wrong):
+        raise ValueError(f"device_order has device {wrong[0]}, but devices are numbered from 0 to {devices - 1}")
+    if len(np.unique(order)) < wanted:
+        raise ValueError("device_order has a device twice")
+    return order.astype(np.int64)
+
+
+def _check_divisible(what: str, rows: int, shards: int, remedy: str) -> None:
+    if rows % shards:
+        raise ValueError(f"{what} of {rows} rows is not divisible by {shards} data shards; {remedy}")

@@ -1,0 +1,61 @@
+"""A picture of which rows land where, as text and as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .devices import Device, by_process
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text cells under a header; prints as text, and shows as an HTML table in a notebook.
+
+    >>> from loadax_distributed import Table
+    >>> print(Table(("process", "device", "rows"), (("0", "cpu:0", "0-3"), ("0", "cpu:1", "4-7"))))
+    process  device  rows
+    0        cpu:0   0-3
+    0        cpu:1   4-7
+    """
+
+    header: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+
+    @staticmethod
+    def of_devices(rows: Mapping[Device, tuple[int, int]]) -> Table:
+        """A line for each device, by process.
+
+        Args:
+            rows: The first row that each device holds, and the one after its last.
+
+        Returns:
+            The table.
+        """
+        devices = sorted(rows, key=by_process)
+        return Table(
+            ("process", "device", "rows"),
+            tuple(
+                (str(device.process_index), f"{device.platform}:{device.id}", _span(*rows[device]))
+                for device in devices
+            ),
+        )
+
+    def __str__(self) -> str:
+        lines = (self.header, *self.cells)
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        header = "".join(f"<th>{html.escape(cell)}</th>" for cell in self.header)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in self.cells
+        )
+        return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _span(start: int, stop: int) -> str:
+    return f"{start}-{stop - 1}" if stop - start > 1 else f"{start}"

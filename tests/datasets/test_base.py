@@ -1,0 +1,91 @@
+"""What all datasets have from their base class: see also the contract in conftest.py."""
+
+import numpy as np
+import pytest
+from loadax_datasets import BaseDataset, InMemoryDataset, RangeDataset
+
+
+class Squares(BaseDataset[int]):
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, row: int) -> int:
+        assert type(row) is int, "read gets what the check of the index gives"
+        assert 0 <= row < self.length
+        return row**2
+
+
+def test_a_subclass_needs_two_methods() -> None:
+    squares = Squares(5)
+    assert list(squares) == [0, 1, 4, 9, 16]
+    assert squares[-1] == squares[np.uint8(4)] == squares[np.array(4)] == 16
+    assert list(reversed(squares)) == [16, 9, 4, 1, 0]
+    assert 9 in squares
+    assert squares.gather is None
+    assert squares.at_epoch(3) is squares
+    assert squares.fingerprint() == {"rows": 5}
+    assert repr(squares) == "Squares(5 rows)"
+
+
+def test_an_empty_dataset_is_an_empty_list() -> None:
+    empty = RangeDataset(0)
+    assert list(empty) == []
+    assert not empty
+    assert list(empty[:].shuffle().map(str)) == []
+    with pytest.raises(IndexError, match="row 0 is out of range for 0 rows"):
+        empty[0]
+
+
+def test_take_and_skip() -> None:
+    rows = RangeDataset(10)
+    assert list(rows.take(3)) == [0, 1, 2]
+    assert list(rows.skip(8)) == [8, 9]
+    assert list(rows.take(0)) == list(rows.skip(10)) == list(rows.skip(99)) == []
+    assert list(rows.take(99)) == list(rows)
+    with pytest.raises(ValueError, match="count must be at least 0, got -1"):
+        rows.take(-1)
+    with pytest.raises(TypeError, match=r"count must be an integer of at least 0, got 2\.5"):
+        rows.skip(2.5)  # pyright: ignore[reportArgumentType]
+
+
+def test_repr_shows_the_pipeline_as_a_tree() -> None:
+    def halve(x: int) -> float:
+        return x / 2
+
+    rows = RangeDataset(2, 10).map(halve).shuffle(seed=7)[:4]
+    assert repr(rows).splitlines() == [
+        "SlicedDataset[0:4]",
+        "└─ ShuffledDataset(seed=7)",
+        "   └─ MappedDataset(test_repr_shows_the_pipeline_as_a_tree.<locals>.halve)",
+        "      └─ RangeDataset(2, 10)",
+    ]
+
+
+def test_slices_with_bad_bounds_are_refused() -> None:
+    with pytest.raises(TypeError):
+        RangeDataset(5)[1.0:]
+    with pytest.raises(ValueError, match="step"):
+        RangeDataset(5)[::0]
+
+
+def test_iteration_is_lazy() -> None:
+    reads: list[int] = []
+
+    def note(x: int) -> int:
+        reads.append(x)
+        return x
+
+    rows = iter(RangeDataset(1000).shuffle(1).map(note)[10:])
+    assert reads == []
+    next(rows)
+    assert len(reads) == 1
+
+
+def test_chained_methods_leave_the_original_alone() -> None:
+    rows = InMemoryDataset([3, 1, 2])
+    rows.shuffle(1)
+    rows.map(str)
+    assert list(rows) == [3, 1, 2]

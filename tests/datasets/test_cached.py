@@ -1,0 +1,268 @@
+"""cache: in memory, and in a directory that several processes fill."""
+
+import json
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from loadax_datasets import ArrayDataset, BaseDataset, CachedDataset, InMemoryDataset, RangeDataset, records
+
+
+class CheckDataset(Protocol):
+    def __call__(self, dataset: BaseDataset[Any], expected: Sequence[Any], *, gathers: bool) -> None: ...
+
+
+Same = Callable[[Any, Any], bool]
+
+
+class Counted:
+    """A source that knows how often each row was read."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+        self.reads: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int, /) -> Any:
+        self.reads.append(index)
+        return self.items[index]
+
+
+@pytest.fixture(params=["memory", "directory"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "cache" if request.param == "directory" else None
+
+
+def test_cache(check_dataset: CheckDataset, directory: Path | None) -> None:
+    items = [{"x": np.arange(3, dtype=np.uint8) + i, "name": f"row {i}", "y": (i, 0.5, None)} for i in range(6)]
+    check_dataset(InMemoryDataset(items).cache(directory), items, gathers=False)
+
+
+def test_every_row_is_read_once(directory: Path | None) -> None:
+    source = Counted([10, 11, 12])
+    rows = CachedDataset(source, directory)
+    assert [rows[1], rows[1], rows[-1]] == [11, 11, 12]
+    assert getattr(rows, "__getitems__")([0, 1, 0]) == [10, 11, 10]  # noqa: B009
+    assert list(rows) == [10, 11, 12]
+    assert source.reads == [1, 2, 0]
+
+
+def test_a_directory_outlives_the_program(tmp_path: Path) -> None:
+    list(CachedDataset([1, 2, 3], tmp_path))
+    source = Counted([-1, -2, -3])
+    assert list(CachedDataset(source, tmp_path)) == [1, 2, 3]
+    assert source.reads == []
+
+
+def test_memory_is_not_pickled(directory: Path | None) -> None:
+    rows = ArrayDataset(np.zeros((2, 1000))).map(np.copy).cache(directory)
+    size = len(pickle.dumps(rows))
+    list(rows)
+    assert len(pickle.dumps(rows)) == size
+
+
+def test_arrays_come_out_read_only_and_the_source_stays_as_it_is(directory: Path | None) -> None:
+    mine = np.zeros(3)
+    rows = InMemoryDataset([{"x": mine}]).cache(directory)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="read-only"):
+            rows[0]["x"] += 1
+    mine += 1
+    assert mine.tolist() == [1, 1, 1]
+
+
+def test_threads_get_the_same_object_from_memory() -> None:
+    both = threading.Barrier(2)
+
+    class Slow(Counted):
+        def __getitem__(self, index: int, /) -> Any:
+            both.wait(timeout=10)
+            return [super().__getitem__(index)]
+
+    rows = CachedDataset(Slow([5]))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(rows.read, [0, 0])
+    assert first is second
+
+
+leaf = (
+    st.integers(-(2**80), 2**80)
+    | st.floats()
+    | st.booleans()
+    | st.none()
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.sampled_from(
+        [
+            np.float32(1.5),
+            np.int8(-3),
+            np.bool_(True),
+            np.datetime64("2024-01-02"),
+            np.str_("é"),
+            np.array(3),
+            np.arange(6).reshape(2, 3).T,
+            np.zeros((0, 2), np.float16),
+            np.array(["a", "bcd"]),
+            np.array([b"a", b"bcd"]),
+            np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]),
+            np.array([1, 2], ">i4"),
+            np.array([1 + 2j]),
+        ]
+    )
+)
+trees = st.recursive(
+    leaf,
+    lambda node: (
+        st.lists(node, max_size=3) | st.dictionaries(st.text(max_size=3), node, max_size=3) | st.tuples(node, node)
+    ),
+    max_leaves=8,
+)
+
+
+@given(item=trees)
+@example(item=[float("nan"), -float("nan"), float("inf"), -0.0, 5e-324])
+def test_an_item_comes_back_from_a_file_as_it_was(
+    item: Any, same: Same, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "item.row"
+    records.save(path, item)
+    assert same(records.load(path), item)
+
+
+def test_dtypes_of_jax_come_back_too(tmp_path: Path, same: Same) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    item = {"x": np.arange(4).astype(ml_dtypes.bfloat16).reshape(2, 2), "y": ml_dtypes.float8_e4m3fn(2)}
+    records.save(tmp_path / "x", item)
+    assert same(records.load(tmp_path / "x"), item)
+
+
+def test_jax_arrays_come_out_as_numpy_arrays_from_the_first_read_on(tmp_path: Path) -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    rows = InMemoryDataset([jnp.arange(3)]).cache(tmp_path)
+    assert type(rows[0]) is type(rows[0]) is np.ndarray
+    assert rows[0].tolist() == [0, 1, 2]
+
+
+class Point(NamedTuple):
+    x: int
+
+
+@pytest.mark.parametrize(
+    "item",
+    [Point(1), {1: 2}, {3}, object(), np.array([None]), 1j, [{"x": print}]],
+    ids=lambda item: type(item).__name__,
+)
+def test_what_a_file_cannot_hold_is_refused(item: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="a cache directory"):
+        InMemoryDataset([item]).cache(tmp_path)[0]
+    assert type(InMemoryDataset([item]).cache()[0]) is type(item), "memory can"
+    assert list(tmp_path.rglob("*.tmp")) == list(tmp_path.rglob("*.row")) == []
+
+
+def test_a_file_never_brings_code(tmp_path: Path) -> None:
+    rows = InMemoryDataset([1]).cache(tmp_path)
+    rows[0]
+    (path,) = tmp_path.rglob("*.row")
+    with path.open("wb") as file:
+        np.save(file, np.frombuffer(b'{"array": null}', np.uint8))
+        np.save(file, np.array([print], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="is damaged"):
+        rows[0]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 140, -1])
+def test_a_damaged_file_is_named(tmp_path: Path, size: int) -> None:
+    rows = InMemoryDataset([{"x": np.arange(100)}]).cache(tmp_path)
+    rows[0]
+    (path,) = tmp_path.rglob("*.row")
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match=f"{path.name} is damaged; delete it"):
+        rows[0]
+    path.unlink()
+    assert rows[0]["x"].tolist() == list(range(100))
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = InMemoryDataset([1]).cache(tmp_path)
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match="no space left"):
+            rows[0]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["cache.json"]
+    assert rows[0] == 1
+
+
+def test_a_directory_belongs_to_one_dataset(tmp_path: Path) -> None:
+    RangeDataset(10)[:5].cache(tmp_path)
+    RangeDataset(10)[:5].map(float).cache(tmp_path)
+    with pytest.raises(ValueError, match="is the cache of another dataset"):
+        RangeDataset(10)[5:].cache(tmp_path)
+    assert json.loads((tmp_path / "cache.json").read_text())["dataset"] == {"slice": [0, 5, 1], "source": {"rows": 10}}
+
+
+def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        RangeDataset(3).cache(tmp_path / "file")
+
+
+FILL = """
+import sys, numpy as np
+from loadax_datasets import RangeDataset
+rows = RangeDataset(300).map(lambda i: {"x": np.full(1000, i)}).cache(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+assert all((rows[i]["x"] == i).all() for i in range(300))
+"""
+
+
+def test_two_processes_fill_one_directory(tmp_path: Path) -> None:
+    writers = [
+        subprocess.Popen([sys.executable, "-c", FILL, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"ready\n"
+        assert [writer.communicate(b"\n")[0] for writer in writers] == [b"", b""]
+        assert [writer.returncode for writer in writers] == [0, 0]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            for stream in (writer.stdin, writer.stdout):
+                if stream is not None:
+                    stream.close()
+    files = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"cache.json", *(f"{row:09d}.row" for row in range(300))}
+
+
+def test_a_source_that_changes_with_the_epoch_is_refused() -> None:
+    with pytest.raises(ValueError, match="cache first, then shuffle, sample or random_map:\n"):
+        RangeDataset(5).shuffle().cache()
+    rows = RangeDataset(50).cache().shuffle(1)
+    assert list(rows.at_epoch(1)) != list(rows)
+
+
+def test_a_cache_is_transparent(tmp_path: Path) -> None:
+    rows = RangeDataset(5).cache()
+    assert rows.fingerprint() == {"rows": 5}
+    assert rows.at_epoch(3) is rows
+    assert repr(rows).startswith("CachedDataset(in memory)\n")
+    assert repr(RangeDataset(5).cache(tmp_path)).startswith(f"CachedDataset({str(tmp_path)!r})\n")

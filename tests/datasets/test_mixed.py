@@ -1,0 +1,151 @@
+"""mix: shares, determinism, and how a mixture ends."""
+
+import pickle
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loadax_core import aligned_empty
+from loadax_datasets import BaseDataset, MixedDataset, RangeDataset, mixed
+
+
+class CheckDataset(Protocol):
+    def __call__(self, dataset: BaseDataset[Any], expected: Sequence[Any], *, gathers: bool) -> None: ...
+
+
+def sources(*lengths: int) -> list[RangeDataset]:
+    """Sources whose items tell where they come from: item r of source s is 1000000 s + r."""
+    return [RangeDataset(10**6 * i, 10**6 * i + length) for i, length in enumerate(lengths)]
+
+
+def rows_of(dataset: BaseDataset[int], number: int) -> list[int]:
+    return [item % 10**6 for item in dataset if item // 10**6 == number]
+
+
+@pytest.mark.parametrize("until", ["first", "all"])
+def test_mix(check_dataset: CheckDataset, until: Any) -> None:
+    rows = MixedDataset(sources(30, 8, 5), [3, 1, 1], seed=2, until=until)
+    check_dataset(rows, [rows[i] for i in range(len(rows))], gathers=True)
+    chained = RangeDataset(9).mix(["a", "b"], weights=[4, 1], until=until)
+    check_dataset(chained, list(chained), gathers=False)
+    check_dataset(MixedDataset(sources(4)), [0, 1, 2, 3], gathers=True)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    weights=st.lists(st.integers(1, 20), min_size=4, max_size=4),
+    seed=st.integers(0, 1000),
+    block=st.sampled_from([8, 32, 100]),
+)
+def test_a_mixture_ends_with_the_first_source_that_has_no_row_left(
+    lengths: list[int], weights: list[int], seed: int, block: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixed, "BLOCK", block)
+        rows = MixedDataset(sources(*lengths), weights[: len(lengths)], seed=seed)
+        longer = MixedDataset(sources(*(n + 100 for n in lengths)), weights[: len(lengths)], seed=seed)
+        taken = [rows_of(rows, i) for i in range(len(lengths))]
+        assert taken == [list(range(len(part))) for part in taken], "every source in its own order, from its start"
+        assert all(len(part) <= n for part, n in zip(taken, lengths, strict=True))
+        following = longer[len(rows)] // 10**6
+        assert len(taken[following]) == lengths[following], "it stops no sooner than it must"
+        assert list(longer[: len(rows)]) == list(rows), "longer sources move no row"
+        if rows:
+            assert rows.gather is not None
+            assert rows.gather(np.arange(len(rows)), aligned_empty).tolist() == list(rows)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    weights=st.lists(st.integers(1, 20), min_size=4, max_size=4),
+    seed=st.integers(0, 1000),
+)
+def test_a_mixture_may_go_on_until_every_source_was_read(lengths: list[int], weights: list[int], seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixed, "BLOCK", 32)
+        rows = MixedDataset(sources(*lengths), weights[: len(lengths)], seed=seed, until="all")
+        taken = [rows_of(rows, i) for i in range(len(lengths))]
+        for part, n in zip(taken, lengths, strict=True):
+            assert part == [i % n for i in range(len(part))], "in order, and from the start again"
+            assert len(part) >= n
+        last = rows[-1] // 10**6
+        assert len(taken[last]) == lengths[last], "it ends as soon as it may"
+
+
+def test_changing_one_source_moves_no_row_of_the_others() -> None:
+    before = MixedDataset(sources(5000, 5000, 5000), [5, 3, 2])
+    after = MixedDataset(sources(5000, 4000, 9000), [5, 3, 2])
+    n = min(len(before), len(after))
+    assert list(before[:n]) == list(after[:n])
+
+
+def test_shares_are_exact_over_a_block() -> None:
+    rows = MixedDataset(sources(40_000, 40_000, 40_000), [2, 1, 1])
+    block = list(rows[: mixed.BLOCK])
+    assert [sum(item // 10**6 == i for item in block) for i in range(3)] == [8192, 4096, 4096]
+    second = list(rows[mixed.BLOCK : 2 * mixed.BLOCK])
+    assert [sum(item // 10**6 == i for item in second) for i in range(3)] == [8192, 4096, 4096]
+    assert [item // 10**6 for item in block] != [item // 10**6 for item in second]
+
+
+def test_the_alternation_is_random() -> None:
+    """Batches of 128 hold as many rows of a source as random draws without replacement from a block would."""
+    which = np.array([item // 10**6 for item in MixedDataset(sources(8192, 8192), seed=1)])
+    counts = which[:16_256].reshape(-1, 128).sum(axis=1)
+    # 127 batches: the relative standard deviation of the spread is 1 / sqrt(254) = 6.3 %; six of them.
+    assert abs(counts.std() / np.sqrt(128 / 4) - 1) < 0.38
+    changes = (which[1:] != which[:-1]).mean()
+    assert abs(changes - 0.5) < 6.1 * 0.5 / np.sqrt(len(which))
+
+
+@given(weights=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=50))
+def test_shares_add_up_and_none_is_nothing(weights: list[float]) -> None:
+    shares = mixed.shares_of(weights, len(weights))
+    assert sum(shares) == mixed.BLOCK
+    assert min(shares) >= 1
+    exact = np.array(weights) / sum(weights) * mixed.BLOCK
+    assert np.abs(np.array(shares) - exact).max() <= len(weights)
+
+
+def test_seeds_and_weights_change_the_alternation_and_epochs_do_not() -> None:
+    one = MixedDataset(sources(100, 100), seed=1)
+    assert list(one) != list(MixedDataset(sources(100, 100), seed=2))[: len(one)]
+    assert one.at_epoch(4) is one
+    shuffled = MixedDataset([s.shuffle(3) for s in sources(100, 100)], seed=1)
+    later = shuffled.at_epoch(1)
+    assert [item // 10**6 for item in later] == [item // 10**6 for item in one]
+    assert list(later) != list(shuffled)
+    others: list[dict[str, Any]] = [{}, {"weights": [1, 2]}, {"seed": 1}, {"until": "all"}]
+    fingerprints = [MixedDataset(sources(9, 9), **options).fingerprint() for options in others]
+    assert all(a != b for i, a in enumerate(fingerprints) for b in fingerprints[i + 1 :])
+
+
+def test_far_rows_are_found_without_the_rows_before() -> None:
+    rows = MixedDataset([RangeDataset(2**61), RangeDataset(2**61)])
+    assert abs(rows[2**60] - 2**59) < mixed.BLOCK
+    assert len(pickle.dumps(rows)) < 2000
+
+
+def test_repr_shows_the_shares() -> None:
+    rows = MixedDataset([[1], [2]], [3, 1])
+    assert repr(rows).startswith("MixedDataset(75%, 25%, seed=0, until='first')\n├─ ")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "options", "error", "message"),
+    [
+        ([], {}, ValueError, "needs at least one dataset"),
+        ([3, 3], {"weights": [1]}, ValueError, r"for each of 2 sources, got \[1\]"),
+        ([3, 3], {"weights": [1, 0]}, ValueError, "above 0"),
+        ([3, 3], {"weights": [1, float("inf")]}, ValueError, "finite"),
+        ([3, 3], {"until": "last"}, ValueError, "until must be 'first' or 'all', got 'last'"),
+        ([3, 0], {"until": "all"}, ValueError, "source 1 is empty and cannot start again"),
+        ([3, 3], {"seed": 1.5}, TypeError, "seed must be an integer"),
+    ],
+)
+def test_bad_mixtures(lengths: list[int], options: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        MixedDataset(sources(*lengths), **options)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
+from jax.sharding import PartitionSpec as P
+from loadax_distributed import DevicePlacement
+
+_jax: Any = jax
+DEVICES: Any = np.array(_jax.devices())
+SHARDING = NamedSharding(Mesh(DEVICES, ("data",)), P("data"))
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+def where(array: Any) -> list[int]:
+    return sorted(device.id for device in array.devices())
+
+
+def test_default_device_is_the_one_at_construction_and_arrays_stay_uncommitted() -> None:
+    with jax.default_device(DEVICES[3]):
+        place = DevicePlacement(True)
+    results: list[Any] = []
+    worker = threading.Thread(target=lambda: results.append(place(Pair(np.arange(3, dtype=np.int32), [2.5]))))
+    worker.start()
+    worker.join()
+    (pair,) = results
+    assert isinstance(pair, Pair)
+    assert where(pair.x) == where(pair.y[0]) == [3]
+    assert not pair.x.committed
+    np.testing.assert_array_equal(pair.x, [0, 1, 2])
+    assert pair.y[0].item() == 2.5
+
+
+def test_default_device_may_be_named_by_its_platform() -> None:
+    with jax.default_device("cpu"):
+        place = DevicePlacement(True)
+    assert where(place(np.zeros(2, np.float32))) == [0]
+
+
+@pytest.mark.parametrize("target", [DEVICES[5], SingleDeviceSharding(DEVICES[5])])
+def test_a_device_gets_committed_arrays(target: Any) -> None:
+    out = DevicePlacement(target)({"x": np.arange(3, dtype=np.int32)})["x"]
+    assert where(out) == [5]
+    assert out.committed
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_a_sharding_divides_rows(on_device: bool) -> None:
+    rows = np.arange(16, dtype=np.int32)
+    out = DevicePlacement(SHARDING)([_jax.device_put(rows) if on_device else rows])[0]
+    assert out.sharding == SHARDING
+    np.testing.assert_array_equal(out, rows)
+
+
+@pytest.mark.parametrize("shape", [(12, 3), ()])
+def test_what_the_sharding_cannot_divide_is_refused_by_name(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"batch\['x'\] of shape \(.*\) does not fit") as caught:
+        DevicePlacement(SHARDING)({"x": np.zeros(shape, np.float32)})
+    assert not shape or ("8" in str(caught.value) and "12" in str(caught.value))
+
+
+@pytest.mark.parametrize("scalar", [3, 2.5, True, 1j, np.float32(1.5), np.zeros((), np.int32)])
+def test_numbers_are_placed_too(scalar: Any) -> None:
+    out = DevicePlacement(DEVICES[1])({"n": scalar})["n"]
+    assert where(out) == [1]
+    assert out.shape == ()
+    assert out.item() == scalar
+
+
+@pytest.mark.parametrize("target", [True, DEVICES[1], SHARDING])
+@pytest.mark.parametrize("leaf", [np.array(["a"]), np.array([None]), "text", object()])
+def test_strings_and_objects_are_refused_by_name(target: Any, leaf: Any) -> None:
+    with pytest.raises(TypeError, match=r"batch\['x'\] "):
+        DevicePlacement(target)({"x": leaf})
+
+
+def test_narrowed_leaves_are_named_once() -> None:
+    place = DevicePlacement(True)
+    with pytest.warns(UserWarning, match=r"batch\['id'\] is int64, which JAX stores as int32"):
+        place({"id": np.arange(2)})
+    place({"id": np.arange(2)})
+
+
+@pytest.mark.parametrize("target", [True, DEVICES[1], SHARDING])
+def test_a_transfer_guard_changes_nothing(target: Any) -> None:
+    with jax.transfer_guard("disallow"):
+        DevicePlacement(target)(np.zeros(8, np.float32))
+
+
+@pytest.mark.parametrize("target", [False, None, 7, "cpu:0", DEVICES])
+def test_what_is_not_a_place_is_refused(target: Any) -> None:
+    with pytest.raises(TypeError, match=r"is not a place for batches; give True .*, a device .*, or a .*Sharding"):
+        DevicePlacement(target)
+
+
+def test_repr() -> None:
+    assert repr(DevicePlacement(True)) == f"DevicePlacement({DEVICES[0]})"
+    assert repr(DevicePlacement(DEVICES[1])) == f"DevicePlacement({DEVICES[1]})"
