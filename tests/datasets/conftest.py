@@ -8,13 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from loadax_core import StackBatcher, aligned_empty, tree
 from loadax_datasets import BaseDataset
-
-# The same examples every time, however busy the machine.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
-settings.load_profile("repeatable")
 
 
 def same(a: Any, b: Any) -> bool:
@@ -79,10 +74,9 @@ def _check_indexing(dataset: BaseDataset[Any], expected: Sequence[Any]) -> None:
 
 def _check_batched_reads(dataset: BaseDataset[Any], expected: Sequence[Any]) -> None:
     n = len(expected)
-    read_many: Callable[[list[int]], Sequence[Any]] | None = getattr(dataset, "__getitems__", None)
-    if read_many is None:
-        assert not dataset.sources, "a transform hands the batched reads of its source on"
-        return
+    read_many = dataset.read_many
+    assert getattr(dataset, "__getitems__") == (read_many if dataset.batched else None)  # noqa: B009
+    assert dataset.batched or not any(source.batched for source in dataset.sources), "a batched read is not handed on"
     for rows in ([], list(range(n)), list(range(n))[::-1], [*range(n), *range(n)], [-1] * (n > 0)):
         assert same(list(read_many(rows)), [expected[row] for row in rows])
     with pytest.raises(IndexError, match=f"row {n} "):

@@ -231,8 +231,7 @@ def test_everything_a_foreign_source_can_do_is_passed_on(check_dataset: CheckDat
     source = Foreign()
     rows = ShuffledDataset(source, seed=1).map(float)[:]
     assert source.calls == []
-    read_many: Callable[[list[int]], list[float]] = getattr(rows, "__getitems__")  # noqa: B009 (pyright: SLF)
-    read_many([0, 1])
+    rows.read_many([0, 1])
     assert source.calls == ["items"]
     assert sorted(rows.at_epoch(2)) == [210.0, 211.0, 212.0, 213.0]
     assert rows.fingerprint() == {"slice": [0, 4, 1], "source": {"shuffle": 1, "source": {"foreign": 4}}}

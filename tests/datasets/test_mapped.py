@@ -70,7 +70,7 @@ def test_vectorized_map_is_called_once_for_many_rows() -> None:
     rows = RangeDataset(100).map(note, vectorized=True).shuffle(1)
     assert rows.gather is not None
     rows.gather(np.arange(32), aligned_empty)
-    getattr(rows, "__getitems__")(list(range(8)))  # noqa: B009
+    rows.read_many(list(range(8)))
     rows[0]
     assert sizes == [32, 8, 1]
 
@@ -156,7 +156,7 @@ def test_random_numbers_do_not_depend_on_what_was_read_before() -> None:
     rows = RangeDataset(20).random_map(number, seed=1)
     expected = list(rows)
     assert [rows[i] for i in reversed(range(20))] == expected[::-1]
-    assert getattr(rows, "__getitems__")([7, 7, 3]) == [expected[7], expected[7], expected[3]]  # noqa: B009
+    assert rows.read_many([7, 7, 3]) == [expected[7], expected[7], expected[3]]
 
 
 def test_random_numbers_look_uniform_over_rows() -> None:

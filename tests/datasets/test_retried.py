@@ -51,7 +51,7 @@ def read(rows: BaseDataset[Any], way: str) -> Any:
     if way == "item":
         return [rows[3]]
     if way == "items":
-        return getattr(rows, "__getitems__")([3])  # noqa: B009
+        return rows.read_many([3])
     assert rows.gather is not None
     return rows.gather(np.array([3]), aligned_empty).tolist()
 

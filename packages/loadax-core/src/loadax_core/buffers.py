@@ -115,6 +115,10 @@ def gather_array(array: Array, rows: Rows, alloc: Alloc) -> Array:
     """
     check_rows(rows, len(array))
     out = alloc((len(rows), *array.shape[1:]), array.dtype)
+    if not array.flags.c_contiguous:
+        # `take` would copy the whole array first.
+        out[...] = array[rows]
+        return out
     # Bounds are checked above, so that `take` may skip them: with `out`, mode="raise" goes through a temporary.
     return np.take(array, rows, axis=0, out=out, mode="clip")
 

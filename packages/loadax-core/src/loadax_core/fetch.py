@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -20,11 +21,18 @@ T = TypeVar("T")
 
 
 def gather_of(dataset: Dataset[Any]) -> Gather | None:
-    """The dataset's gather function, if it has one; a plain NumPy array does."""
+    """The dataset's `gather(rows, alloc)`, if it has one; a plain NumPy array does.
+
+    Other libraries have methods of that name, of other arguments, which are left alone.
+    """
     if isinstance(dataset, np.ndarray):
         return partial(gather_array, cast(Array, dataset))
     gather = getattr(dataset, "gather", None)
-    return gather if callable(gather) else None
+    try:
+        inspect.signature(gather).bind(None, None)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        return None
+    return gather
 
 
 def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
@@ -160,6 +168,8 @@ class Fetch:
                     self._dataset[row]
                 except Exception as again:
                     if type(again) is type(error):
+                        for note in getattr(again, "__notes__", []):
+                            error.add_note(note)
                         error.add_note(f"loadax: raised by row {row}")
                         return
         error.add_note(f"loadax: raised by a read of rows {describe(rows)}")

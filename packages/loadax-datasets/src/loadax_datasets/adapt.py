@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, Gather, read_items
+from loadax_core import Dataset, Gather, gather_of, read_items
 
 from .arrays import ArrayDataset
 from .base import BaseDataset, rows_in_range
@@ -65,14 +64,19 @@ class IndexedDataset(BaseDataset[T_co]):
         """The source's row."""
         return self._source[row]
 
-    def __getitems__(self, rows: list[int], /) -> Sequence[T_co]:
+    def read_many(self, rows: list[int]) -> Sequence[T_co]:
+        """The source's rows, with its `__getitems__` if it has one."""
         return read_items(self._source, rows_in_range(rows, len(self)))
+
+    @property
+    def batched(self) -> bool:
+        """Whether the source has a `__getitems__`."""
+        return getattr(self._source, "__getitems__", None) is not None
 
     @property
     def gather(self) -> Gather | None:
         """The source's own gather."""
-        gather = getattr(self._source, "gather", None)
-        return gather if _takes_rows_and_alloc(gather) else None
+        return gather_of(self._source)
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """The source as it is in `epoch`."""
@@ -106,12 +110,3 @@ def check_indexable(source: object) -> None:
     if not hasattr(type(source), "__len__") or not hasattr(type(source), "__getitem__"):
         fix = "; list(...) makes rows of an iterable that fits in memory" if isinstance(source, Iterable) else ""
         raise TypeError(f"a dataset needs len() and [i], which {kind} does not have{fix}")
-
-
-def _takes_rows_and_alloc(gather: Any) -> bool:
-    """Whether `gather` is the one of `SupportsGather`; PyTorch and Polars have unrelated methods of that name."""
-    try:
-        inspect.signature(gather).bind(None, None)
-    except (TypeError, ValueError):
-        return False
-    return True

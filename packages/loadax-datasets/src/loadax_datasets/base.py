@@ -26,8 +26,8 @@ class BaseDataset(ABC, Generic[T_co]):
     """Rows that are counted with `len()`, read with `[i]`, and transformed by chaining methods.
 
     Nothing is read before a row is asked for, and no transform changes the dataset it is called on. A subclass
-    defines `__len__` and `read`, and may define `gather`, `at_epoch`, `fingerprint` and `describe`; both reads must be
-    thread-safe, and the whole must survive pickling.
+    defines `__len__` and `read`, and may define `read_many` (with `batched`), `gather`, `at_epoch`, `fingerprint` and
+    `describe`; all reads must be thread-safe, and the whole must survive pickling.
 
     Raises:
         IndexError: When a row is out of range.
@@ -49,6 +49,20 @@ class BaseDataset(ABC, Generic[T_co]):
     @abstractmethod
     def read(self, row: int) -> T_co:
         """The row at `row`, an `int` in `range(len(self))`: `self[row]` after the check of `row`."""
+
+    def read_many(self, rows: list[int]) -> Sequence[T_co]:
+        """The items of `rows`, in that order."""
+        return [self.read(row) for row in rows_in_range(rows, len(self))]
+
+    @property
+    def batched(self) -> bool:
+        """Whether `read_many` does more than to read one row after the other."""
+        return any(source.batched for source in self.sources)
+
+    @property
+    def __getitems__(self) -> Callable[[list[int]], Sequence[T_co]] | None:
+        # None, as loaders expect it, where reading one by one lets them divide the rows and name the one that fails.
+        return self.read_many if self.batched else None
 
     @property
     def gather(self) -> Gather | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from loadax_core import Dataset, read_items, tree
+from loadax_core import Dataset, tree
 
 from . import records
 from .base import BaseDataset, rows_in_range
@@ -60,13 +60,14 @@ class CachedDataset(Transform[T_co]):
         item = self._recall(row, missing)
         return cast("T_co", self._keep(row, self._source.read(row)) if item is missing else item)
 
-    def __getitems__(self, rows: list[int], /) -> list[T_co]:
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The rows, those that are not in the cache in one read."""
         wanted = rows_in_range(rows, len(self))
         missing = object()
         found = {row: self._recall(row, missing) for row in wanted}
         absent = [row for row, item in found.items() if item is missing]
         if absent:
-            for row, item in zip(absent, read_items(self._source, absent), strict=True):
+            for row, item in zip(absent, self._source.read_many(absent), strict=True):
                 found[row] = self._keep(row, item)
         return [found[row] for row in wanted]
 

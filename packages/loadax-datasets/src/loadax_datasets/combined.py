@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, StackError, aligned_empty, check_rows, read_items, tree
+from loadax_core import Alloc, Dataset, Gather, Rows, StackError, aligned_empty, check_rows, tree
 
 from .adapt import as_dataset
 from .base import BaseDataset, rows_in_range
@@ -72,11 +72,12 @@ class ChoosingDataset(CombinedDataset[T_co]):
             error.add_note(f"row {row} of this {type(self).__name__} is row {source_row} of its source {which}")
             raise
 
-    def __getitems__(self, rows: list[int], /) -> list[T_co]:
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The rows, with one read of each source."""
         which, source_rows = self.locate(np.array(rows_in_range(rows, len(self)), np.int64))
         items: list[Any] = [None] * len(rows)
         for number, positions in _positions(which):
-            read = read_items(self._sources[number], source_rows[positions].tolist())
+            read = self._sources[number].read_many(source_rows[positions].tolist())
             for position, item in zip(positions.tolist(), read, strict=True):
                 items[position] = item
         return items
@@ -176,9 +177,10 @@ class ZippedDataset(CombinedDataset[T_co]):
         items: Any = tuple(source.read(row) for source in self._sources)
         return items
 
-    def __getitems__(self, rows: list[int], /) -> list[T_co]:
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The tuples of the sources' rows, with one read of each source."""
         wanted = rows_in_range(rows, len(self))
-        items: Any = zip(*(read_items(source, wanted) for source in self._sources), strict=True)
+        items: Any = zip(*(source.read_many(wanted) for source in self._sources), strict=True)
         return list(items)
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, Rows, read_items
+from loadax_core import Dataset, Rows
 
 from .base import BaseDataset
 from .naming import name_of
@@ -103,7 +103,7 @@ class FilteredDataset(ReorderedDataset[T_co]):
         kept: list[Rows] = []
         for start in range(0, total, CHUNK):
             rows = list(range(start, min(start + CHUNK, total)))
-            items = read_items(self._source, rows)
+            items = self._source.read_many(rows)
             kept.append(
                 np.array([row for row, item in zip(rows, items, strict=True) if self._keeps(row, item)], np.int64)
             )

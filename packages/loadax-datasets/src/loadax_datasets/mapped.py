@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, StackBatcher, aligned_empty, check_rows, read_items, tree
+from loadax_core import Alloc, Dataset, Gather, Rows, StackBatcher, aligned_empty, check_rows, tree
 
 from .arrays import read_row
 from .base import rows_in_range
@@ -59,17 +59,23 @@ class MappedDataset(Transform[U_co]):
             return self._fn(self._source.read(row))
         return self._read_stacked([row])[0]
 
-    def __getitems__(self, rows: list[int], /) -> list[U_co]:
+    def read_many(self, rows: list[int]) -> list[U_co]:
+        """The function of each of the rows, or of all at once if it is vectorized."""
         wanted = rows_in_range(rows, len(self))
         if self._vectorized:
             return self._read_stacked(wanted)
-        return [self._fn(item) for item in read_items(self._source, wanted)]
+        return [self._fn(item) for item in self._source.read_many(wanted)]
 
     def _read_stacked(self, rows: list[int]) -> list[U_co]:
         if not rows:
             return []
         stacked = self._gather(np.array(rows, np.int64), aligned_empty)
         return [tree.map_leaves(lambda _, leaf, i=i: _row(leaf, i), stacked) for i in range(len(rows))]
+
+    @property
+    def batched(self) -> bool:
+        """Whether the function or the source takes many rows at once."""
+        return self._vectorized or super().batched
 
     @property
     def gather(self) -> Gather | None:
@@ -79,9 +85,7 @@ class MappedDataset(Transform[U_co]):
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
         check_rows(rows, len(self))
         gather = self._source.gather
-        stacked = (
-            StackBatcher()(list(read_items(self._source, rows.tolist()))) if gather is None else gather(rows, alloc)
-        )
+        stacked = StackBatcher()(list(self._source.read_many(rows.tolist()))) if gather is None else gather(rows, alloc)
         result = self._fn(stacked)
         for path, leaf in tree.leaves(result):
             if np.shape(leaf)[:1] != (len(rows),):

@@ -82,6 +82,11 @@ class Permutation:
         """
         if not len(rows):
             return np.empty(0, np.int64)
+        for index, block in reversed(self._blocks):
+            # The usual case: all rows in a known block. As unsigned numbers, rows before it are beyond its end as well.
+            offsets = rows - index * BLOCK
+            if offsets.view(np.uint64).max() < len(block):
+                return block[offsets]
         indices = rows // BLOCK
         first, last = int(indices.min()), int(indices.max())
         if last - first > 1:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, read_items
+from loadax_core import Dataset
 
 from .base import rows_in_range
 from .naming import name_of
@@ -52,9 +52,10 @@ class RandomMappedDataset(Transform[U_co]):
         """The function of the source's row and of the generator for that row."""
         return self._fn(self._source.read(row), self._generator(row))
 
-    def __getitems__(self, rows: list[int], /) -> list[U_co]:
+    def read_many(self, rows: list[int]) -> list[U_co]:
+        """The function of each of the rows."""
         wanted = rows_in_range(rows, len(self))
-        items = read_items(self._source, wanted)
+        items = self._source.read_many(wanted)
         return [self._fn(item, self._generator(row)) for row, item in zip(wanted, items, strict=True)]
 
     def describe(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from loadax_core import Alloc, Gather, Rows, check_rows
 
-from .base import BaseDataset
+from .base import BaseDataset, rows_in_range
 
 
 class RangeDataset(BaseDataset[int]):
@@ -50,6 +50,20 @@ class RangeDataset(BaseDataset[int]):
     def read(self, row: int) -> int:
         """The number at `row`."""
         return self._range[row]
+
+    def read_many(self, rows: list[int]) -> list[int]:
+        """The numbers at `rows`."""
+        numbers = self._range
+        try:
+            return [numbers[row] for row in rows]
+        except (IndexError, TypeError):
+            rows_in_range(rows, len(self))  # says which row it is
+            raise
+
+    @property
+    def batched(self) -> bool:
+        """True."""
+        return True
 
     @property
     def gather(self) -> Gather:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, check_rows, read_items
+from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 
 from .base import rows_in_range
 from .combined import check_length
@@ -92,10 +92,11 @@ class PaddedDataset(Transform[tuple[T_co, bool]]):
         """The item, and whether it is real."""
         return self._source.read(row % len(self._source)), row < len(self._source)
 
-    def __getitems__(self, rows: list[int], /) -> list[tuple[T_co, bool]]:
+    def read_many(self, rows: list[int]) -> list[tuple[T_co, bool]]:
+        """The items, each with whether it is real."""
         wanted = rows_in_range(rows, len(self))
         length = len(self._source)
-        items = read_items(self._source, [row % length for row in wanted])
+        items = self._source.read_many([row % length for row in wanted])
         return [(item, row < length) for row, item in zip(wanted, items, strict=True)]
 
     @property

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from loadax_core import Alloc, Dataset, Gather, Rows, read_items
+from loadax_core import Alloc, Dataset, Gather, Rows
 
 from .base import rows_in_range
 from .seeding import check_int
@@ -56,9 +56,10 @@ class RetriedDataset(Transform[T_co]):
         """The source's row."""
         return self._try(lambda: self._source.read(row))
 
-    def __getitems__(self, rows: list[int], /) -> list[T_co]:
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The items of `rows`, tried again as a whole."""
         wanted = rows_in_range(rows, len(self))
-        return self._try(lambda: list(read_items(self._source, wanted)))
+        return self._try(lambda: list(self._source.read_many(wanted)))
 
     @property
     def gather(self) -> Gather | None:

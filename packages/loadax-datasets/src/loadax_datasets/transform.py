@@ -7,7 +7,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, check_rows, read_items
+from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 
 from .adapt import as_dataset
 from .base import BaseDataset, rows_in_range
@@ -83,9 +83,10 @@ class ReorderedDataset(Transform[T_co]):
             error.add_note(f"row {row} of this {self.noun} is row {source_row} of its source")
             raise
 
-    def __getitems__(self, rows: list[int], /) -> list[T_co]:
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The source's rows, in one read."""
         wanted = np.array(rows_in_range(rows, len(self)), np.int64)
-        return list(read_items(self._source, self.source_rows(wanted).tolist()))
+        return list(self._source.read_many(self.source_rows(wanted).tolist()))
 
     @property
     def gather(self) -> Gather | None:

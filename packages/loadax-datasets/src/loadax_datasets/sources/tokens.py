@@ -1,0 +1,156 @@
+"""Windows of one long sequence of tokens, as language models are trained on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Alloc, Gather, Rows, check_rows
+
+from .. import mapping
+from ..base import BaseDataset
+from ..seeding import check_int, digest
+
+
+class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
+    """Windows of equal length, cut from a flat file of token numbers.
+
+    Row `i` is `{"tokens": t[s : s + length], "targets": t[s + 1 : s + 1 + length]}` with `s = i * stride`, both of
+    shape `(length,)` and of the file's dtype. Tokens at the end that do not fill a window are left out. The file is
+    mapped, not read: it may be larger than memory, and worker processes map it themselves.
+
+    Args:
+        tokens: A `.npy` file of shape `(tokens,)`; any other file, which holds nothing but the numbers; or an array.
+        length: Tokens in a window.
+        stride: Tokens from the start of a window to that of the next; left out, `length`, so that no token is an input
+            twice.
+        targets: Whether rows have `"targets"`, the tokens that follow.
+        dtype: Integer dtype of a file that is not `.npy`, and must be given for one: nothing in the file tells it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If `tokens` is neither a path nor an array, or does not hold integers.
+        ValueError: If a setting is out of range, the tokens have more than one dimension, there are too few for one
+            window, or the file was cut short.
+
+    Example:
+        >>> rows = TokenDataset(np.arange(10, dtype=np.uint16), length=4)
+        >>> len(rows), rows[1]["tokens"].tolist(), rows[1]["targets"].tolist()
+        (2, [4, 5, 6, 7], [5, 6, 7, 8])
+    """
+
+    def __init__(
+        self,
+        tokens: str | os.PathLike[str] | npt.NDArray[Any],
+        length: int,
+        *,
+        stride: int | None = None,
+        targets: bool = True,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        self._size = check_int("length", length, 1)
+        self._stride = self._size if stride is None else check_int("stride", stride, 1)
+        self._targets = targets
+        if isinstance(tokens, str | os.PathLike):
+            path = Path(tokens).absolute()
+            self._name, self._tokens = path.name, _open(path, None if dtype is None else np.dtype(dtype))
+        elif isinstance(cast("object", tokens), np.ndarray):
+            if dtype is not None:
+                raise ValueError(f"dtype={dtype!r} is for files; the array has the dtype {tokens.dtype}")
+            self._name, self._tokens = "an array", tokens
+        else:
+            raise TypeError(f"tokens is a path or a NumPy array, got a {type(tokens).__name__}")
+        if self._tokens.ndim != 1:
+            raise ValueError(f"{self._name} must have the shape (tokens,), but has {self._tokens.shape}; flatten it")
+        if self._tokens.dtype.kind not in "iu":
+            raise TypeError(f"{self._name} must hold integers, but has the dtype {self._tokens.dtype}")
+        spare = len(self._tokens) - self._window
+        if spare < 0:
+            raise ValueError(
+                f"{self._name} has {len(self._tokens)} tokens, fewer than the {self._window} of one window"
+                f"{' and its last target' if targets else ''}"
+            )
+        self._length = spare // self._stride + 1
+
+    @property
+    def _window(self) -> int:
+        return self._size + (1 if self._targets else 0)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, row: int) -> dict[str, npt.NDArray[Any]]:
+        """The window at `row`, as read-only views of the file."""
+        start = row * self._stride
+        window = self._tokens[start : start + self._window].view(np.ndarray)
+        window = window.astype(window.dtype.newbyteorder("="), copy=False)
+        window.flags.writeable = False
+        return self._split(window)
+
+    @property
+    def gather(self) -> Gather:
+        """Copies all windows in one call."""
+        return self._gather
+
+    def _gather(self, rows: Rows, alloc: Alloc, /) -> dict[str, npt.NDArray[Any]]:
+        check_rows(rows, len(self))
+        windows = np.lib.stride_tricks.sliding_window_view(self._tokens, self._window)
+        batch: dict[str, npt.NDArray[Any]] = {}
+        for name, values in self._split(windows[rows.astype(np.int64, copy=False) * self._stride]).items():
+            batch[name] = alloc(values.shape, values.dtype.newbyteorder("="))
+            batch[name][...] = values
+        return batch
+
+    def _split(self, windows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+        """Tokens and targets, of windows of shape `(..., window)`."""
+        if not self._targets:
+            return {"tokens": windows}
+        return {"tokens": windows[..., :-1], "targets": windows[..., 1:]}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the windows are, how many tokens there are, and a hash of a few of them."""
+        places = np.linspace(0, len(self._tokens) - 1, 64).astype(np.int64)
+        return {
+            "rows": len(self),
+            "length": self._size,
+            "stride": self._stride,
+            "targets": self._targets,
+            "tokens": len(self._tokens),
+            "sample": digest(self._tokens[places].astype(np.int64).tobytes()),
+        }
+
+    def describe(self) -> str:
+        """The number and length of the windows, and where they come from."""
+        return (
+            f"TokenDataset({len(self)} rows: {self._size} {self._tokens.dtype} tokens each, every {self._stride}, "
+            f"of {self._name})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_tokens": mapping.reference(self._tokens)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        tokens = state["_tokens"]
+        self._tokens = tokens.open() if isinstance(tokens, mapping.MappedArray) else tokens
+
+
+def _open(path: Path, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:
+    size = path.stat().st_size
+    if size == 0:
+        raise ValueError(f"{path} is empty")
+    if path.suffix == ".npy":
+        if dtype is not None:
+            raise ValueError(f"dtype={dtype} is for files that do not name their own, which {path.name} does")
+        try:
+            return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{path} is not a .npy file of numbers, or is cut short: {error}") from error
+    if dtype is None:
+        raise ValueError(f"{path.name} does not tell its dtype; give it, such as dtype=np.uint16")
+    if size % dtype.itemsize:
+        raise ValueError(f"{path} has {size} bytes, no multiple of the {dtype.itemsize} of {dtype}: cut short?")
+    return np.memmap(path, dtype, "r")
