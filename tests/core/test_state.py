@@ -149,7 +149,7 @@ GOOD = iter(builder.build(Counted(5))).get_state()
         ({**GOOD, "fingerprint": None}, "the fingerprint was None when saved"),
         (iter(builder.build(Counted(6))).get_state(), "rows was 6 when saved, and is 5 here"),
         (iter(builder.build(Counted(5, seed=3))).get_state(), r"order\.seed was 3 when saved, and is 0 here"),
-        (iter(builder.build(range(5))).get_state(), "order was None when saved"),
+        (iter(builder.build(range(5))).get_state(), r"order\.seed was None when saved.*order\.sizes\[0\] was None"),
     ],
 )
 def test_a_wrong_state_is_refused_and_says_what_differs(state: object, message: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from loadax_core import DataLoader
 from loadax_distributed import DevicePlacement, MeshShardingStrategy, check_agreement, make_mesh
 
 _jax: Any = jax
@@ -53,6 +54,8 @@ def main(folder: str) -> None:
         "agreement": said(lambda: check_agreement({"batch_size": 8, "seed": 7})),
         "disagreement": said(lambda: check_agreement({"batch_size": 8, "seed": 7 if own else 8})),
         "missing": said(lambda: check_agreement({"batch_size": 8, **({"seed": 7} if own == 2 else {})})),
+        "loaders": said(DataLoader().batch_size(8).build(range(64 + own)).check_agreement),
+        "equal loaders": said(DataLoader().batch_size(8).build(range(64)).check_agreement),
         "thread": on_a_thread(lambda: check_agreement({})),
         "default mesh": str(dict(make_mesh().shape)),
     }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from . import resolve
 from .checks import check_int
 from .fetch import Fetch
 from .iterator import LoaderIterator
 from .plan import Plan, Position
 from .protocols import ShardingStrategy
+from .state import flat
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -118,6 +120,26 @@ class Loader(Generic[B_co]):
         """
         plan = replace(self._run.plan, first_epoch=check_int("epoch", epoch, 0), epochs=1)
         return Loader(replace(self._run, plan=plan))
+
+    def check_agreement(self) -> None:
+        """Fails on every process if the processes have built different loaders; one of them would hang later.
+
+        Compares the settings of the batches and the dataset's length and fingerprint. It is one collective: call it on
+        every process, at the same place of the program, on the main thread.
+
+        Raises:
+            ImportError: If loadax-distributed is not installed.
+            RuntimeError: If it is called on another thread than the main one.
+            ValueError: If a field differs between processes; names it and shows the values.
+        """
+        plan = self._run.plan
+        config: dict[str, str | int] = {
+            "batch_size": plan.batch_size,
+            "drop_remainder": str(plan.drop_remainder),
+            "epochs": f"{plan.epochs} from {plan.first_epoch}",
+        }
+        config |= {name: str(value) for name, value in flat(self._run.fingerprint)}
+        resolve.check_agreement(config)
 
     def __repr__(self) -> str:
         run, plan = self._run, self._run.plan

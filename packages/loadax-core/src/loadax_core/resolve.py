@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from .protocols import MeshLike, Placement, ShardingStrategy
@@ -26,6 +27,15 @@ def device_placement(target: object) -> Placement:
     """
     place: Placement = _distributed(".prefetch(to_device=...)").DevicePlacement(target)
     return place
+
+
+def check_agreement(config: Mapping[str, str | int]) -> None:
+    """Fails on every process if `config` is not the same on all of them.
+
+    Raises:
+        ImportError: If loadax-distributed is not installed.
+    """
+    _distributed(".check_agreement()").check_agreement(config)
 
 
 def _distributed(wanted_by: str) -> Any:

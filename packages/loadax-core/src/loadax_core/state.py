@@ -69,11 +69,21 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
     return position
 
 
-def differing(saved: Any, here: Any, path: str = "") -> Iterator[str]:
+def differing(saved: Any, here: Mapping[str, Any]) -> Iterator[str]:
     """What differs between two fingerprints, entry by entry."""
-    if isinstance(saved, Mapping) and isinstance(here, Mapping):
-        before, now = cast("Mapping[str, Any]", saved), cast("Mapping[str, Any]", here)
-        for key in {**before, **now}:
-            yield from differing(before.get(key), now.get(key), f"{path}.{key}" if path else key)
-    elif saved != here:
-        yield f"{path or 'the fingerprint'} was {saved!r} when saved, and is {here!r} here"
+    before, now = dict(flat(saved)), dict(flat(here))
+    for name in {**before, **now}:
+        if name not in before or name not in now or before[name] != now[name]:
+            yield f"{name} was {before.get(name)!r} when saved, and is {now.get(name)!r} here"
+
+
+def flat(facts: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested mappings and lists, each with its path."""
+    if isinstance(facts, Mapping):
+        for key, value in cast("Mapping[str, Any]", facts).items():
+            yield from flat(value, f"{path}.{key}" if path else key)
+    elif isinstance(facts, list):
+        for i, value in enumerate(cast("list[Any]", facts)):
+            yield from flat(value, f"{path}[{i}]")
+    else:
+        yield path or "the fingerprint", facts
