@@ -9,6 +9,7 @@ from .batchers import StackBatcher as StackBatcher
 from .buffers import aligned_empty as aligned_empty
 from .buffers import check_rows as check_rows
 from .buffers import gather_array as gather_array
+from .buffers import take_rows as take_rows
 from .builder import DataLoader as DataLoader
 from .errors import ClosedError as ClosedError
 from .errors import StackError as StackError

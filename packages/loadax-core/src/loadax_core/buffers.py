@@ -114,12 +114,26 @@ def gather_array(array: Array, rows: Rows, alloc: Alloc) -> Array:
         TypeError: If `rows` are not integers.
     """
     check_rows(rows, len(array))
+    return take_rows(array, rows, alloc)
+
+
+def take_rows(array: Array, rows: Rows, alloc: Alloc) -> Array:
+    """`gather_array` of rows that have been checked already; others give wrong values.
+
+    Args:
+        array: Array of shape `(length, ...)`.
+        rows: Row numbers of shape `(n,)`, each in `range(length)`.
+        alloc: Provides the result's memory.
+
+    Returns:
+        Array of shape `(n, ...)`.
+    """
     out = alloc((len(rows), *array.shape[1:]), array.dtype)
     if not array.flags.c_contiguous:
         # `take` would copy the whole array first.
         out[...] = array[rows]
         return out
-    # Bounds are checked above, so that `take` may skip them: with `out`, mode="raise" goes through a temporary.
+    # With mode="raise", `take` goes through a temporary whenever it has an `out`.
     return np.take(array, rows, axis=0, out=out, mode="clip")
 
 
@@ -136,6 +150,7 @@ def check_rows(rows: Rows, length: int) -> None:
     """
     if rows.dtype.kind not in "iu":
         raise TypeError(f"rows must be integers, got dtype {rows.dtype}")
-    if len(rows) and (rows.min() < 0 or rows.max() >= length):
+    # As unsigned numbers, negative ones are beyond every length, so that one pass finds both kinds.
+    if len(rows) and rows.astype(np.int64, copy=False).view(np.uint64).max() >= length:
         bad = rows[(rows < 0) | (rows >= length)][0]
         raise IndexError(f"row {bad} is out of range for {length} rows; gather takes rows in range({length})")

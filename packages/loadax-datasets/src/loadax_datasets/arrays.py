@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, Rows, check_rows, gather_array, tree
+from loadax_core import Alloc, Gather, Rows, check_rows, take_rows, tree
 
 from . import mapping
 from .base import BaseDataset
@@ -67,6 +67,7 @@ class ArrayDataset(BaseDataset[T_co]):
         return self._gather if self._gathers else None
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
+        check_rows(rows, self._length)
         return tree.map_leaves(lambda _, array: _gather_leaf(array, rows, alloc), self._arrays)
 
     def describe(self) -> str:
@@ -126,8 +127,7 @@ def read_row(array: npt.NDArray[Any], row: int) -> Any:
 
 def _gather_leaf(array: npt.NDArray[Any], rows: Rows, alloc: Alloc) -> npt.NDArray[Any]:
     if array.dtype.isnative:
-        return gather_array(array, rows, alloc)
-    check_rows(rows, len(array))
+        return take_rows(array, rows, alloc)
     out = alloc((len(rows), *array.shape[1:]), array.dtype.newbyteorder("="))
     out[...] = array[rows]
     return out
