@@ -101,6 +101,8 @@ class NoLength:
         (iter([1]), r"list_iterator has no \[i\]; collect it into a list"),
         ((i for i in range(3)), r"generator has no \[i\]"),
         (3, r"int has no \[i\]"),
+        ({"x": [1, 2]}, r"a dict has keys, not rows; ArrayDataset makes rows of a dict of arrays"),
+        ("abc", r"a str is one item, not a dataset: 'abc'; put it in a list"),
         (NoLength(), r"NoLength has no len\(\)"),
     ],
 )
@@ -148,7 +150,6 @@ def test_plain_objects_need_no_wrapper() -> None:
     assert values(builder.build(Squares())) == [[0, 1, 4], [9]]
     assert values(builder.build([1, 2, 3, 4])) == [[1, 2, 3], [4]]
     assert values(builder.build(np.arange(8).reshape(4, 2))) == [[[0, 1], [2, 3], [4, 5]], [[6, 7]]]
-    assert list(DataLoader(list[str]).batch_size(2).build("abc")) == [["a", "b"], ["c"]]
 
 
 def test_sharding_loads_the_local_rows_and_keeps_batch_size_global() -> None:
@@ -192,3 +193,31 @@ def test_a_broken_dependency_is_not_reported_as_a_missing_package(
     monkeypatch.syspath_prepend(tmp_path)  # pyright: ignore[reportUnknownMemberType]
     with pytest.raises(ModuleNotFoundError, match="a_module_that_is_missing"):
         DataLoader().prefetch(1, to_device=True).build([1])
+
+
+def test_a_loader_shows_its_dataset_and_plan() -> None:
+    class Tree(list[int]):
+        def __repr__(self) -> str:
+            return "Tree\n└─ Leaf"
+
+    class Described:
+        def __len__(self) -> int:
+            return 10
+
+        def __getitem__(self, row: int) -> int:
+            return row
+
+        def __repr__(self) -> str:
+            return "Shuffled\n└─ Rows"
+
+    assert "dataset: Tree\n" in repr(DataLoader().build(Tree()))
+    assert repr(DataLoader().batch_size(4).workers(2).epochs(None).build(Described())) == (
+        "Loader(\n"
+        "    dataset: Shuffled\n"
+        "             └─ Rows\n"
+        "    rows: 10\n"
+        "    batches: 3 an epoch, of 4 rows, the last of 2\n"
+        "    epochs: endless\n"
+        "    workers: 2 threads, prefetch 2\n"
+        ")"
+    )

@@ -230,9 +230,11 @@ def _zip_trees(
                 raise _differ(path, "keys", list(first), i, list(item))
             rows.append([item[key] for key in first])
         else:
-            theirs = (tree.children(item) or ([],))[0]
+            theirs, _ = tree.children(item) or ([], None)
             if [step for step, _ in theirs] != names:
-                raise _differ(path, "children", names, i, [step for step, _ in theirs])
+                if kind in (list, tuple):
+                    raise _differ(path, "length", len(names), i, len(theirs))
+                raise _differ(path, "keys", names, i, [step for step, _ in theirs])
             rows.append([child for _, child in theirs])
     columns = zip(*rows, strict=True) if names else ()
     return build([_zip_trees(list(c), (*path, n), merge, leaf) for n, c in zip(names, columns, strict=True)])

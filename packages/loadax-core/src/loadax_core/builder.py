@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
+import numpy as np
+
 from . import resolve
 from .batchers import StackBatcher
 from .checks import check_int, check_length, check_seconds
@@ -221,7 +223,7 @@ class DataLoader(Generic[T_contra, B_co]):
             timeout=settings.timeout,
             strategy=settings.strategy,
             fingerprint=fingerprint(dataset),
-            dataset_name=type(dataset).__name__,
+            dataset_name=_name(dataset),
         )
         run.check_divisible(plan.start)
         return Loader(run)
@@ -251,3 +253,10 @@ class DataLoader(Generic[T_contra, B_co]):
         new: DataLoader[Any, Any] = DataLoader()
         new._settings = settings
         return cast("DataLoader[T_contra, B_co]", new)
+
+
+def _name(dataset: object) -> str:
+    """The dataset as a loader's `repr` shows it: as it shows itself, if that is a description and not its contents."""
+    kind = type(dataset)
+    plain = kind.__repr__ is object.__repr__ or isinstance(dataset, list | tuple | np.ndarray)
+    return kind.__name__ if plain else repr(dataset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any, SupportsIndex, cast
 
 
@@ -48,9 +49,13 @@ def check_length(dataset: Any) -> int:
     """The number of rows of a dataset, checked.
 
     Raises:
-        TypeError: If it lacks `len()` or `[i]`.
+        TypeError: If it lacks `len()` or `[i]`, or has keys instead of rows.
     """
     name = type(dataset).__name__
+    if isinstance(dataset, Mapping):
+        raise TypeError(f"a {name} has keys, not rows; ArrayDataset makes rows of a dict of arrays")
+    if isinstance(dataset, str | bytes):
+        raise TypeError(f"a {name} is one item, not a dataset: {dataset[:40]!r}; put it in a list")
     if not hasattr(dataset, "__getitem__"):
         raise TypeError(f"a dataset has len() and [i], but {name} has no [i]; collect it into a list")
     try:

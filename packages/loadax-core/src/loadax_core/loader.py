@@ -148,7 +148,7 @@ class Loader(Generic[B_co]):
         )
         ahead = "auto" if run.prefetch is None else run.prefetch
         lines = {
-            "dataset": run.dataset_name,
+            "dataset": run.dataset_name.replace("\n", "\n" + " " * 13),
             "rows": f"{plan.rows:,}",
             "batches": f"{plan.steps_per_epoch:,} an epoch, of {plan.batch_size} rows, {last}",
             "epochs": "endless" if plan.epochs is None else str(plan.epochs),

@@ -189,9 +189,12 @@ def row_in_range(index: SupportsIndex, length: int) -> int:
         IndexError: If there is no such row.
         TypeError: If `index` is not an integer; bool is not one here.
     """
-    if isinstance(index, bool) or not hasattr(index, "__index__"):
+    try:
+        row = operator.index(index)
+    except TypeError:
+        row = None
+    if row is None or isinstance(index, bool):
         raise TypeError(f"a row is an integer or a slice, got {index!r} ({type(index).__name__})")
-    row = operator.index(index)
     if row < 0:
         row += length
     if not 0 <= row < length:
