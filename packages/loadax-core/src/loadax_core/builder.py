@@ -258,5 +258,5 @@ class DataLoader(Generic[T_contra, B_co]):
 def _name(dataset: object) -> str:
     """The dataset as a loader's `repr` shows it: as it shows itself, if that is a description and not its contents."""
     kind = type(dataset)
-    plain = kind.__repr__ is object.__repr__ or isinstance(dataset, list | tuple | np.ndarray)
+    plain = kind.__repr__ is object.__repr__ or issubclass(kind, list | tuple | np.ndarray)
     return kind.__name__ if plain else repr(dataset)
