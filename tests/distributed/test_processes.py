@@ -61,7 +61,7 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
         "global placement": "ValueError: NamedSharding",
         "agreement": "nothing",
         "disagreement": f"{differently} seed is 8 on process 0; 7 on processes 1, 2, 3",
-        "loaders": f"{differently} rows is '64' on process 0; '65' on process 1; '66' on process 2; '67' on process 3",
+        "loaders": f"{differently} rows is 64 on process 0; 65 on process 1; 66 on process 2; 67 on process 3",
         "equal loaders": "nothing",
         "missing": f"{differently} seed is nothing on processes 0, 1, 3; 7 on process 2",
         "thread": "RuntimeError: check_agreement() communicates, so it belongs on the main thread",

@@ -13,7 +13,7 @@ from sybil.example import SybilFailure
 from sybil.parsers.markdown import CodeBlockParser
 
 ROOT = Path(__file__).parents[2]
-READMES = [ROOT / "README.md", *sorted(ROOT.glob("packages/*/README.md"))]
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("packages/*/README.md"))]
 
 
 class Blocks:

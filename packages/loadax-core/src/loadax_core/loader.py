@@ -138,7 +138,8 @@ class Loader(Generic[B_co]):
             "drop_remainder": str(plan.drop_remainder),
             "epochs": f"{plan.epochs} from {plan.first_epoch}",
         }
-        config |= {name: str(value) for name, value in flat(self._run.fingerprint)}
+        for name, value in flat(self._run.fingerprint):
+            config[name] = value if isinstance(value, int) else str(value)
         resolve.check_agreement(config)
 
     def __repr__(self) -> str:

@@ -1,0 +1,107 @@
+"""Whether a loader's batches are right; a loader is timed only if they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .works import Work
+
+
+class WrongBatchError(Exception):
+    """A loader returned something else than the work asks for."""
+
+
+def check_batches(work: Work, data: Any, batches: list[Any]) -> None:
+    """Makes sure that consecutive batches, all of them still held, have the right shapes, dtypes and values.
+
+    Args:
+        work: The work.
+        data: Its data.
+        batches: From the start of an epoch, and fewer than an epoch.
+
+    Raises:
+        WrongBatchError: Says what is wrong.
+    """
+    rows = [_CHECKS[work.kind](work, data, as_numpy(batch)) for batch in batches]
+    numbers = np.concatenate(rows)
+    length = data if isinstance(data, int) else len(next(iter(data.values()))) if isinstance(data, dict) else len(data)
+    if numbers.min() < 0 or numbers.max() >= length:
+        raise WrongBatchError(f"rows {numbers.min()} to {numbers.max()} of {length}")
+    if len(np.unique(numbers)) < len(numbers):
+        raise WrongBatchError("a row came twice in an epoch")
+    if work.kind != "items" and len(numbers) > 2 and (np.diff(numbers) == 1).mean() > 0.5:
+        raise WrongBatchError("the rows are not shuffled")
+
+
+def as_numpy(batch: Any) -> Any:
+    """A batch as a dict of arrays, or one array, whatever containers and arrays the loader's library has."""
+    if isinstance(batch, dict):
+        return {key: np.asarray(value) for key, value in batch.items()}
+    if isinstance(batch, list) and isinstance(batch[0], dict):
+        return {key: np.stack([item[key] for item in batch]) for key in batch[0]}
+    return np.asarray(batch)
+
+
+def _expect(what: str, array: np.ndarray, shape: tuple[int, ...], dtype: Any) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise WrongBatchError(f"{what} is {array.dtype} {array.shape} instead of {np.dtype(dtype)} {shape}")
+
+
+def _equal(what: str, array: np.ndarray, expected: np.ndarray) -> None:
+    if not np.array_equal(array, expected):
+        raise WrongBatchError(f"{what} does not hold the values of its rows")
+
+
+def _arrays(work: Work, data: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> np.ndarray:
+    if batch.keys() != data.keys():
+        raise WrongBatchError(f"the batch has {sorted(batch)} instead of {sorted(data)}")
+    for key, source in data.items():
+        _expect(key, batch[key], (work.batch, *source.shape[1:]), source.dtype)
+    image = batch["image"]
+    if "label" in batch:
+        rows = batch["label"].astype(np.int64)
+    else:
+        first = np.ascontiguousarray(image.reshape(len(image), -1)[:, : 4 // image.itemsize])
+        rows = first.view(np.float32 if image.dtype == np.float32 else np.uint32).ravel().astype(np.int64)
+    if rows.max() < len(data["image"]):
+        _equal("image", image, data["image"][rows])
+    return rows
+
+
+def _tokens(work: Work, data: np.ndarray, batch: np.ndarray) -> np.ndarray:
+    _expect("the batch", batch, (work.batch, data.shape[1]), np.int32)
+    rows = np.ascontiguousarray(batch[:, :2].astype(np.uint16)).view(np.uint32).ravel().astype(np.int64)
+    if rows.max() < len(data):
+        _equal("the batch", batch, data[rows].astype(np.int32))
+    return rows
+
+
+def _items(work: Work, data: Any, batch: Any) -> np.ndarray:
+    if isinstance(batch, dict):
+        _expect("label", batch["label"], (work.batch,), np.int32)
+        _expect("image", batch["image"], (work.batch, 224, 224, 3), np.uint8)
+        rows = batch["label"].astype(np.int64)
+        _equal("image", batch["image"], np.stack([data[row]["image"] for row in rows.tolist()]))
+        return rows
+    rows = batch.astype(np.int64) if batch.ndim == 1 else batch[:, 0].astype(np.int64)
+    expected = np.stack([data[row] for row in rows.tolist()])
+    _expect("the batch", batch, expected.shape, expected.dtype)
+    _equal("the batch", batch, expected)
+    return rows
+
+
+def _numbers(work: Work, _data: int, batch: np.ndarray) -> np.ndarray:
+    if batch.shape != (work.batch,) or batch.dtype.kind != "i":
+        raise WrongBatchError(f"the batch is {batch.dtype} {batch.shape} instead of integers ({work.batch},)")
+    return batch.astype(np.int64)
+
+
+_CHECKS: dict[str, Any] = {
+    "arrays": _arrays,
+    "tokens": _tokens,
+    "items": _items,
+    "numbers": _numbers,
+    "device": _arrays,
+}

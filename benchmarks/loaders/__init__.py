@@ -1,0 +1,15 @@
+"""The loaders that are compared. Each adapter imports its library when it is imported, in a process of its own."""
+
+from __future__ import annotations
+
+ADAPTERS = {
+    "loadax": "loadax_adapter",
+    "handwritten": "handwritten_adapter",
+    "grain": "grain_adapter",
+    "torch": "torch_adapter",
+    "jax_dataloader": "jax_dataloader_adapter",
+    "spdl": "spdl_adapter",
+    "tensorflow": "tensorflow_adapter",
+    "datasets": "datasets_adapter",
+}
+"""What `--loader` calls a library, and the module here that drives it."""

@@ -1,0 +1,169 @@
+"""Runs each pair of a work and a loader in a fresh process, several times, the loaders taking turns."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .works import WORKS
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT = 300
+"""Seconds that a process may take; one that takes longer hangs."""
+
+IMPORTS = ["loadax_core", "loadax", "grain", "torch", "jax_dataloader", "spdl.pipeline", "tensorflow", "datasets"]
+"""The packages of W11."""
+
+IMPORT_TITLE = "import time over that of numpy"
+
+Run = dict[str, Any]
+Pair = tuple[str, str]
+
+
+class FailedError(Exception):
+    """A process has failed; says how."""
+
+
+def run_suite(
+    works: Sequence[str],
+    adapters: Sequence[str],
+    loaders: Sequence[str] | None,
+    repeats: int,
+    quick: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Runs works with loaders.
+
+    Args:
+        works: Names of works; W11 is the one about imports.
+        adapters: Names of libraries.
+        loaders: Only these of their configurations; None for all.
+        repeats: How often each pair is run.
+        quick: Small data and short measurements, which only show that everything works.
+        say: Told of every result.
+
+    Returns:
+        What `summary.py` reads; JSON-able.
+    """
+    configurations, versions, missing = _describe(adapters, say)
+    owner = {name: adapter for adapter, found in configurations.items() for name in found}
+    wanted = [name for name in owner if loaders is None or name in loaders]
+    seconds = 0.05 if quick else 1.0
+    runs: list[Run] = []
+    for name in works:
+        if name == "W11":
+            measured = [package for package in IMPORTS if importlib.util.find_spec(package.partition(".")[0])]
+            runs += _take_turns(name, measured, repeats, _import_seconds, say)
+            continue
+        work = WORKS[name]
+        suited = [loader for loader in wanted if name in configurations[owner[loader]][loader]]
+        size = "small" if quick else "full"
+
+        def measure(loader: str, name: str = name, size: str = size) -> Run:
+            return _child("measure", name, owner.get(loader, "-"), loader, str(seconds), size)
+
+        limits = ["limit"] if work.measure == "rate" and work.kind != "numbers" else []
+        runs += _take_turns(name, limits + suited, repeats, measure, say)
+    about = {work.name: {"title": work.title, "bar": work.bar, "measure": work.measure} for work in WORKS.values()}
+    about["W11"] = {"title": IMPORT_TITLE, "bar": "core < 30 ms, loadax < 60 ms", "measure": "import"}
+    return {
+        "machine": _machine(),
+        "quick": quick,
+        "repeats": repeats,
+        "versions": versions,
+        "missing": missing,
+        "works": {name: about[name] for name in works},
+        "configurations": {loader: configurations[owner[loader]][loader] for loader in wanted},
+        "runs": runs,
+    }
+
+
+def _describe(
+    adapters: Sequence[str], say: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+    configurations: dict[str, Any] = {}
+    versions = {name: _version(name) for name in ("numpy", "jax", "jaxlib")}
+    missing: dict[str, str] = {}
+    for adapter in adapters:
+        try:
+            found = _child("describe", adapter)
+        except FailedError as error:
+            missing[adapter] = str(error)
+            say(f"{adapter} is left out: {error}")
+            continue
+        configurations[adapter] = found["loaders"]
+        versions[adapter] = found["version"]
+    return configurations, versions, missing
+
+
+def _take_turns(
+    work: str, loaders: Sequence[str], repeats: int, measure: Callable[[str], Run], say: Callable[[str], None]
+) -> list[Run]:
+    """Runs all loaders once, then all again: what the machine does meanwhile hits them alike."""
+    runs: list[Run] = []
+    out: set[str] = set()
+    for repeat in range(repeats):
+        # Another one begins each time, so that none always follows the same neighbour.
+        turn = repeat % max(1, len(loaders))
+        for loader in [*loaders[turn:], *loaders[:turn]]:
+            if loader in out:
+                continue
+            try:
+                result = measure(loader)
+            except FailedError as error:
+                result = {"error": str(error)}
+            if "value" not in result:
+                out.add(loader)
+            runs.append({"work": work, "loader": loader, "repeat": repeat, **result})
+            shown = result.get("value", result.get("unsupported", result.get("error")))
+            say(f"{work:14} {loader:20} {repeat + 1}/{repeats}  {shown if isinstance(shown, str) else f'{shown:.5g}'}")
+    return runs
+
+
+def _child(*arguments: str) -> Any:
+    return json.loads(_python("-m", f"{__package__}.child", *arguments).splitlines()[-1])
+
+
+def _import_seconds(package: str) -> Run:
+    code = f"import numpy, time; began = time.perf_counter()\nimport {package}; print(time.perf_counter() - began)"
+    return {"value": float(_python("-c", code).splitlines()[-1])}
+
+
+def _python(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise FailedError(f"still running after {TIMEOUT} s") from None
+    if done.returncode or not done.stdout.strip():
+        lines = done.stderr.strip().splitlines() or ["no output"]
+        raise FailedError(f"exit status {done.returncode}: {lines[-1]}")
+    return done.stdout
+
+
+def _machine() -> dict[str, Any]:
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        cpu = names[0] if names else cpu
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    now = datetime.now(UTC).strftime("%Y-%m-%d")
+    return {"cpu": cpu, "cores": cores, "python": platform.python_version(), "system": platform.system(), "date": now}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

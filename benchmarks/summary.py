@@ -1,0 +1,99 @@
+"""Medians with their extremes, and ratios of runs that were neighbours in time."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class Spread(NamedTuple):
+    """The middle of some numbers, and how far they reach."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread | None:
+        """The spread of some numbers; None if there are none."""
+        found = sorted(values)
+        return cls(statistics.median(found), found[0], found[-1]) if found else None
+
+
+@dataclass(frozen=True)
+class Line:
+    """What came out of one pair of a work and a loader.
+
+    Attributes:
+        work: The work.
+        loader: The loader.
+        value: Batches per second, seconds or a share, as the work is measured; None if no run succeeded.
+        to_limit: The share of the limit, where the work has one.
+        to_handwritten: How many times as fast as the fastest hand-written loop.
+        added_mb: Memory that the loader added to what the process used before, its worker processes included.
+        waited: The share of the loop's time that it waited, for works beside a step.
+        note: Why there is no value.
+    """
+
+    work: str
+    loader: str
+    value: Spread | None
+    to_limit: Spread | None
+    to_handwritten: Spread | None
+    added_mb: float | None
+    waited: Spread | None
+    note: str
+
+
+def summarise(results: dict[str, Any]) -> list[Line]:
+    """One line for each pair, in the order in which works were run, the fastest loader first.
+
+    Ratios are taken between runs of the same repeat, which lie seconds apart, and only then is their median taken: a
+    machine that becomes slower for a while does not change them.
+    """
+    lines: list[Line] = []
+    for work, about in results["works"].items():
+        runs = [run for run in results["runs"] if run["work"] == work]
+        good = [run for run in runs if "value" in run]
+        smaller_is_faster = about["measure"] in ("first", "import")
+        limits = {run["repeat"]: run["value"] for run in good if run["loader"] == "limit"}
+        handwritten: dict[int, float] = {}
+        for run in good:
+            if run["loader"].startswith("handwritten"):
+                best = min if smaller_is_faster else max
+                handwritten[run["repeat"]] = best(handwritten.get(run["repeat"], run["value"]), run["value"])
+        group: list[Line] = []
+        for loader in dict.fromkeys(run["loader"] for run in runs):
+            own = [run for run in good if run["loader"] == loader]
+            faster = [
+                handwritten[run["repeat"]] / run["value"]
+                if smaller_is_faster
+                else run["value"] / handwritten[run["repeat"]]
+                for run in own
+                if run["repeat"] in handwritten
+            ]
+            used = Spread.of(run["added_mb"] + run["children_mb"] for run in own if "added_mb" in run)
+            failed = [
+                run.get("unsupported") or "failed: " + run["error"]
+                for run in runs
+                if run["loader"] == loader and "value" not in run
+            ]
+            group.append(
+                Line(
+                    work,
+                    loader,
+                    Spread.of(run["value"] for run in own),
+                    Spread.of(run["value"] / limits[run["repeat"]] for run in own if run["repeat"] in limits),
+                    Spread.of(faster),
+                    used.median if used else None,
+                    Spread.of(run["waited"] for run in own if "waited" in run),
+                    failed[0] if failed else "",
+                )
+            )
+        direction = 1 if smaller_is_faster else -1
+        lines += sorted(
+            group, key=lambda line: (line.value is None, direction * line.value.median if line.value else 0.0)
+        )
+    return lines

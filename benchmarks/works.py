@@ -1,0 +1,168 @@
+"""The works: what is loaded, in batches of how many rows, and how it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from . import sources
+
+CACHE = Path(__file__).parent / ".cache"
+
+Kind = Literal["arrays", "tokens", "items", "numbers", "device"]
+"""Which method of a loader a work is opened with; see `loaders/base.py`."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One thing to load.
+
+    Attributes:
+        name: As in the tables.
+        title: What it is, in a line.
+        kind: Which method of a loader it is opened with.
+        batch: Rows of a batch.
+        data: Makes the data; takes whether small data will do.
+        bar: What Loadax is held to, as the table shows it.
+        measure: `rate`: batches per second. `first`: seconds to the first batch. `step`: rate beside a jitted step,
+            over the rate of the step alone.
+        workers: Threads or processes that each loader may use.
+        processes: Whether the items hold the GIL, so that processes pay.
+        held: Batches that the consumer holds.
+        prefetch: How many batches loaders keep ready, where the work fixes it; 0 loads in the caller's thread.
+        limit_scale: By how many the rate of one thread is multiplied to give the limit.
+        hidden: Width of the hidden layer of the step, which decides how long it takes.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    batch: int
+    data: Callable[[bool], Any]
+    bar: str
+    measure: Literal["rate", "first", "step"] = "rate"
+    workers: int = 2
+    processes: bool = False
+    held: int = 1
+    prefetch: int | None = None
+    limit_scale: int = 1
+    hidden: int = 0
+
+
+def _small(small: bool, size: int, by: int) -> int:
+    return size // by if small else size
+
+
+def _images(small: bool) -> sources.Arrays:
+    return sources.numbered(1024, *((32, 32, 3) if small else (224, 224, 3)), dtype="float32")
+
+
+def _numbers(name: str, batch: int, prefetch: int, bar: str) -> Work:
+    where = f"prefetch({prefetch})" if prefetch else "in the caller's thread"
+    title = f"shuffled range of integers, identity batcher, batch {batch}, {where}"
+    return Work(name, title, "numbers", batch, lambda _: 1_000_000, bar, prefetch=prefetch, workers=min(1, prefetch))
+
+
+def _first(name: str, exponent: int) -> Work:
+    title = f"first batch of a shuffled range of 10^{exponent} rows"
+    return Work(name, title, "numbers", 256, lambda _: 10**exponent, "< 10 ms, no growth", measure="first")
+
+
+WORKS = {
+    work.name: work
+    for work in (
+        Work(
+            "W1",
+            "arrays: 60,000 x 784 float32 and int32 label, shuffled, batch 256",
+            "arrays",
+            256,
+            lambda small: sources.labelled(_small(small, 60_000, 10), 784),
+            ">= 0.9",
+        ),
+        Work(
+            "W2",
+            "arrays: 20,000 x 12,288 uint8, shuffled, batch 512",
+            "arrays",
+            512,
+            lambda small: sources.numbered(_small(small, 20_000, 10), 12_288),
+            ">= 0.9",
+        ),
+        Work(
+            "W3",
+            "items that sleep 2 ms, batch 32, 16 workers",
+            "items",
+            32,
+            lambda _: sources.Sleeper(1 << 16),
+            ">= 0.98",
+            workers=16,
+        ),
+        Work(
+            "W4",
+            "JPEG 256 x 256 decoded from memory, resized to 224, batch 64, 2 threads",
+            "items",
+            64,
+            lambda small: sources.Decoder(_small(small, 4_096, 16)),
+            ">= 1.0",
+            limit_scale=2,
+        ),
+        Work(
+            "W5",
+            "pure-Python items of some 200 us, batch 64, 2 workers",
+            "items",
+            64,
+            lambda _: sources.Tokeniser(1 << 16),
+            ">= 0.95 with processes",
+            processes=True,
+            limit_scale=2,
+        ),
+        Work(
+            "W6",
+            "200M memory-mapped uint16 tokens, windows of 1,025 as int32, shuffled, batch 32",
+            "tokens",
+            32,
+            lambda small: sources.tokens(_small(small, 200_000_000, 50), 1_025, CACHE),
+            ">= 0.85",
+        ),
+        _first("W7-1e7", 7),
+        _first("W7-1e9", 9),
+        _first("W7-1e12", 12),
+        Work(
+            "W8",
+            "batches of W1 on the device beside a jitted step of some 3 ms",
+            "device",
+            256,
+            lambda small: sources.labelled(_small(small, 60_000, 10), 784),
+            ">= 0.95, waits < 1%",
+            measure="step",
+            hidden=192,
+        ),
+        _numbers("W9-1", 1, 0, "<= 4 us"),
+        _numbers("W9-32", 32, 0, "<= 8 us"),
+        _numbers("W9-1-prefetch", 1, 2, "<= 20 us"),
+        _numbers("W9-32-prefetch", 32, 2, "<= 30 us"),
+        Work("W10-38MB", "image batches of 38 MB, held two at a time", "arrays", 64, _images, ">= 1.5x fresh", held=2),
+        Work("W10-150MB", "image batches of 154 MB, two held", "arrays", 256, _images, ">= 1.5x fresh", held=2),
+        Work(
+            "W10-step",
+            "image batches of 38 MB on the device beside a jitted step",
+            "device",
+            64,
+            _images,
+            ">= 0.95, waits < 1%",
+            measure="step",
+            hidden=8,
+        ),
+    )
+}
+
+AUTO_BYTES, AUTO_DEPTHS = 64 << 20, (2, 64)
+"""How `.prefetch()` of Loadax sizes itself: the number of batches that fills this, within these bounds."""
+
+
+def kept(work: Work, batch_bytes: int) -> int:
+    """How many batches of a work exist at once: those that are ready and those that the consumer holds."""
+    least, most = AUTO_DEPTHS
+    ready = min(max(least, AUTO_BYTES // batch_bytes), most) if work.prefetch is None else work.prefetch
+    return ready + work.held

@@ -1,0 +1,189 @@
+"""The benchmark suite runs, notices what is wrong, and computes what it says. Nothing here depends on how fast."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+Batch: TypeAlias = dict[str, Any]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Imports a module of the suite, which is no package of the workspace."""
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"benchmarks.{name}")
+
+    return load
+
+
+def results_of(work: str, measure: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "machine": {"cpu": "a cpu", "cores": 2, "python": "3.11", "system": "Linux", "date": "2026-01-02"},
+        "quick": False,
+        "repeats": 3,
+        "versions": {"loadax": "0.3.0"},
+        "missing": {"torch": "no module"},
+        "works": {work: {"title": "a title", "bar": ">= 0.9", "measure": measure}},
+        "configurations": {"loadax": {work: "as configured"}},
+        "runs": [{"work": work, **run} for run in runs],
+    }
+
+
+def test_quick_suite(tmp_path: Path) -> None:
+    out, readme = tmp_path / "results.json", tmp_path / "README.md"
+    readme.write_text("before\n<!-- begin results -->\nold\n<!-- end results -->\nafter\n")
+    done = run(
+        "benchmarks",
+        *("--quick", "--repeats", "1", "--work", "W1,W6,W7-1e12,W8", "--loader", "loadax,handwritten"),
+        *("--adapter", "loadax,handwritten", "--out", str(out), "--readme", str(readme)),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = json.loads(out.read_text())
+    measured = {(run["work"], run["loader"]) for run in results["runs"] if run.get("value", 0) > 0}
+    everywhere = {(work, "loadax") for work in results["works"]}
+    limits = {("W1", "limit"), ("W6", "limit")}
+    by_hand = {(work, "handwritten") for work in ("W1", "W6", "W8")}
+    assert measured == everywhere | limits | by_hand
+    assert [run["unsupported"] for run in results["runs"] if "unsupported" in run]  # by hand, for 10^12 rows
+    assert all(run["peak_mb"] > run["added_mb"] > 0 for run in results["runs"] if "peak_mb" in run)
+    assert all(0 <= run["waited"] < 1 for run in results["runs"] if run["work"] == "W8")
+    page = readme.read_text()
+    assert page.startswith("before\n<!-- begin results -->\n")
+    assert page.endswith("<!-- end results -->\nafter\n")
+    assert "old" not in page
+    assert "### W8: " in page
+
+
+def test_ladder_and_growth_run(tmp_path: Path) -> None:
+    done = run("benchmarks.ladder", "--quick", "--work", "W1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| the loader, in the caller's thread |") == 1
+    done = run("benchmarks.growth", "--quick", "--out", str(tmp_path / "growth.json"))
+    assert done.returncode == 0, done.stderr
+    series = json.loads((tmp_path / "growth.json").read_text())
+    assert [max(points["x"]) for points in series.values()] == [1e12, 4**8, 10_000]
+    assert all(micros > 0 for points in series.values() for micros in points["y"])
+
+
+def test_unknown_names_are_refused() -> None:
+    done = run("benchmarks", "--work", "W99")
+    assert done.returncode == 2
+    assert "W99 is unknown" in done.stderr
+
+
+def batch_of(data: Batch, rows: list[int]) -> Batch:
+    return {key: array[rows] for key, array in data.items()}
+
+
+SPOILED: list[tuple[Callable[[Batch], Batch], str]] = [
+    (lambda b: {**b, "image": b["image"] + np.float32(1)}, "does not hold the values"),
+    (lambda b: {**b, "image": b["image"][::-1]}, "does not hold the values"),
+    (lambda b: {**b, "image": b["image"].astype(np.float64)}, "instead of float32"),
+    (lambda b: {**b, "label": b["label"].astype(np.int64)}, "instead of int32"),
+    (lambda b: {key: leaf[:-1] for key, leaf in b.items()}, "instead of"),
+    (lambda b: {"image": b["image"]}, "instead of"),
+    (lambda b: {key: leaf[[0, 0, *range(2, 256)]] for key, leaf in b.items()}, "twice"),
+    (lambda b: {key: leaf[np.argsort(b["label"])] for key, leaf in b.items()}, "not shuffled"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILED)
+def test_wrong_batches_are_noticed(part: Any, spoil: Callable[[Batch], Batch], message: str) -> None:
+    checks, work = part("checks"), part("works").WORKS["W1"]
+    data = work.data(True)
+    # All rows of a quarter, so that sorting them leaves neighbours.
+    rows = np.random.default_rng(1).permutation(256).tolist()
+    good = batch_of(data, rows)
+    checks.check_batches(work, data, [good])
+    with pytest.raises(checks.WrongBatchError, match=message):
+        checks.check_batches(work, data, [spoil(good)])
+
+
+def test_a_reused_buffer_is_noticed(part: Any) -> None:
+    checks, work = part("checks"), part("works").WORKS["W1"]
+    data = work.data(True)
+    order = np.random.default_rng(1).permutation(6_000)
+    batches = [batch_of(data, order[i * 256 : (i + 1) * 256].tolist()) for i in range(3)]
+    checks.check_batches(work, data, batches)
+    with pytest.raises(checks.WrongBatchError, match="twice"):
+        checks.check_batches(work, data, [batches[2], batches[1], batches[2]])
+
+
+@pytest.mark.parametrize("name", ["W2", "W6", "W10-38MB"])
+def test_rows_without_labels_carry_their_number(part: Any, name: str) -> None:
+    checks, work = part("checks"), part("works").WORKS[name]
+    data = work.data(True)
+    rows = np.random.default_rng(1).permutation(1000)[: work.batch]
+    batch: Any = data[rows].astype(np.int32) if name == "W6" else batch_of(data, rows.tolist())
+    checks.check_batches(work, data, [batch])
+    leaf: Any = batch if name == "W6" else batch["image"]
+    leaf[0, -1] = leaf[0, -1] + leaf.dtype.type(1)
+    with pytest.raises(checks.WrongBatchError, match="does not hold the values"):
+        checks.check_batches(work, data, [batch])
+
+
+def test_ratios_are_taken_within_a_turn(part: Any) -> None:
+    # The machine is half as fast in the second turn, which the ratio must not show.
+    runs: list[dict[str, Any]] = []
+    for repeat, speed in enumerate([100.0, 50.0, 100.0]):
+        runs += [
+            {"loader": "limit", "repeat": repeat, "value": speed},
+            {"loader": "loadax", "repeat": repeat, "value": 0.9 * speed, "added_mb": 3.0, "children_mb": 2.0},
+            {"loader": "handwritten", "repeat": repeat, "value": 0.3 * speed},
+            {"loader": "handwritten-threads", "repeat": repeat, "value": 0.6 * speed},
+        ]
+    lines = part("summary").summarise(results_of("W1", "rate", runs))
+    assert [line.loader for line in lines] == ["limit", "loadax", "handwritten-threads", "handwritten"]
+    ours = lines[1]
+    assert ours.value == pytest.approx((90, 45, 90))
+    assert ours.to_limit == pytest.approx((0.9, 0.9, 0.9))
+    assert ours.to_handwritten == pytest.approx((1.5, 1.5, 1.5))
+    assert ours.added_mb == 5.0
+
+
+def test_less_time_is_faster_where_time_is_measured(part: Any) -> None:
+    runs: list[dict[str, Any]] = [
+        {"loader": "handwritten", "repeat": 0, "value": 0.5},
+        {"loader": "loadax", "repeat": 0, "value": 0.1},
+        {"loader": "torch", "repeat": 0, "unsupported": "too large"},
+    ]
+    results = results_of("W7", "first", runs)
+    lines = part("summary").summarise(results)
+    assert [line.loader for line in lines] == ["loadax", "handwritten", "torch"]
+    assert lines[0].to_handwritten == pytest.approx((5, 5, 5))
+    page = part("report").tables(results)
+    assert "| loadax | 100 ms (100-100) | 5.00 (5.00-5.00) |" in page
+    assert "| torch | too large |" in page
+    assert "Left out: torch (no module)." in page
+
+
+def test_the_slowest_rate_is_the_longest_time(part: Any) -> None:
+    spread = part("summary").Spread(1000.0, 500.0, 2000.0)
+    assert part("report").value("rate", spread) == "1 ms (0.5-2)"
+
+
+def test_new_results_replace_only_their_own_work(part: Any) -> None:
+    merged = part("__main__").merged
+    old = results_of("W1", "rate", [{"loader": "loadax", "repeat": 0, "value": 1.0}])
+    new = results_of("W6", "rate", [{"loader": "loadax", "repeat": 0, "value": 2.0}])
+    both = merged(merged(old, new), new)
+    assert list(both["works"]) == ["W1", "W6"]
+    assert [(run["work"], run["value"]) for run in both["runs"]] == [("W1", 1.0), ("W6", 2.0)]
