@@ -2,7 +2,7 @@
 # Needs git, make and Python 3.11 or newer. uv is used if the machine has it, and installed into .uv/ otherwise.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format ci clean
+.PHONY: help setup demo test lint types format api wheels release ci clean
 
 # A uv that does not start (a shim of another Python, a version that pyproject.toml rules out) counts as none.
 UV := $(shell uv cache dir >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
@@ -11,7 +11,7 @@ LOCAL_UV := $(filter .uv/bin/uv,$(UV))
 # `uv run` installs what a target needs and leaves the rest of the environment alone.
 RUN := $(UV) run --frozen --all-packages --no-default-groups
 
-TEST_AREAS := $(patsubst tests/%/,%,$(wildcard tests/*/))
+TEST_AREAS := $(filter-out __pycache__,$(patsubst tests/%/,%,$(wildcard tests/*/)))
 TESTS := $(TEST_AREAS:%=test-%) test-doctests
 
 help: ## List these targets
@@ -35,10 +35,11 @@ test-%: $(LOCAL_UV) ## Run one area of the tests, in a process of its own: test-
 test-doctests: $(LOCAL_UV)
 	$(RUN) --group test --group examples pytest --doctest-modules packages
 
-lint: $(LOCAL_UV) ## Check style, formatting and the layers between packages
+lint: $(LOCAL_UV) ## Check style, formatting, the layers between packages, and the record of public names
 	$(RUN) --group lint ruff check
 	$(RUN) --group lint ruff format --check
 	$(RUN) --group lint lint-imports
+	$(RUN) --group test python scripts/api.py
 
 types: $(LOCAL_UV) ## Check types: pyright strict everywhere, mypy strict on tests/typed
 	$(RUN) --group dev pyright
@@ -47,6 +48,15 @@ types: $(LOCAL_UV) ## Check types: pyright strict everywhere, mypy strict on tes
 format: $(LOCAL_UV) ## Format the code, and fix what ruff can fix
 	$(RUN) --group lint ruff check --fix
 	$(RUN) --group lint ruff format
+
+api: $(LOCAL_UV) ## Record the public names of each package, in packages/*/api.txt
+	$(RUN) --group test python scripts/api.py --write
+
+wheels: $(LOCAL_UV) ## Build the wheels, and test each installed alone, with the oldest versions that it allows
+	$(RUN) --group test python scripts/check_wheels.py
+
+release: $(LOCAL_UV) ## Tag and build a release: make release PACKAGE=loadax-core BUMP=minor
+	$(RUN) --group test python scripts/release.py "$(PACKAGE)" "$(BUMP)"
 
 ci: ## Run what CI runs, on the oldest and the newest Python at hand
 	.ci/run

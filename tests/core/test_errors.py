@@ -238,7 +238,10 @@ def interrupt_while_waiting(call: Callable[[], object]) -> float:
     return stopped - sent[0]
 
 
-def test_an_interrupt_stops_a_wait_at_once_and_loses_nothing() -> None:
+def test_an_interrupt_stops_a_wait_at_once_and_loses_nothing(request: pytest.FixtureRequest) -> None:
+    # Whoever started the tests in the background may have made them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     released = threading.Event()
 
     class Held(Failing):

@@ -46,7 +46,15 @@ def test_every_public_name_is_the_same_object(package: ModuleType) -> None:
 
 def test_all_is_sorted_and_holds_nothing_else() -> None:
     members = {name for package in MEMBERS for name in public_names(package)}
-    assert loadax.__all__ == sorted({*members, "__version__", "versions"})
+    assert loadax.__all__ == sorted({*members, "__version__", "distributed", "versions"})
+
+
+def test_distributed_holds_the_names_of_its_package() -> None:
+    names = public_names(loadax_distributed)
+    assert public_names(loadax.distributed) == names
+    for name in names:
+        assert getattr(loadax.distributed, name) is getattr(loadax_distributed, name)
+    assert names <= set(dir(loadax.distributed))
 
 
 def test_no_two_packages_share_a_name() -> None:
@@ -71,10 +79,16 @@ def test_unknown_name(name: str) -> None:
 
 
 def test_pickles_do_not_need_the_meta_package() -> None:
-    pickled = pickle.dumps(loadax.RangeDataset(3).map(float))
-    assert b"loadax_datasets" in pickled
-    assert b"loadax\n" not in pickled
-    assert list(pickle.loads(pickled)) == [0.0, 1.0, 2.0]
+    pickled = pickle.dumps([loadax.RangeDataset(3).map(float).shuffle(seed=1), loadax.PadBatcher()])
+    # As in an environment with loadax-core and loadax-datasets alone.
+    code = """
+import pickle, sys
+sys.modules["loadax"] = sys.modules["loadax_distributed"] = sys.modules["jax"] = None
+dataset, batcher = pickle.load(sys.stdin.buffer)
+print(sorted(dataset), batcher)
+"""
+    done = subprocess.run([sys.executable, "-c", code], input=pickled, capture_output=True, check=True)
+    assert done.stdout.decode() == f"[0.0, 1.0, 2.0] {loadax.PadBatcher()}\n"
 
 
 def test_versions() -> None:
@@ -92,6 +106,7 @@ def test_import_of_jax_would_be_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     assert imports_jax("loadax_distributed")
     # The same, for a package that hides it: without this, the test above might pass because nothing is ever noticed.
     package = tmp_path / "sly.py"
-    package.write_text("import loadax\nloadax.make_mesh\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert imports_jax("sly")
+    for line in ("loadax.make_mesh", "loadax.distributed.launch", "import loadax.distributed"):
+        package.write_text(f"import loadax\n{line}\n")
+        assert imports_jax("sly"), line

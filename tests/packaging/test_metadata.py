@@ -64,6 +64,9 @@ def test_metadata(folder: Path) -> None:
     classifiers = about.get_all("Classifier") or []
     assert "Typing :: Typed" in classifiers
     assert "Programming Language :: Python :: 3.11" in classifiers
+    urls = dict(line.split(", ") for line in about.get_all("Project-URL") or [])
+    assert urls == declared["urls"]
+    assert set(urls) == {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,7 +87,8 @@ def test_ranges_of_siblings_admit_their_versions(name: str) -> None:
         if requirement.name in NAMES:
             current = Version(project(requirement.name)["version"])
             assert requirement.specifier.contains(current, prereleases=True), f"{name}: {requirement}, not {current}"
-            following = f"{current.major}.{current.minor + 1}.0"
+            # The next version that may break what this one promises.
+            following = f"{current.major + 1}.0.0" if current.major else f"0.{current.minor + 1}.0"
             assert not requirement.specifier.contains(following), f"{name}: {requirement} admits {following}"
 
 

@@ -189,17 +189,22 @@ def row_in_range(index: SupportsIndex, length: int) -> int:
         IndexError: If there is no such row.
         TypeError: If `index` is not an integer; bool is not one here.
     """
-    try:
-        row = operator.index(index)
-    except TypeError:
-        row = None
-    if row is None or isinstance(index, bool):
-        raise TypeError(f"a row is an integer or a slice, got {index!r} ({type(index).__name__})")
+    row = index if type(index) is int else _as_int(index)
     if row < 0:
         row += length
     if not 0 <= row < length:
         raise IndexError(f"row {index} is out of range for {length} rows")
     return row
+
+
+def _as_int(index: SupportsIndex) -> int:
+    # NumPy's bools and arrays have `__index__` too, in some versions.
+    if not isinstance(index, bool | np.bool_):
+        try:
+            return operator.index(index)
+        except TypeError:
+            pass
+    raise TypeError(f"a row is an integer or a slice, got {index!r} ({type(index).__name__})")
 
 
 def rows_in_range(rows: Sequence[SupportsIndex], length: int) -> list[int]:

@@ -5,8 +5,13 @@ when the first of them is used; worker processes, which never use one, start wit
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from .siblings import check_siblings
+from .siblings import versions as versions
+
+# First of all: a sibling of the wrong version may lack what is imported next.
+check_siblings()
 
 from loadax_core import Alloc as Alloc
 from loadax_core import Batcher as Batcher
@@ -32,7 +37,9 @@ from loadax_core import SupportsGetItems as SupportsGetItems
 from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
+from loadax_core import gather_of as gather_of
 from loadax_core import read_items as read_items
+from loadax_core import take_rows as take_rows
 from loadax_core import tree as tree
 from loadax_datasets import ArrayDataset as ArrayDataset
 from loadax_datasets import BaseDataset as BaseDataset
@@ -63,13 +70,16 @@ if TYPE_CHECKING:
     from loadax_distributed import launch as launch
     from loadax_distributed import make_mesh as make_mesh
     from loadax_distributed import plan as plan
+
+    from . import distributed as distributed
 else:
     # A type checker that saw this function would accept any name.
     def __getattr__(name: str) -> Any:
-        # Every name in `__all__` that is not defined here belongs to loadax_distributed.
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module("loadax_distributed"), name)
+        # All that is in `__all__` and not defined here needs JAX.
+        distributed = import_module(f"{__name__}.distributed")
+        return distributed if name == "distributed" else getattr(distributed, name)
 
 
 __all__ = [
@@ -121,29 +131,19 @@ __all__ = [
     "as_dataset",
     "check_agreement",
     "check_rows",
+    "distributed",
     "gather_array",
+    "gather_of",
     "launch",
     "make_mesh",
     "plan",
     "read_items",
+    "take_rows",
     "tree",
     "versions",
 ]
 
-__version__ = version("loadax")
-
-
-def versions() -> dict[str, str]:
-    """The versions of the packages that Loadax consists of; they are released one by one.
-
-    Returns:
-        The installed version of each package, by its name.
-
-    Example:
-        >>> list(versions())
-        ['loadax', 'loadax-core', 'loadax-datasets', 'loadax-distributed']
-    """
-    return {name: version(name) for name in ("loadax", "loadax-core", "loadax-datasets", "loadax-distributed")}
+__version__ = versions()["loadax"]
 
 
 def __dir__() -> list[str]:

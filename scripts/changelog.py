@@ -1,0 +1,55 @@
+"""Reading and rolling the changelogs, which follow https://keepachangelog.com/en/1.1.0/."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+HEADING = "## [Unreleased]"
+
+
+def unreleased(text: str) -> str:
+    """What a changelog says under "Unreleased", without the heading.
+
+    Raises:
+        ValueError: If there is no such heading.
+    """
+    return section(text, "Unreleased")
+
+
+def section(text: str, version: str) -> str:
+    """What a changelog says about a version, without the heading.
+
+    Raises:
+        ValueError: If it has no heading for it.
+    """
+    parts = re.split(rf"^## \[{re.escape(version)}\].*$", text, maxsplit=1, flags=re.MULTILINE)
+    if len(parts) == 1:
+        raise ValueError(f"the changelog has no heading '## [{version}]'")
+    return re.split(r"^## ", parts[1], maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def rolled(text: str, version: str, date: dt.date) -> str:
+    """A changelog whose unreleased changes became those of a version.
+
+    Raises:
+        ValueError: If nothing is unreleased, or the version is in the changelog already.
+    """
+    if not unreleased(text):
+        raise ValueError("the changelog has nothing under Unreleased: there is nothing to release")
+    if f"\n## [{version}]" in text:
+        raise ValueError(f"the changelog has a section for {version} already")
+    return text.replace(f"\n{HEADING}\n", f"\n{HEADING}\n\n## [{version}] - {date.isoformat()}\n", 1)
+
+
+def with_entry(text: str, entry: str) -> str:
+    """A changelog with one more entry under "Unreleased", in its section "Changed"."""
+    changes = unreleased(text)
+    section = re.search(r"^### Changed\n\n", changes, re.MULTILINE)
+    if section:
+        extended = f"{changes[: section.end()]}- {entry}\n{changes[section.end() :]}"
+    else:
+        extended = f"{changes}\n\n### Changed\n\n- {entry}".strip()
+    if changes:
+        return text.replace(changes, extended, 1)
+    return text.replace(f"\n{HEADING}\n", f"\n{HEADING}\n\n{extended}\n", 1)

@@ -1,0 +1,87 @@
+"""A combination of packages that do not fit together is refused on import, and the error names what to upgrade."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+from loadax import siblings
+
+FITTING = {
+    "loadax": ("0.3.0", ["loadax-core>=0.3,<0.4", "loadax-datasets<0.4,>=0.3", "loadax-distributed>=0.3,<0.4"]),
+    "loadax-core": ("0.3.0", ["numpy>=1.26"]),
+    "loadax-datasets": ("0.3.0", ["loadax-core>=0.3,<0.4", "numpy>=1.26"]),
+    "loadax-distributed": ("0.3.0", ["jax>=0.6", "loadax-core>=0.3,<0.4", "loadax-core>=0.3,<0.4; extra == 'x'"]),
+}
+"""Version and requirements of each package."""
+
+
+def install(folder: Path, packages: dict[str, tuple[str, list[str]]]) -> None:
+    """Writes the metadata of packages into a folder, as an installer does."""
+    for name, (version, requirements) in packages.items():
+        info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        lines = [f"Requires-Dist: {requirement}\n" for requirement in requirements]
+        (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n{''.join(lines)}")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose packages hide those that are installed."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return tmp_path
+
+
+@pytest.mark.parametrize("version", ["0.3.0", "0.3.12", "0.3.1rc1", "0.3.0.post1"])
+def test_versions_that_fit(site: Path, version: str) -> None:
+    install(site, {name: (version, requirements) for name, (_, requirements) in FITTING.items()})
+    siblings.check_siblings()
+    assert siblings.versions() == dict.fromkeys(FITTING, version)
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "problem", "upgrade"),
+    [
+        ("loadax-core", "0.2.9", "loadax-datasets 0.3.0 needs loadax-core>=0.3,<0.4, but 0.2.9", "loadax-core"),
+        (
+            "loadax-core",
+            "0.4.0",
+            "loadax-datasets 0.3.0 needs loadax-core>=0.3,<0.4, but 0.4.0",
+            "loadax loadax-datasets loadax-distributed",
+        ),
+        ("loadax-core", "0.4.0rc1", "but 0.4.0rc1 is installed", "loadax loadax-datasets loadax-distributed"),
+        ("loadax-core", "1.0.0", "but 1.0.0 is installed", "loadax loadax-datasets loadax-distributed"),
+        ("loadax-datasets", "0.2.0", "loadax 0.3.0 needs loadax-datasets>=0.3,<0.4, but 0.2.0", "loadax-datasets"),
+        ("loadax-datasets", "0.10.0", "loadax 0.3.0 needs loadax-datasets>=0.3,<0.4, but 0.10.0", "loadax"),
+    ],
+)
+def test_versions_that_do_not_fit(site: Path, package: str, version: str, problem: str, upgrade: str) -> None:
+    install(site, FITTING | {package: (version, FITTING[package][1])})
+    message = f"do not fit together: .*{re.escape(problem)}.* pip install --upgrade {upgrade}$"
+    with pytest.raises(ImportError, match=message):
+        siblings.check_siblings()
+
+
+def test_missing_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "loadax-distributed":
+            raise PackageNotFoundError(name)
+        return "0.3.0"
+
+    monkeypatch.setattr(siblings, "version", version)
+    with pytest.raises(ImportError, match=r"loadax 0\.3\.0 needs loadax-distributed\S+, but none is installed"):
+        siblings.check_siblings()
+
+
+def test_import_is_refused_before_a_name_is_missed(tmp_path: Path) -> None:
+    install(tmp_path, {"loadax-core": ("0.2.0", [])})
+    # This core lacks every name that `loadax` imports from it.
+    (tmp_path / "loadax_core.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import loadax"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.search(r"\nImportError: .* pip install --upgrade loadax-core\n$", done.stderr), done.stderr
