@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import testing
-from loadax_datasets import BaseDataset
-from loadax_datasets.sources import TokenDataset
+from loadax_datasets import BaseDataset, TokenDataset
 
 ReadElsewhere = Callable[[BaseDataset[Any], Sequence[int]], list[list[Any]]]
 Tokens = np.ndarray[Any, np.dtype[Any]]

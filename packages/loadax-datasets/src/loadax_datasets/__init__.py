@@ -19,3 +19,10 @@ from .retried import RetriedDataset as RetriedDataset
 from .sampled import SampledDataset as SampledDataset
 from .shuffled import ShuffledDataset as ShuffledDataset
 from .sliced import SlicedDataset as SlicedDataset
+from .sources import ArrayRecordDataset as ArrayRecordDataset
+from .sources import HuggingFaceDataset as HuggingFaceDataset
+from .sources import ImageFolderDataset as ImageFolderDataset
+from .sources import ParquetDataset as ParquetDataset
+from .sources import PolarsDataset as PolarsDataset
+from .sources import SQLiteDataset as SQLiteDataset
+from .sources import TokenDataset as TokenDataset

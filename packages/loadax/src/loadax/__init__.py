@@ -42,15 +42,20 @@ from loadax_core import read_items as read_items
 from loadax_core import take_rows as take_rows
 from loadax_core import tree as tree
 from loadax_datasets import ArrayDataset as ArrayDataset
+from loadax_datasets import ArrayRecordDataset as ArrayRecordDataset
 from loadax_datasets import BaseDataset as BaseDataset
 from loadax_datasets import CachedDataset as CachedDataset
 from loadax_datasets import ConcatenatedDataset as ConcatenatedDataset
 from loadax_datasets import FilteredDataset as FilteredDataset
+from loadax_datasets import HuggingFaceDataset as HuggingFaceDataset
+from loadax_datasets import ImageFolderDataset as ImageFolderDataset
 from loadax_datasets import IndexedDataset as IndexedDataset
 from loadax_datasets import InMemoryDataset as InMemoryDataset
 from loadax_datasets import MappedDataset as MappedDataset
 from loadax_datasets import MixedDataset as MixedDataset
 from loadax_datasets import PaddedDataset as PaddedDataset
+from loadax_datasets import ParquetDataset as ParquetDataset
+from loadax_datasets import PolarsDataset as PolarsDataset
 from loadax_datasets import RandomMappedDataset as RandomMappedDataset
 from loadax_datasets import RangeDataset as RangeDataset
 from loadax_datasets import RepeatedDataset as RepeatedDataset
@@ -58,6 +63,8 @@ from loadax_datasets import RetriedDataset as RetriedDataset
 from loadax_datasets import SampledDataset as SampledDataset
 from loadax_datasets import ShuffledDataset as ShuffledDataset
 from loadax_datasets import SlicedDataset as SlicedDataset
+from loadax_datasets import SQLiteDataset as SQLiteDataset
+from loadax_datasets import TokenDataset as TokenDataset
 from loadax_datasets import ZippedDataset as ZippedDataset
 from loadax_datasets import as_dataset as as_dataset
 
@@ -85,6 +92,7 @@ else:
 __all__ = [
     "Alloc",
     "ArrayDataset",
+    "ArrayRecordDataset",
     "BaseDataset",
     "Batcher",
     "CachedDataset",
@@ -95,6 +103,8 @@ __all__ = [
     "DevicePlacement",
     "FilteredDataset",
     "Gather",
+    "HuggingFaceDataset",
+    "ImageFolderDataset",
     "InMemoryDataset",
     "IndexedDataset",
     "Loader",
@@ -105,13 +115,16 @@ __all__ = [
     "MixedDataset",
     "PadBatcher",
     "PaddedDataset",
+    "ParquetDataset",
     "Placement",
     "Plan",
+    "PolarsDataset",
     "RandomMappedDataset",
     "RangeDataset",
     "RepeatedDataset",
     "RetriedDataset",
     "Rows",
+    "SQLiteDataset",
     "SampledDataset",
     "ShardingStrategy",
     "ShuffledDataset",
@@ -125,6 +138,7 @@ __all__ = [
     "SupportsGather",
     "SupportsGetItems",
     "Table",
+    "TokenDataset",
     "ZippedDataset",
     "__version__",
     "aligned_empty",

@@ -1,0 +1,185 @@
+"""Arrow tables as columns of NumPy arrays, for the sources that are kept in Arrow's format."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from loadax_core import Alloc
+
+from .table import Column, split
+
+Kind: TypeAlias = Literal["plain", "text", "tensor", "array", "list", "struct"]
+
+
+class ArrowColumns:
+    """Turns tables of one schema into columns.
+
+    Args:
+        schema: A `pyarrow.Schema`.
+        fill_null: By column, what to put in place of nulls.
+
+    Attributes:
+        schema: The schema.
+        types: The names of the columns, each with its Arrow type.
+
+    Raises:
+        TypeError: If a column's type has no counterpart in NumPy.
+        ValueError: If a value of `fill_null` does not fit its column's type.
+    """
+
+    def __init__(self, schema: Any, fill_null: Mapping[str, Any]) -> None:
+        self.schema = schema
+        # As text from the start: a pickled type may lose the names of what it is made of.
+        self.types: dict[str, str] = {field.name: str(field.type) for field in schema}
+        for field in schema:
+            _kind(field.type, field.name)
+        self._fill = {
+            name: _filling(name, value, schema.field(name).type)
+            for name, value in fill_null.items()
+            if name in schema.names
+        }
+
+    @property
+    def stacks(self) -> bool:
+        """Whether there is no list."""
+        return not any(_varies(field.type) for field in self.schema)
+
+    def empty(self) -> Any:
+        """A table without rows."""
+        arrow = importlib.import_module("pyarrow")
+        return arrow.table([_empty(field.type) for field in self.schema], schema=self.schema)
+
+    def of(self, table: Any, alloc: Alloc) -> dict[str, Column]:
+        """The columns of a table.
+
+        Args:
+            table: A `pyarrow.Table` of this schema, with `n` rows.
+            alloc: Provides the arrays' memory.
+
+        Returns:
+            The columns, in the schema's order.
+
+        Raises:
+            ValueError: If there is a null for which nothing is given.
+        """
+        columns: dict[str, Column] = {}
+        for name in self.schema.names:
+            array = table.column(name).combine_chunks()
+            if name in self._fill:
+                array = _decoded(array).fill_null(self._fill[name])
+            columns[name] = _column(array, name, alloc)
+        return columns
+
+
+def _kind(dtype: Any, name: str = "") -> Kind:
+    """What becomes of values of a type; raises TypeError if nothing can."""
+    types = importlib.import_module("pyarrow").types
+    if types.is_dictionary(dtype):
+        return _kind(dtype.value_type, name)
+    if hasattr(dtype, "storage_type") and not _is_permuted(dtype):
+        return "tensor" if _shape(dtype) else _kind(dtype.storage_type, name)
+    if types.is_boolean(dtype) or types.is_integer(dtype) or types.is_floating(dtype):
+        return "plain"
+    if types.is_date(dtype) or types.is_timestamp(dtype) or types.is_duration(dtype):
+        return "plain"
+    if types.is_string(dtype) or types.is_large_string(dtype):
+        return "text"
+    if types.is_binary(dtype) or types.is_large_binary(dtype) or types.is_fixed_size_binary(dtype):
+        return "text"
+    if types.is_struct(dtype):
+        for field in dtype:
+            _kind(field.type, f"{name}.{field.name}")
+        return "struct"
+    if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
+        # Strings have no dtype of their own, and so make no array.
+        inner = _kind(dtype.value_type, f"{name}[]")
+        return "array" if types.is_fixed_size_list(dtype) and inner in ("plain", "array", "tensor") else "list"
+    raise TypeError(
+        f"column {name!r} has the Arrow type {dtype}, which has no counterpart in NumPy; cast it, or leave it out with "
+        "columns=[...]"
+    )
+
+
+def _is_permuted(dtype: Any) -> bool:
+    """Whether tensors of this type are stored in another order of dimensions than they are shown in."""
+    order: list[int] = list(getattr(dtype, "permutation", None) or ())
+    return order != sorted(order)
+
+
+def _shape(dtype: Any) -> tuple[int, ...]:
+    """The shape that all values of an extension type have; `()` if it fixes none."""
+    shape = getattr(dtype, "shape", None) or ()
+    return () if None in shape else tuple(shape)
+
+
+def _empty(dtype: Any) -> Any:
+    arrow = importlib.import_module("pyarrow")
+    if not hasattr(dtype, "storage_type"):
+        return arrow.array([], dtype)
+    # Arrow makes no arrays of tensors from lists.
+    return arrow.ExtensionArray.from_storage(dtype, _empty(dtype.storage_type))
+
+
+def _varies(dtype: Any) -> bool:
+    """Whether values of a type may differ in size."""
+    kind = _kind(dtype)
+    return kind == "list" or (kind == "struct" and any(_varies(field.type) for field in dtype))
+
+
+def _filling(name: str, value: Any, dtype: Any) -> Any:
+    arrow = importlib.import_module("pyarrow")
+    dtype = dtype.value_type if arrow.types.is_dictionary(dtype) else dtype
+    try:
+        scalar = arrow.scalar(value, dtype)
+        # Arrow rounds 0.5 to the integer 0.
+        if arrow.types.is_integer(dtype) and scalar.as_py() != value:
+            raise ValueError(f"{value!r} is no integer")
+    except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
+        raise ValueError(f"fill_null gives {value!r} for column {name!r}, which is {dtype}") from error
+    return scalar
+
+
+def _decoded(array: Any) -> Any:
+    return array.dictionary_decode() if hasattr(array, "dictionary_decode") else array
+
+
+def _column(array: Any, name: str, alloc: Alloc) -> Column:
+    kind = _kind(array.type)
+    array = _decoded(array)
+    if array.null_count:
+        raise ValueError(
+            f"a null in column {name!r}; give fill_null={{{name!r}: ...}} if it is a column, or leave such rows out"
+        )
+    if kind == "tensor":
+        return _tensor(array, name, alloc)
+    array = getattr(array, "storage", array)
+    if kind == "text":
+        return array.to_pylist()
+    if kind == "struct":
+        children = zip(array.type, array.flatten(), strict=True)
+        return {field.name: _column(child, f"{name}.{field.name}", alloc) for field, child in children}
+    if kind == "list":
+        lengths = array.value_lengths() if hasattr(array, "value_lengths") else [array.type.list_size] * len(array)
+        values = _column(array.flatten(), f"{name}[]", alloc)
+        return split(values, np.cumsum(np.asarray(lengths), dtype=np.int64))
+    if kind == "array":
+        values = _column(array.flatten(), f"{name}[]", alloc)
+        assert isinstance(values, np.ndarray)
+        return values.reshape(len(array), array.type.list_size, *values.shape[1:])
+    numbers = array.to_numpy(zero_copy_only=False)
+    out = alloc(numbers.shape, numbers.dtype)
+    out[...] = numbers
+    return out
+
+
+def _tensor(array: Any, name: str, alloc: Alloc) -> Column:
+    """Values of an extension type with a shape: Arrow's tensors, and those of Hugging Face."""
+    flat = array.storage
+    while hasattr(flat, "flatten") and not flat.null_count:
+        flat = flat.flatten()
+    values = _column(flat, name, alloc)
+    assert isinstance(values, np.ndarray)
+    return values.reshape(len(array), *_shape(array.type))

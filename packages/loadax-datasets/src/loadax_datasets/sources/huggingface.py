@@ -1,0 +1,180 @@
+"""Hugging Face datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from loadax_core import Alloc, Rows
+
+from ..base import rows_in_range
+from .arrow import ArrowColumns
+from .optional import require
+from .table import Column, TableDataset
+
+if TYPE_CHECKING:
+    import datasets
+
+
+class HuggingFaceDataset(TableDataset):
+    """Rows of a Hugging Face dataset, as dicts from column names to NumPy values.
+
+    Rows are read as Arrow tables, whatever format is set (`"numpy"`, `"torch"`, `"jax"`, ...); of a format, only its
+    choice of columns counts. Numbers and class labels keep their dtype; dates, times and durations become `datetime64`
+    and `timedelta64` (of UTC, where there is a time zone); strings `str`; binary `bytes`; lists and arrays of fixed
+    size arrays of their shape; structs dicts; and other lists arrays, or lists of strings, which may differ in length
+    from row to row, so that they need a `PadBatcher` and are not gathered.
+
+    Images are decoded when their row is read, to `uint8` arrays of shape `(height, width, channels)`, or without
+    channels if they have just one; images, audio and video that are cast to `decode=False` are their `bytes` as they
+    are stored. A dataset with a transform (`set_transform`) is read through it, item by item, and gives what it gives.
+
+    Nothing is downloaded, and no code of a dataset is run: loading one is the caller's own call of `datasets`.
+
+    Args:
+        dataset: A `datasets.Dataset`, such as one split of what `load_dataset` returns.
+        columns: The columns to read; left out, all of them.
+        fill_null: By column, what to put in place of nulls; of the column's own type. Elsewhere, reading one is an
+            error.
+
+    Raises:
+        ImportError: If `datasets` is not installed.
+        TypeError: If `dataset` is something else, such as a stream, or a column has no counterpart in NumPy.
+        ValueError: If there is no such column, if a value of `fill_null` does not fit its column, or, when a row is
+            read, if it has a null that nothing is given for.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> rows = HuggingFaceDataset(Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}))
+        >>> rows[1]
+        {'text': 'b', 'label': np.int64(1)}
+    """
+
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        *,
+        columns: Sequence[str] | None = None,
+        fill_null: Mapping[str, Any] | None = None,
+    ) -> None:
+        library = require("datasets", "huggingface", "HuggingFaceDataset")
+        _check_dataset(dataset, library)
+        if isinstance(columns, str):
+            raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+        self._dataset: Any = dataset
+        form = self._dataset.format
+        self._transformed = form["type"] == "custom"
+        if self._transformed and (columns is not None or fill_null):
+            raise ValueError("a dataset with a transform is read through it; choose columns and fill nulls there")
+        known = dataset.column_names
+        for name in [*(columns or ()), *(fill_null or ())]:
+            if name not in known:
+                raise ValueError(f"the dataset has no column {name!r}; it has {known}")
+        self._names: list[str] = list(form["columns"] if columns is None else columns)
+        if self._transformed:
+            return
+        features: dict[str, Any] = {name: self._dataset.features[name] for name in self._names}
+        self._media = [name for name, feature in features.items() if hasattr(feature, "decode")]
+        for name, feature in features.items():
+            _check_media(name, feature, library)
+        self._dataset = self._dataset.with_format("arrow", columns=self._names)
+        arrow = require("pyarrow", "huggingface", "HuggingFaceDataset")
+        schema = self._dataset.features.arrow_schema
+        fields = [schema.field(name) for name in self._names if name not in self._media]
+        self._columns = ArrowColumns(arrow.schema(fields), fill_null or {})
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The Arrow types, or the names of the features for images and the like."""
+        if self._transformed:
+            return {"transform": "any"}
+        features = self._dataset.features
+        return {name: self._columns.types.get(name, type(features[name]).__name__) for name in self._names}
+
+    @property
+    def stacks(self) -> bool:
+        """Whether there is no transform, no image to decode, and no list of any size."""
+        return not self._transformed and self._columns.stacks and not any(map(self._decodes, self._media))
+
+    def read(self, row: int) -> dict[str, Any]:
+        """The row, as a dict from column names to values; or as the transform gives it."""
+        return self._dataset[row] if self._transformed else super().read(row)
+
+    def read_many(self, rows: list[int]) -> list[dict[str, Any]]:
+        """The rows, read together."""
+        if not self._transformed:
+            return super().read_many(rows)
+        return [self._dataset[row] for row in rows_in_range(rows, len(self))]
+
+    @property
+    def batched(self) -> bool:
+        """Whether there is no transform."""
+        return not self._transformed
+
+    def columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+        """The columns of `rows`, with images decoded."""
+        table = self._dataset[rows.tolist()]
+        columns = self._columns.of(table, alloc)
+        for name in self._media:
+            feature = self._dataset.features[name] if self._decodes(name) else None
+            columns[name] = [_decoded(stored, name, feature) for stored in table.column(name).to_pylist()]
+        return {name: columns[name] for name in self._names}
+
+    def _decodes(self, name: str) -> bool:
+        return bool(self._dataset.features[name].decode)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The number of rows, the columns and their types, and a hash of a few rows, unless there is a transform."""
+        return {"rows": len(self)} if self._transformed else super().fingerprint()
+
+
+def _check_dataset(dataset: Any, library: Any) -> None:
+    if isinstance(dataset, library.IterableDataset | library.IterableDatasetDict):
+        raise TypeError(
+            f"a {type(dataset).__name__} is a stream: it has no length, and its rows cannot be read by number; load it "
+            "without streaming=True, or write it to Parquet files for a ParquetDataset"
+        )
+    if isinstance(dataset, library.DatasetDict):
+        raise TypeError(f"a DatasetDict holds several datasets; choose one of its splits: {sorted(dataset)}")
+    if not isinstance(dataset, library.Dataset):
+        raise TypeError(f"HuggingFaceDataset takes a datasets.Dataset, got a {type(dataset).__name__}")
+
+
+def _check_media(name: str, feature: Any, library: Any) -> None:
+    """Refuses what cannot be decoded to an array."""
+    kind = type(feature).__name__
+    if hasattr(feature, "decode"):
+        if feature.decode and not isinstance(feature, library.Image):
+            raise TypeError(
+                f"column {name!r} is {kind}, which Loadax does not decode; use "
+                f".cast_column({name!r}, {kind}(decode=False)) for its bytes, or leave it out with columns=[...]"
+            )
+        return
+    if isinstance(feature, dict):
+        inner = list(cast("dict[str, Any]", feature).values())
+    else:
+        inner = cast("list[Any]", feature) if isinstance(feature, list) else [getattr(feature, "feature", None)]
+    for part in inner:
+        if hasattr(part, "decode"):
+            raise TypeError(
+                f"column {name!r} has {type(part).__name__} within lists or structs, which is not decoded; make it a "
+                "column of its own with .flatten() or .map(), or leave it out with columns=[...]"
+            )
+        if part is not None:
+            _check_media(name, part, library)
+
+
+def _decoded(stored: Any, name: str, image: Any) -> Any:
+    """The pixels of a stored image, given its feature, or the bytes of anything."""
+    if stored is None:
+        raise ValueError(f"a null in column {name!r}; leave such rows out with .filter()")
+    if image is None:
+        return Path(stored["path"]).read_bytes() if stored["bytes"] is None else stored["bytes"]
+    picture = image.decode_example(stored)
+    # The numbers of a palette mean nothing without it.
+    return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)

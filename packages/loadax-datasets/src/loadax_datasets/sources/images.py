@@ -1,0 +1,120 @@
+"""Folders of images."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from ..base import BaseDataset
+from ..seeding import digest
+from .optional import require
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+class LabelledImage(TypedDict):
+    """One image, and the number of its class."""
+
+    image: npt.NDArray[np.uint8]
+    label: int
+
+
+class ImageFolderDataset(BaseDataset[LabelledImage]):
+    """Images in one folder for each class, as `root/class/.../name.png`.
+
+    Rows are dicts: `"image"` is a `uint8` array of shape `(height, width, 3)`, or `(height, width)` with `mode="L"`;
+    `"label"` is the place of the class among `classes`. Classes and images are in the order of their names, the same on
+    every machine. An image is decoded when its row is read, and only then; images of other sizes need a `.map` that
+    crops or resizes before they make a batch. Other files, and names that begin with a dot, are left out.
+
+    Args:
+        root: The folder with the folders of the classes.
+        mode: What Pillow converts every image to: `"RGB"`, `"L"` for gray, or `"RGBA"`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no image in it.
+        ImportError: If Pillow is not installed.
+        OSError: When an image is cut short or is none.
+        ValueError: If an image lies beside the folders of the classes, or `mode` is something else.
+        PIL.Image.DecompressionBombError: When an image is so large that it must be a mistake or an attack; Pillow's
+            `Image.MAX_IMAGE_PIXELS` sets the limit.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("cat", "dog"):
+        ...     (root / name).mkdir()
+        ...     Image.new("RGB", (6, 4)).save(root / name / "0.png")
+        >>> rows = ImageFolderDataset(root)
+        >>> rows.classes, rows[1]["label"], rows[1]["image"].shape
+        (['cat', 'dog'], 1, (4, 6, 3))
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, mode: str = "RGB") -> None:
+        require("PIL.Image", "images", "ImageFolderDataset")
+        if mode not in ("RGB", "L", "RGBA"):
+            raise ValueError(f"mode must be 'RGB', 'L' or 'RGBA', got {mode!r}")
+        self._mode = mode
+        self._root = Path(root).absolute()
+        if not self._root.is_dir():
+            raise FileNotFoundError(f"there is no folder {str(self._root)!r}")
+        self._names: list[str] = []
+        self._labels: list[int] = []
+        self.classes: list[str] = []
+        for entry in sorted(self._root.iterdir(), key=lambda path: path.name):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                names = sorted(name.relative_to(self._root).as_posix() for name in _images(entry))
+                self._names += names
+                self._labels += [len(self.classes)] * len(names)
+                self.classes.append(entry.name)
+            elif entry.suffix.lower() in SUFFIXES:
+                raise ValueError(f"{entry} belongs to no class: move it into a folder with the name of its class")
+        if not self._names:
+            raise FileNotFoundError(
+                f"there is no image in the folders of {str(self._root)!r}; images end in {', '.join(sorted(SUFFIXES))}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def read(self, row: int) -> LabelledImage:
+        """The image at `row`, decoded."""
+        pillow = require("PIL.Image", "images", "ImageFolderDataset")
+        path = self._root / self._names[row]
+        try:
+            with pillow.open(path) as image:
+                pixels: npt.NDArray[np.uint8] = np.asarray(image.convert(self._mode))
+        except Exception as error:
+            error.add_note(f"raised while reading {path}")
+            raise
+        return {"image": pixels, "label": self._labels[row]}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The number of rows, the classes, and a hash of the names of the files."""
+        return {
+            "rows": len(self),
+            "classes": self.classes,
+            "files": digest("\0".join(self._names).encode()),
+            "mode": self._mode,
+        }
+
+    def describe(self) -> str:
+        """The number of rows and classes, and the folder."""
+        return f"ImageFolderDataset({len(self)} rows: {len(self.classes)} classes in {str(self._root)!r}, {self._mode})"
+
+
+def _images(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]

@@ -1,0 +1,211 @@
+"""Polars data frames."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Alloc, Rows, gather_array
+
+from .optional import require
+from .table import Column, TableDataset, split
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_log = logging.getLogger("loadax.datasets")
+
+
+class PolarsDataset(TableDataset):
+    """Rows of a data frame, as dicts from column names to values.
+
+    Numbers and booleans become NumPy scalars of their dtype; dates, times and durations `datetime64` and
+    `timedelta64` (of UTC, where there is a time zone); strings, categories and enums `str`; binary `bytes`; the
+    `Array` type arrays of its shape; structs dicts; and lists arrays, or lists of strings, which may differ in length
+    from row to row, so that they need a `PadBatcher` and are not gathered. Other types are refused.
+
+    The frame is not copied. Numbers in one piece are gathered fastest: `frame.rechunk()` makes it so. Worker processes
+    get a copy each.
+
+    Args:
+        frame: A DataFrame; or a LazyFrame, which is collected once, here, by the streaming engine. Its result must fit
+            in memory; the logger `loadax.datasets` tells, at level INFO, its size, and how long it took.
+        columns: The columns to read; left out, all of them.
+        fill_null: By column, what to put in place of nulls; of the column's own type.
+
+    Raises:
+        ImportError: If Polars is not installed.
+        TypeError: If `frame` is no frame, or a column's type has no counterpart in NumPy.
+        ValueError: If there is no such column, if a column has nulls that nothing is given for, if what is given does
+            not fit the column's type, or, when a row is read, if a list in it has nulls.
+
+    Example:
+        >>> import polars as pl
+        >>> rows = PolarsDataset(pl.DataFrame({"x": [0.5, None, 2.5], "name": ["a", "b", "c"]}), fill_null={"x": 0.0})
+        >>> rows[1]
+        {'x': np.float64(0.0), 'name': 'b'}
+    """
+
+    def __init__(
+        self,
+        frame: pl.DataFrame | pl.LazyFrame,
+        *,
+        columns: Sequence[str] | None = None,
+        fill_null: Mapping[str, Any] | None = None,
+    ) -> None:
+        polars = require("polars", "polars", "PolarsDataset")
+        if isinstance(columns, str):
+            raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+        if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
+            raise TypeError(f"PolarsDataset takes a DataFrame or a LazyFrame, got a {type(frame).__name__}")
+        known = frame.lazy().collect_schema().names()
+        for name in [*(columns or ()), *(fill_null or ())]:
+            if name not in known:
+                raise ValueError(f"the frame has no column {name!r}; it has {known}")
+        chosen: Any = frame.select(known if columns is None else list(columns))
+        self._frame: pl.DataFrame = _collect(chosen) if isinstance(chosen, polars.LazyFrame) else chosen
+        for name, dtype in self._frame.schema.items():
+            _kind(dtype, name)
+        self._frame = self._frame.with_columns(
+            _filled(self._frame[name], value)
+            for name, value in (fill_null or {}).items()
+            if name in self._frame.columns
+        )
+        for series in self._frame:
+            _check_nulls(series)
+        self._stacks = not any(_varies(dtype) for dtype in self._frame.dtypes)
+        self._views = _views(self._frame)
+
+    def __len__(self) -> int:
+        return self._frame.height
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The Polars types."""
+        return {name: str(dtype) for name, dtype in self._frame.schema.items()}
+
+    @property
+    def stacks(self) -> bool:
+        """Whether there is no list."""
+        return self._stacks
+
+    def columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+        """The columns of `rows`."""
+        columns: dict[str, Column] = {}
+        for series in self._frame:
+            view = self._views.get(series.name)
+            columns[series.name] = (
+                _column(series.gather(rows), alloc) if view is None else gather_array(view, rows, alloc)
+            )
+        return columns
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_views": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._views = _views(self._frame)
+
+
+def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
+    begin = time.monotonic()
+    collected = frame.collect(engine="streaming")
+    size, seconds = collected.estimated_size("mb"), time.monotonic() - begin
+    _log.info("collected a LazyFrame: %d rows, %.1f MB in memory, in %.1f s", collected.height, size, seconds)
+    return collected
+
+
+def _views(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
+    """The columns whose memory NumPy can read as it is."""
+    views: dict[str, npt.NDArray[Any]] = {}
+    for series in frame:
+        if _kind(series.dtype) in ("plain", "array"):
+            # Not those in several pieces, and not booleans, which are bits.
+            with suppress(RuntimeError):
+                views[series.name] = series.to_numpy(allow_copy=False)
+    return views
+
+
+def _kind(dtype: Any, name: str = "") -> Literal["plain", "text", "array", "list", "struct"]:
+    """What becomes of values of a type; raises TypeError if nothing can."""
+    polars = require("polars", "polars", "PolarsDataset")
+    if dtype in (polars.Boolean, polars.Date, polars.Datetime, polars.Duration):
+        return "plain"
+    if (dtype.is_integer() and "128" not in str(dtype)) or dtype.is_float():
+        return "plain"
+    if dtype in (polars.String, polars.Binary, polars.Categorical, polars.Enum):
+        return "text"
+    if dtype == polars.Struct:
+        for field in dtype.fields:
+            _kind(field.dtype, f"{name}.{field.name}")
+        return "struct"
+    if dtype in (polars.List, polars.Array):
+        # Strings have no dtype of their own, and so make no array.
+        inner = _kind(dtype.inner, f"{name}[]")
+        return "array" if dtype == polars.Array and inner in ("plain", "array") else "list"
+    raise TypeError(
+        f"column {name!r} has the type {dtype}, which has no counterpart in NumPy; cast it, or leave it out with "
+        "columns=[...]"
+    )
+
+
+def _varies(dtype: Any) -> bool:
+    """Whether values of a type may differ in size."""
+    kind = _kind(dtype)
+    return kind == "list" or (kind == "struct" and any(_varies(field.dtype) for field in dtype.fields))
+
+
+def _filled(series: pl.Series, value: Any) -> pl.Series:
+    polars = require("polars", "polars", "PolarsDataset")
+    try:
+        # A null that is filled with a value of another type would change the type of the column.
+        filling = polars.Series([value], dtype=series.dtype, strict=True)
+    except (TypeError, ValueError, OverflowError, polars.exceptions.PolarsError) as error:
+        raise ValueError(f"fill_null gives {value!r} for column {series.name!r}, which is {series.dtype}") from error
+    return series.fill_null(filling.item()).cast(series.dtype)
+
+
+def _check_nulls(series: pl.Series, name: str | None = None) -> None:
+    name = series.name if name is None else name
+    count = series.null_count()
+    if count:
+        row = series.is_null().arg_max()
+        raise ValueError(
+            f"column {name!r} has {count} nulls, the first in row {row}; give fill_null={{{name!r}: ...}}, or drop "
+            "them with frame.drop_nulls()"
+        )
+    if hasattr(series.dtype, "fields"):
+        for field in series.struct.fields:
+            _check_nulls(series.struct.field(field), f"{name}.{field}")
+
+
+def _column(series: pl.Series, alloc: Alloc) -> Column:
+    """The values of a column."""
+    dtype: Any = series.dtype
+    kind = _kind(dtype)
+    if series.null_count():
+        raise ValueError(f"a null within column {series.name!r}; fill it with Polars, or drop such rows")
+    if kind == "text":
+        return series.to_list()
+    if kind == "struct":
+        return {name: _column(series.struct.field(name), alloc) for name in series.struct.fields}
+    if kind == "list":
+        lists = series.arr.to_list() if hasattr(dtype, "shape") else series
+        lengths = lists.list.len()
+        # Exploding makes a null of an empty list.
+        values = lists.filter(lengths > 0).explode()
+        return split(_column(values, alloc), np.cumsum(lengths.to_numpy(), dtype=np.int64))
+    numbers = series
+    for _ in dtype.shape if kind == "array" else ():
+        numbers = numbers.explode()
+    if numbers.null_count():
+        raise ValueError(f"a null within column {series.name!r}; fill it with Polars, or drop such rows")
+    values = numbers.to_numpy()
+    out = alloc((len(series), *getattr(dtype, "shape", ())), values.dtype)
+    out.reshape(-1)[...] = values
+    return out

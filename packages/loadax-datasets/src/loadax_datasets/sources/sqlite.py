@@ -1,0 +1,263 @@
+"""Tables and queries of SQLite databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from loadax_core import Rows
+
+from ..base import BaseDataset, rows_in_range
+from ..seeding import digest
+
+Value: TypeAlias = int | float | str | bytes
+Parameters: TypeAlias = Sequence[Value | None] | Mapping[str, Value | None]
+
+
+class SQLiteDataset(BaseDataset[dict[str, Value]]):
+    """Rows of a table or a query, in the order of an integer key.
+
+    Row `i` is the row with the `i`-th smallest key, as a dict from column names to the `int`, `float`, `str` or
+    `bytes` that is stored there. Rows are read in batches, one `SELECT` each. Connections are read-only, one for each
+    thread that reads, closed with the thread or the dataset; none is pickled.
+
+    The keys are looked at once, in the beginning: they take no memory if there are no gaps between them, and 8 bytes
+    each otherwise. The database must not change from then on. A query takes as long for each batch as SQLite needs to
+    find rows by their key: best are queries that only filter and join, with an index on the key; for others, make a
+    table of the result first.
+
+    Args:
+        path: The database file.
+        table: Name of a table or a view.
+        query: A `SELECT` statement, instead of `table`. Its `ORDER BY` has no effect.
+        key: A column of distinct integers; left out, the `rowid` of a table. Queries need one.
+        columns: The columns to read; left out, all of them.
+        parameters: Values for the query's placeholders, `?` or `:name`.
+        fill_null: By column, what to give instead of NULL. Elsewhere, reading NULL is an error.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        LookupError: When a row has gone since the keys were looked at.
+        TypeError: If not just one of `table` and `query` is given.
+        ValueError: If there is no such table or column, if keys are not distinct integers, or, when a row is read, if
+            it has a NULL that nothing is given for.
+        sqlite3.Error: If the file is damaged, or the query is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> file = os.path.join(tempfile.mkdtemp(), "words.db")
+        >>> with sqlite3.connect(file) as connection:
+        ...     _ = connection.execute("CREATE TABLE words (word TEXT, uses INTEGER)")
+        ...     _ = connection.executemany("INSERT INTO words VALUES (?, ?)", [("a", 7), ("b", 0), ("c", 9)])
+        >>> connection.close()
+        >>> SQLiteDataset(file, "words")[1]
+        {'word': 'b', 'uses': 0}
+        >>> query = "SELECT rowid AS id, word FROM words WHERE uses >= ?"
+        >>> list(SQLiteDataset(file, query=query, key="id", columns=["word"], parameters=[5]))
+        [{'word': 'a'}, {'word': 'c'}]
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        table: str | None = None,
+        *,
+        query: str | None = None,
+        key: str | None = None,
+        columns: Sequence[str] | None = None,
+        parameters: Parameters = (),
+        fill_null: Mapping[str, Value] | None = None,
+    ) -> None:
+        if (table is None) == (query is None):
+            raise TypeError(f"give either a table or a query, got table={table!r} and query={query!r}")
+        if isinstance(columns, str):
+            raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+        if isinstance(parameters, str | bytes):
+            raise TypeError(f"parameters is a sequence or a dict of values, got {parameters!r}; write [{parameters!r}]")
+        if table is not None and parameters:
+            raise TypeError(f"parameters are for a query's placeholders; the table {table!r} has none")
+        if query is not None and key is None:
+            raise TypeError("a query needs a key: the name of one of its columns that holds distinct integers")
+        self._path = Path(path).absolute()
+        if not self._path.is_file():
+            raise FileNotFoundError(f"there is no database {str(self._path)!r}")
+        self._table, self._key, self._parameters = table, "rowid" if key is None else key, parameters
+        # A query may end in a comment, hence the new line.
+        self._from = _quote(table) if table is not None else f"({(query or '').rstrip().rstrip(';')}\n)"
+        self._connections = _Connections(self._path)
+        with self._connections.use() as connection:
+            known = self._known_columns(connection)
+            for name in [*(columns or ()), *(fill_null or ()), *([] if key is None else [key])]:
+                if name not in known:
+                    raise ValueError(f"{self._noun} has no column {name!r}; it has {known}")
+            self._columns = list(known if columns is None else columns)
+            self._fill = dict(fill_null or {})
+            self._keys = self._read_keys(connection)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def read(self, row: int) -> dict[str, Value]:
+        """The row with the key at that place."""
+        return self.read_many([row])[0]
+
+    @property
+    def batched(self) -> bool:
+        """True: many rows are one `SELECT`."""
+        return True
+
+    def read_many(self, rows: list[int]) -> list[dict[str, Value]]:
+        """The rows with the keys at those places, in one `SELECT`."""
+        keys = [int(self._keys[row]) for row in rows_in_range(rows, len(self))]
+        # With the table named, as SQLite takes a quoted name that it does not know for a string.
+        key, *columns = (f"source.{_quote(name)}" for name in (self._key, *self._columns))
+        # All keys as one parameter: SQLite limits how many a statement may have.
+        select = (
+            f"SELECT {', '.join([key, *columns])} FROM {self._from} AS source "
+            f"WHERE {key} IN (SELECT value FROM json_each({{}}))"
+        )
+        wanted = json.dumps(sorted(set(keys)))
+        with self._connections.use() as connection:
+            if isinstance(self._parameters, Mapping):
+                named = dict(self._parameters) | {"loadax_keys": wanted}
+                found = connection.execute(select.format(":loadax_keys"), named).fetchall()
+            else:
+                found = connection.execute(select.format("?"), (*self._parameters, wanted)).fetchall()
+        items = {key: values for key, *values in found}
+        return [self._item(row, key, items.get(key)) for row, key in zip(rows, keys, strict=True)]
+
+    def _item(self, row: int, key: int, values: Sequence[Value | None] | None) -> dict[str, Value]:
+        if values is None:
+            raise LookupError(
+                f"row {row} ({self._key} {key}) of {self._noun} has gone: the database changed since it was opened"
+            )
+        item: dict[str, Value] = {}
+        for name, stored in zip(self._columns, values, strict=True):
+            value = self._fill.get(name) if stored is None else stored
+            if value is None:
+                raise ValueError(
+                    f"column {name!r} of row {row} ({self._key} {key}) is NULL; give fill_null={{{name!r}: ...}}, "
+                    "or leave such rows out with a query"
+                )
+            item[name] = value
+        return item
+
+    @property
+    def _noun(self) -> str:
+        return f"the {'query' if self._table is None else f'table {self._table!r}'} of {self._path.name}"
+
+    def _known_columns(self, connection: sqlite3.Connection) -> list[str]:
+        if self._table is None:
+            # A wrong query fails here.
+            return [
+                name
+                for name, *_ in connection.execute(f"SELECT * FROM {self._from} LIMIT 0", self._parameters).description
+            ]
+        names = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (self._table,))]
+        if not names:
+            tables = connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')").fetchall()
+            raise ValueError(f"{self._path} has no table {self._table!r}; it has {sorted(name for (name,) in tables)}")
+        return names
+
+    def _read_keys(self, connection: sqlite3.Connection) -> Rows | range:
+        key = f"source.{_quote(self._key)}"
+        # One transaction, and thus one state of the database. It ends when the connection is handed back.
+        connection.execute("BEGIN")
+        summary = (
+            f"SELECT count(*), min({key}), max({key}), total(typeof({key}) != 'integer') FROM {self._from} AS source"
+        )
+        count, low, high, others = connection.execute(summary, self._parameters).fetchone()
+        if others:
+            raise ValueError(
+                f"the key {self._key!r} of {self._noun} must be an integer; {int(others)} of {count} are not"
+            )
+        if not count:
+            return range(0)
+        if high - low == count - 1:
+            different = connection.execute(
+                f"SELECT count(DISTINCT {key}) FROM {self._from} AS source", self._parameters
+            )
+            if different.fetchone() == (count,):
+                return range(low, high + 1)
+        cursor = connection.execute(f"SELECT {key} FROM {self._from} AS source ORDER BY 1", self._parameters)
+        keys = np.fromiter((number for (number,) in cursor), np.int64, count)
+        repeated = keys[1:][keys[1:] == keys[:-1]]
+        if len(repeated):
+            raise ValueError(
+                f"the key {self._key!r} of {self._noun} must be distinct; {repeated[0]} comes more than once"
+            )
+        return keys
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The table or query, its parameters, the columns, and the keys."""
+        keys = np.array(self._keys if not isinstance(self._keys, range) else self._keys[:1], np.int64)
+        return {
+            "rows": len(self),
+            "from": self._from,
+            "parameters": repr(self._parameters),
+            "columns": self._columns,
+            "key": self._key,
+            "keys": digest(keys.tobytes()),
+        }
+
+    def describe(self) -> str:
+        """The number of rows, the columns, and where they come from."""
+        return f"SQLiteDataset({len(self)} rows: {', '.join(self._columns)} of {self._noun})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_connections": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._connections = _Connections(self._path)
+
+
+class _Connections:
+    """Read-only connections to one file, one for each thread that asks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+
+    @contextmanager
+    def use(self) -> Generator[sqlite3.Connection]:
+        """This thread's connection, outside of any transaction at the start and at the end."""
+        try:
+            held: _Held | None = getattr(self._local, "held", None)
+            if held is None:
+                held = self._local.held = _Held(self._path)
+            try:
+                yield held.connection
+            finally:
+                held.connection.rollback()
+        except sqlite3.Error as error:
+            error.add_note(f"raised while reading {self._path}")
+            raise
+
+
+class _Held:
+    """Closes a connection when the thread that it belongs to ends, or when the dataset is collected."""
+
+    def __init__(self, path: Path) -> None:
+        # The last reference to a dataset may be dropped by another thread than the one that read.
+        self.connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        # The file is data: what it defines may call no function that has effects outside of it.
+        self.connection.execute("PRAGMA trusted_schema = OFF")
+        self.connection.execute("PRAGMA query_only = ON")
+
+    def __del__(self) -> None:
+        if hasattr(self, "connection"):
+            self.connection.close()
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,117 @@
+"""What sources of columns share: many rows are read column by column, and then cut into items or stacked."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Alloc, Gather, Rows, aligned_empty, check_rows, tree
+
+from ..arrays import read_row
+from ..base import BaseDataset, rows_in_range
+from ..seeding import digest
+
+Column: TypeAlias = "npt.NDArray[Any] | list[Any] | dict[str, Column]"
+"""The values of one column in `n` rows: an array of shape `(n, ...)`, a list of `n` strings, bytes or values that
+differ in size, or the columns of a struct."""
+
+
+class TableDataset(BaseDataset[dict[str, Any]]):
+    """Rows of named columns, as dicts from names to values.
+
+    A subclass defines `__len__`, `columns_at`, `types` and `stacks`.
+    """
+
+    @abstractmethod
+    def columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+        """The columns of `rows`, of shape `(n,)` and each in `range(len(self))`; arrays in memory from `alloc`."""
+
+    @property
+    @abstractmethod
+    def types(self) -> dict[str, str]:
+        """The names of the columns, each with its type as the source calls it."""
+
+    @property
+    @abstractmethod
+    def stacks(self) -> bool:
+        """Whether the values of each column have the same shape in all rows."""
+
+    def read(self, row: int) -> dict[str, Any]:
+        """The row, as a dict from column names to values."""
+        return self.read_many([row])[0]
+
+    @property
+    def batched(self) -> bool:
+        """True: many rows are read column by column."""
+        return True
+
+    def read_many(self, rows: list[int]) -> list[dict[str, Any]]:
+        """The rows, read together."""
+        wanted = np.array(rows_in_range(rows, len(self)), np.int64)
+        columns = self.columns_at(wanted, aligned_empty)
+        return [{name: _value(column, i) for name, column in columns.items()} for i in range(len(wanted))]
+
+    @property
+    def gather(self) -> Gather | None:
+        """Reads columns; None if the values of one differ in shape."""
+        return self._gather if self.stacks else None
+
+    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
+        check_rows(rows, len(self))
+        columns = self.columns_at(rows.astype(np.int64, copy=False), alloc)
+        return {name: _stacked(column, alloc) for name, column in columns.items()}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The number of rows, the columns and their types, and a hash of a few rows."""
+        some: list[int] = np.linspace(0, len(self) - 1, 8).astype(np.int64).tolist() if len(self) else []
+        facts = [(path, _facts(leaf)) for path, leaf in tree.leaves(self.read_many(some))]
+        return {"rows": len(self), "columns": self.types, "sample": digest(repr(facts).encode())}
+
+    def describe(self) -> str:
+        """The number of rows, and the columns with their types."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in self.types.items())
+        return f"{type(self).__name__}({len(self)} rows: {columns})"
+
+
+def split(column: Column, ends: npt.NDArray[np.int64]) -> list[Any]:
+    """Cuts the values of all rows, one after the other, into those of each row.
+
+    Args:
+        column: The values.
+        ends: Where those of each row end, of shape `(n,)`.
+
+    Returns:
+        The parts: arrays of shape `(m, ...)`, lists, or dicts of them.
+    """
+    if isinstance(column, dict):
+        parts = {name: split(child, ends) for name, child in column.items()}
+        return [{name: part[i] for name, part in parts.items()} for i in range(len(ends))]
+    bounds = [0, *ends.tolist()]
+    return [column[start:end] for start, end in pairwise(bounds)]
+
+
+def _value(column: Column, i: int) -> Any:
+    if isinstance(column, dict):
+        return {name: _value(child, i) for name, child in column.items()}
+    return read_row(column, i) if isinstance(column, np.ndarray) else column[i]
+
+
+def _facts(leaf: Any) -> Any:
+    if isinstance(leaf, str | bytes):
+        return leaf
+    array: npt.NDArray[Any] = np.asarray(leaf)
+    return str(array.dtype), array.shape, array.tobytes()
+
+
+def _stacked(column: Column, alloc: Alloc) -> Any:
+    if isinstance(column, dict):
+        return {name: _stacked(child, alloc) for name, child in column.items()}
+    if isinstance(column, np.ndarray):
+        return column
+    # Strings and bytes, as the stack of them is: objects.
+    stacked = alloc((len(column),), np.dtype(object))
+    stacked[:] = column
+    return stacked

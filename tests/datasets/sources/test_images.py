@@ -1,0 +1,144 @@
+"""Folders of images."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from loadax_core import DataLoader, testing
+from loadax_datasets import BaseDataset, ImageFolderDataset
+
+pil: Any = pytest.importorskip("PIL.Image")
+
+
+class CheckDataset(Protocol):
+    def __call__(self, dataset: BaseDataset[Any], expected: Sequence[Any], *, gathers: bool) -> None: ...
+
+
+ReadElsewhere = Callable[[BaseDataset[Any], Sequence[int]], list[list[Any]]]
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+def save(path: Path, seed: int, height: int = 4) -> Pixels:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, 5, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pil.fromarray(pixels).save(path)
+    return pixels
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "animals"
+
+
+@pytest.fixture
+def expected(root: Path) -> list[dict[str, Any]]:
+    """Three classes, written in another order than they are read in; one of them is empty."""
+    dogs = [save(root / "dog" / name, seed) for seed, name in enumerate(["b.png", "a.PNG", "a/z.bmp"])]
+    cats = [save(root / "Cat" / f"{i}.tiff", 10 + i, height=3 + i) for i in range(3)]
+    (root / "bird").mkdir()
+    save(root / "dog" / ".thumbnails" / "x.png", 20)
+    save(root / "dog" / ".x.png", 20)
+    save(root / ".git" / "x.png", 20)
+    (root / "dog" / "notes.txt").write_text("not an image")
+    (root / "labels.csv").write_text("nor is this")
+    return [{"image": image, "label": 0} for image in cats] + [{"image": dogs[i], "label": 2} for i in (1, 2, 0)]
+
+
+def test_folder(check_dataset: CheckDataset, root: Path, expected: list[dict[str, Any]]) -> None:
+    rows = ImageFolderDataset(root)
+    assert rows.classes == ["Cat", "bird", "dog"]
+    check_dataset(rows, expected, gathers=False)
+    testing.check_dataset(rows)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_modes(root: Path, mode: str) -> None:
+    pixels = save(root / "a" / "0.png", 0)
+    pil.fromarray(pixels).quantize(7).save(root / "a" / "1.png")
+    pil.fromarray(pixels[..., 0]).save(root / "a" / "2.png")
+    pil.fromarray(pixels).convert("CMYK").save(root / "a" / "3.jpg")
+    rows = ImageFolderDataset(str(root), mode=mode)
+    assert len(rows) == 4
+    for item, name in zip(rows, ["0.png", "1.png", "2.png", "3.jpg"], strict=True):
+        assert item["image"].dtype == np.uint8
+        assert np.array_equal(item["image"], np.asarray(pil.open(root / "a" / name).convert(mode)))
+
+
+def test_batches_by_threads_and_processes(root: Path, read_elsewhere: ReadElsewhere) -> None:
+    images = [save(root / str(i % 2) / f"{i}.png", i) for i in range(12)]
+    rows = ImageFolderDataset(root)
+    batches = list(DataLoader().batch_size(4).workers(3).prefetch(2).build(rows.shuffle(2)))
+    assert all(batch["image"].shape == (4, 4, 5, 3) for batch in batches)
+    seen = {
+        image.tobytes(): int(y) for batch in batches for image, y in zip(batch["image"], batch["label"], strict=True)
+    }
+    assert seen == {image.tobytes(): i % 2 for i, image in enumerate(images)}
+    for items in read_elsewhere(rows, [11, 0]):
+        assert [item["label"] for item in items] == [1, 0]
+
+
+def test_no_file_is_left_open(root: Path, expected: list[dict[str, Any]]) -> None:
+    """Warnings are errors here, and Python warns of files that were not closed."""
+    assert len(list(ImageFolderDataset(root))) == len(expected)
+    (root / "dog" / "b.png").write_bytes((root / "dog" / "b.png").read_bytes()[:60])
+    with pytest.raises(OSError, match="truncated"):
+        ImageFolderDataset(root)[5]
+
+
+@pytest.mark.parametrize("keep", [0, 20, 80])
+def test_truncated_file(root: Path, keep: int) -> None:
+    save(root / "a" / "0.png", 0)
+    save(root / "a" / "1.png", 1)
+    rows = ImageFolderDataset(root)
+    file = root / "a" / "1.png"
+    file.write_bytes(file.read_bytes()[:keep])
+    rows[0]
+    with pytest.raises(OSError) as caught:  # noqa: PT011
+        rows[1]
+    assert any(str(file) in note for note in caught.value.__notes__)
+
+
+def test_missing_files(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        ImageFolderDataset(root)
+    (root / "a").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="there is no image in the folders of"):
+        ImageFolderDataset(root)
+    save(root / "a" / "0.png", 0)
+    rows = ImageFolderDataset(root)
+    (root / "a" / "0.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"0\.png"):
+        rows[0]
+
+
+def test_the_decompression_limit_stays_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(root / "a" / "0.png", 0)
+    rows = ImageFolderDataset(root)
+    rows[0]
+    assert pil.MAX_IMAGE_PIXELS is not None
+    monkeypatch.setattr(pil, "MAX_IMAGE_PIXELS", 5)
+    with pytest.raises(pil.DecompressionBombError):
+        rows[0]
+
+
+def test_an_image_without_class_is_refused(root: Path) -> None:
+    save(root / "a" / "0.png", 0)
+    save(root / "1.png", 0)
+    with pytest.raises(ValueError, match=r"1\.png belongs to no class"):
+        ImageFolderDataset(root)
+
+
+def test_unknown_mode_is_refused(root: Path) -> None:
+    with pytest.raises(ValueError, match="mode must be 'RGB', 'L' or 'RGBA', got 'HSV'"):
+        ImageFolderDataset(root, mode="HSV")
+
+
+def test_fingerprint_knows_the_files(root: Path, expected: list[dict[str, Any]]) -> None:
+    prints = [ImageFolderDataset(root).fingerprint(), ImageFolderDataset(root, mode="L").fingerprint()]
+    (root / "dog" / "b.png").rename(root / "dog" / "c.png")
+    prints.append(ImageFolderDataset(root).fingerprint())
+    assert len({str(each) for each in prints}) == 3
+    elsewhere = root.rename(root.parent / "moved")
+    assert ImageFolderDataset(elsewhere).fingerprint() == prints[-1]
