@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
+from traceback import walk_stack
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,8 @@ def interrupt_while_waiting(call: Callable[[], object]) -> float:
     sent: list[float] = []
 
     def send() -> None:
-        while sys._current_frames()[main].f_code is not Window._wait.__code__:
+        # The batch is held back, so that whoever has entered `take` stays there, waiting for a worker or helping it.
+        while not any(frame.f_code is Window.take.__code__ for frame, _ in walk_stack(sys._current_frames()[main])):
             threading.Event().wait(0.001)
         sent.append(perf_counter())
         signal.pthread_kill(main, signal.SIGINT)
