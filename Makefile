@@ -2,7 +2,7 @@
 # Needs git, make and Python 3.11 or newer. uv is used if the machine has it, and installed into .uv/ otherwise.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format api wheels release ci clean
+.PHONY: help setup demo test lint types format bench api wheels release ci clean
 
 # A uv that does not start (a shim of another Python, a version that pyproject.toml rules out) counts as none.
 UV := $(shell uv cache dir >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
@@ -49,6 +49,12 @@ format: $(LOCAL_UV) ## Format the code, and fix what ruff can fix
 	$(RUN) --group lint ruff check --fix
 	$(RUN) --group lint ruff format
 
+bench: $(LOCAL_UV) ## Measure Loadax, the machine's limit and its peers; takes an hour or more
+	UV=$(UV) benchmarks/install.sh
+	benchmarks/.venv/bin/python -m benchmarks --readme benchmarks/README.md --plots benchmarks/plots
+	benchmarks/.venv/bin/python -m benchmarks.ladder --write
+	benchmarks/.venv/bin/python -m benchmarks.growth --out benchmarks/growth.json --plot benchmarks/plots/growth.svg
+
 api: $(LOCAL_UV) ## Record the public names of each package, in packages/*/api.txt
 	$(RUN) --group test python scripts/api.py --write
 
@@ -62,7 +68,7 @@ ci: ## Run what CI runs, on the oldest and the newest Python at hand
 	.ci/run
 
 clean: ## Remove environments, caches and built packages
-	rm -rf .venv .venv-newest .uv dist .hypothesis .*_cache
+	rm -rf .venv .venv-newest benchmarks/.venv benchmarks/.cache .uv dist .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems ship Python without the means to make an environment; pip alone will do.

@@ -152,6 +152,19 @@ def test_plain_objects_need_no_wrapper() -> None:
     assert values(builder.build(np.arange(8).reshape(4, 2))) == [[[0, 1], [2, 3], [4, 5]], [[6, 7]]]
 
 
+def test_a_shape_will_do_for_a_length() -> None:
+    class Stored:
+        shape = (4, 2)
+
+        def __getitem__(self, row: int) -> Any:
+            return np.full(2, row)
+
+    stored: Any = Stored()
+    loader = DataLoader().batch_size(3).build(stored)
+    assert values(loader) == [[[0, 0], [1, 1], [2, 2]], [[3, 3]]]
+    assert "dataset: Stored of shape (4, 2)\n" in repr(loader)
+
+
 def test_sharding_loads_the_local_rows_and_keeps_batch_size_global() -> None:
     builder = DataLoader().batch_size(4).shard(Sharded())
     loader = builder.build(range(8))

@@ -52,27 +52,14 @@ def test_torch_style_batches_are_asked_for_as_a_whole() -> None:
     assert data.asked == [list(range(20)), list(range(20, 40))]
 
 
-class Rows:
-    """Zarr's arrays have a shape, but from version 3 on no `len()`."""
-
-    def __init__(self, array: Any) -> None:
-        self.array = array
-
-    def __len__(self) -> int:
-        return self.array.shape[0]
-
-    def __getitem__(self, index: int) -> Array:
-        return self.array[index]
-
-
 def test_zarr(tmp_path: Path) -> None:
     zarr: Any = pytest.importorskip("zarr", minversion="3")
     sync: Any = pytest.importorskip("zarr.core.sync")
     stored = zarr.create_array(store=str(tmp_path / "values.zarr"), shape=VALUES.shape, chunks=(8, 3, 2), dtype="uint8")
     stored[:] = VALUES
-    data = Rows(zarr.open_array(str(tmp_path / "values.zarr"), mode="r"))
+    data = zarr.open_array(str(tmp_path / "values.zarr"), mode="r")
     try:
-        testing.check_dataset(data)
+        testing.check_dataset(as_dataset(data))
         batches = list(DataLoader().batch_size(8).workers(3).prefetch(2).build(data))
         assert np.array_equal(np.concatenate(batches), VALUES)
         shuffled = DataLoader().batch_size(8).workers(3).build(as_dataset(data).shuffle(1, block=8, window=2))

@@ -29,6 +29,7 @@ from .protocols import SupportsEpoch as SupportsEpoch
 from .protocols import SupportsFingerprint as SupportsFingerprint
 from .protocols import SupportsGather as SupportsGather
 from .protocols import SupportsGetItems as SupportsGetItems
+from .shaped import with_length as with_length
 from .stats import Stats as Stats
 
 __version__ = _version("loadax-core")

@@ -15,6 +15,7 @@ from .fetch import Fetch
 from .loader import Loader, Run
 from .plan import Plan
 from .protocols import Dataset, MeshLike, Placement, ShardingStrategy
+from .shaped import with_length
 from .state import fingerprint
 
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -191,7 +192,7 @@ class DataLoader(Generic[T_contra, B_co]):
         """Checks everything that can be checked without reading a row, and returns the loader.
 
         Args:
-            dataset: Anything with `len()` and `[i]`.
+            dataset: Anything with `len()` and `[i]`; a `shape` will do for `len()`.
 
         Returns:
             A loader whose batches have the type that the batcher returns.
@@ -202,6 +203,7 @@ class DataLoader(Generic[T_contra, B_co]):
                 the data shards.
         """
         settings = self._settings
+        dataset = with_length(dataset)
         rows = check_length(dataset)
         plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs)
         if settings.epochs is None and not plan.steps_per_epoch:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, Gather, gather_of, read_items
+from loadax_core import Dataset, Gather, gather_of, read_items, with_length
 
 from .arrays import ArrayDataset
 from .base import BaseDataset, rows_in_range
@@ -20,7 +20,8 @@ def as_dataset(source: Dataset[T]) -> BaseDataset[T]:
 
     Args:
         source: A Loadax dataset, which is returned as it is; an array, whose first dimension counts the rows; or any
-            object with `len()` and `[i]`, such as a list or a Hugging Face or PyTorch dataset.
+            object with `len()` and `[i]`, such as a list or a Hugging Face or PyTorch dataset; a `shape`, as Zarr's
+            arrays have, will do for `len()`.
 
     Returns:
         A dataset of the same rows.
@@ -36,7 +37,7 @@ def as_dataset(source: Dataset[T]) -> BaseDataset[T]:
         return source
     if isinstance(source, np.ndarray):
         return ArrayDataset[Any](source)
-    return IndexedDataset(source)
+    return IndexedDataset(with_length(source))
 
 
 class IndexedDataset(BaseDataset[T_co]):

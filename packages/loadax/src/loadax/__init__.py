@@ -41,6 +41,7 @@ from loadax_core import gather_of as gather_of
 from loadax_core import read_items as read_items
 from loadax_core import take_rows as take_rows
 from loadax_core import tree as tree
+from loadax_core import with_length as with_length
 from loadax_datasets import ArrayDataset as ArrayDataset
 from loadax_datasets import ArrayRecordDataset as ArrayRecordDataset
 from loadax_datasets import BaseDataset as BaseDataset
@@ -155,6 +156,7 @@ __all__ = [
     "take_rows",
     "tree",
     "versions",
+    "with_length",
 ]
 
 __version__ = versions()["loadax"]
