@@ -50,7 +50,7 @@ format: $(LOCAL_UV) ## Format the code, and fix what ruff can fix
 	$(RUN) --group lint ruff check --fix
 	$(RUN) --group lint ruff format
 
-bench: $(LOCAL_UV) ## Measure Loadax, the machine's limit and its peers; takes an hour or more
+bench: $(LOCAL_UV) ## Measure Loadax, the machine's limit and its peers; takes long
 	UV=$(UV) benchmarks/install.sh
 	benchmarks/.venv/bin/python -m benchmarks --readme benchmarks/README.md --plots benchmarks/plots
 	benchmarks/.venv/bin/python -m benchmarks.ladder --write

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
 import subprocess
 import sys
@@ -20,9 +19,6 @@ from workspace import ROOT, closure, git, last_tag, packages
 
 DATE = dt.date(2030, 1, 2)
 IGNORED = shutil.ignore_patterns("__pycache__", "dist")
-
-if not shutil.which(os.environ.get("UV", "uv")):
-    pytest.skip("builds with uv, which is not on PATH", allow_module_level=True)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, StackError, aligned_empty,
 
 from .adapt import as_dataset
 from .base import BaseDataset, rows_in_range
+from .transform import gather_from
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -92,9 +93,9 @@ class ChoosingDataset(CombinedDataset[T_co]):
         which, source_rows = self.locate(rows.astype(np.int64, copy=False))
         parts = _positions(which)
         if len(parts) < 2:
-            return _gather_from(self._sources[parts[0][0] if parts else 0], source_rows, alloc)
+            return gather_from(self._sources[parts[0][0] if parts else 0], source_rows, alloc)
         gathered = [
-            (positions, _gather_from(self._sources[number], source_rows[positions], aligned_empty))
+            (positions, gather_from(self._sources[number], source_rows[positions], aligned_empty))
             for number, positions in parts
         ]
         return _merge(gathered, len(rows), alloc)
@@ -189,7 +190,7 @@ class ZippedDataset(CombinedDataset[T_co]):
         return None if any(source.gather is None for source in self._sources) else self._gather
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        return tuple(_gather_from(source, rows, alloc) for source in self._sources)
+        return tuple(gather_from(source, rows, alloc) for source in self._sources)
 
     def fingerprint(self) -> dict[str, Any]:
         """The sources."""
@@ -204,12 +205,6 @@ def check_length(length: int, what: str) -> None:
     """
     if length > sys.maxsize:
         raise ValueError(f"{what} has {length} rows, more than len() can count")
-
-
-def _gather_from(source: BaseDataset[Any], rows: Rows, alloc: Alloc) -> Any:
-    gather = source.gather
-    assert gather is not None, "gathers are only combined when every source has one"
-    return gather(rows, alloc)
 
 
 def _positions(which: Rows) -> list[tuple[int, Rows]]:

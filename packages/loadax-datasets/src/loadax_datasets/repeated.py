@@ -10,7 +10,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 from .base import rows_in_range
 from .combined import check_length
 from .seeding import check_int
-from .transform import ReorderedDataset, Transform
+from .transform import ReorderedDataset, Transform, gather_from
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -105,12 +105,11 @@ class PaddedDataset(Transform[tuple[T_co, bool]]):
         return None if self._source.gather is None else self._gather
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        gather = self._source.gather
-        assert gather is not None, "this method is only handed out when the source gathers"
         check_rows(rows, len(self))
         real = alloc((len(rows),), np.dtype(bool))
         np.less(rows, len(self._source), out=real)
-        return gather(rows.astype(np.int64, copy=False) % max(1, len(self._source)), alloc), real
+        source_rows = rows.astype(np.int64, copy=False) % max(1, len(self._source))
+        return gather_from(self._source, source_rows, alloc), real
 
     def fingerprint(self) -> dict[str, Any]:
         """The multiple and the source."""

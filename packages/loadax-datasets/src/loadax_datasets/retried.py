@@ -10,7 +10,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows
 
 from .base import rows_in_range
 from .seeding import check_int
-from .transform import Transform
+from .transform import Transform, gather_from
 
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
@@ -67,9 +67,7 @@ class RetriedDataset(Transform[T_co]):
         return None if self._source.gather is None else self._gather
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        gather = self._source.gather
-        assert gather is not None, "this method is only handed out when the source gathers"
-        return self._try(lambda: gather(rows, alloc))
+        return self._try(lambda: gather_from(self._source, rows, alloc))
 
     def describe(self) -> str:
         """The number of attempts and the types of error."""

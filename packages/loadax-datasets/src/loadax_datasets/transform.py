@@ -94,10 +94,15 @@ class ReorderedDataset(Transform[T_co]):
         return None if self._source.gather is None else self._gather
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        gather = self._source.gather
-        assert gather is not None, "this method is only handed out when the source gathers"
         check_rows(rows, len(self))
-        return gather(self.source_rows(rows.astype(np.int64, copy=False)), alloc)
+        return gather_from(self._source, self.source_rows(rows.astype(np.int64, copy=False)), alloc)
+
+
+def gather_from(source: BaseDataset[Any], rows: Rows, alloc: Alloc) -> Any:
+    """Rows of a source that gathers; transforms hand out a gather of their own only where it does."""
+    gather = source.gather
+    assert gather is not None, "a transform has promised a gather that its source lacks"
+    return gather(rows, alloc)
 
 
 def check_constant(source: BaseDataset[Any], what: str) -> None:
