@@ -4,7 +4,7 @@
     loadax-launch -n 2 -d 2 examples/fsdp_equinox.py       # two processes here, with two CPU devices each
     srun python examples/fsdp_equinox.py --cluster         # a real cluster: see docs/clusters.md
 
-It takes one function, `divided`, and a mesh; `distributed.py` has other layouts, with Flax.
+It takes one function, `divided`, and a mesh; `several_hosts.py` has other layouts, with Flax.
 """
 
 from __future__ import annotations

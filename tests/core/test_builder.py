@@ -63,7 +63,7 @@ def test_defaults_of_workers_and_prefetch(builder: DataLoader[Any, Any], workers
         ({"batch_size": 2.0}, TypeError, "batch_size must be an integer of at least 1, got 2.0"),
         ({"batch_size": True}, TypeError, "batch_size must be an integer of at least 1, got True"),
         ({"workers": -1}, ValueError, "workers must be at least 0, got -1"),
-        ({"workers": "4"}, TypeError, "workers must be an integer of at least 0, got '4'"),
+        ({"workers": "4"}, TypeError, "workers must be an integer of at least 0, or an executor, got '4'"),
         ({"prefetch": -2}, ValueError, "prefetch must be at least 0, got -2"),
         ({"prefetch": 1.5}, TypeError, "prefetch must be an integer of at least 0, got 1.5"),
         ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),

@@ -1,6 +1,6 @@
 """Runs examples one after another in the same process, or job, so that JAX starts only once.
 
-one_after_another.py "fsdp_equinox.py --epochs 1" "distributed.py --parallel model"
+one_after_another.py "fsdp_equinox.py --epochs 1" "several_hosts.py --parallel model"
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from .builder import DataLoader as DataLoader
 from .errors import ClosedError as ClosedError
 from .errors import StackError as StackError
 from .errors import StateError as StateError
+from .errors import WorkerError as WorkerError
 from .fetch import gather_of as gather_of
 from .fetch import read_items as read_items
 from .iterator import LoaderIterator as LoaderIterator

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 import numpy as np
@@ -11,9 +13,11 @@ import numpy as np
 from . import resolve
 from .batchers import StackBatcher
 from .checks import check_int, check_length, check_seconds
+from .executors import Submitting, capacity
 from .fetch import Fetch
 from .loader import Loader, Run
 from .plan import Plan
+from .processes import Processes
 from .protocols import Dataset, MeshLike, Placement, ShardingStrategy
 from .shaped import with_length
 from .state import fingerprint
@@ -33,6 +37,8 @@ class Settings:
     drop_remainder: bool = False
     epochs: int | None = 1
     workers: int | None = None
+    kind: Literal["thread", "process"] = "thread"
+    executor: Executor | None = None
     prefetch: int | Literal["auto"] | None = None
     to_device: bool = False
     placement: Placement | None = None
@@ -86,20 +92,46 @@ class DataLoader(Generic[T_contra, B_co]):
         """
         return self._with(batch_size=check_int("batch_size", n, 1), drop_remainder=bool(drop_remainder))
 
-    def workers(self, n: int) -> DataLoader[T_contra, B_co]:
-        """Sets the number of threads that load batches.
+    @overload
+    def workers(self, n: int, *, kind: Literal["thread", "process"] = "thread") -> DataLoader[T_contra, B_co]: ...
+    @overload
+    def workers(self, n: Executor) -> DataLoader[T_contra, B_co]: ...
 
-        Slow items of one batch are read by several of them at once, and so are several batches; the order never
-        changes.
+    def workers(
+        self, n: int | Executor, *, kind: Literal["thread", "process"] = "thread"
+    ) -> DataLoader[T_contra, B_co]:
+        """Sets who loads batches: threads, processes, or an executor of your own.
+
+        Slow items of one batch are read by several workers at once, and so are several batches; the order and the
+        values never change.
+
+        Threads suit reading, NumPy and whatever else leaves the interpreter to others while it works. Processes suit
+        Python code that does not. Each is started anew, in about a second, gets a copy of the dataset, and sends
+        batches back through shared memory; a program that uses them does its work under
+        `if __name__ == "__main__":`. In a process, JAX sees CPU devices only.
+
+        An executor may be a `ProcessPoolExecutor`, a Dask client's `get_executor()`, one of mpi4py, or any other
+        `concurrent.futures.Executor`. Each of its processes is sent the dataset once. It is not shut down.
 
         Args:
-            n: Number of threads; 0 loads in the caller's thread.
+            n: Number of workers, where 0 loads in the caller's thread; or an executor.
+            kind: `"thread"` or `"process"`.
 
         Raises:
-            TypeError: If `n` is not an integer.
-            ValueError: If it is negative, or 0 although `prefetch` or `timeout` needs a worker.
+            TypeError: If `n` is neither an integer nor an executor.
+            ValueError: If it is negative, or 0 although `prefetch`, `timeout` or `kind` needs a worker, or `kind` is
+                unknown.
         """
-        return self._with(workers=check_int("workers", n, 0))
+        if kind not in ("thread", "process"):
+            raise ValueError(f"kind must be 'thread' or 'process', got {kind!r}")
+        if isinstance(n, Executor):
+            if kind != "thread":
+                raise ValueError("an executor brings its own workers; leave out kind")
+            return self._with(workers=capacity(n), executor=n, kind="thread")
+        if not hasattr(n, "__index__"):
+            raise TypeError(f"workers must be an integer of at least 0, or an executor, got {n!r}")
+        least = 1 if kind == "process" else 0
+        return self._with(workers=check_int("workers", n, least), kind=kind, executor=None)
 
     @overload
     def prefetch(self, n: int | None = None, *, to_device: Literal[False] = False) -> DataLoader[T_contra, B_co]: ...
@@ -198,7 +230,7 @@ class DataLoader(Generic[T_contra, B_co]):
             A loader whose batches have the type that the batcher returns.
 
         Raises:
-            TypeError: If `dataset` lacks `len()` or `[i]`.
+            TypeError: If `dataset` lacks `len()` or `[i]`, or worker processes are asked for and it cannot be pickled.
             ValueError: If settings contradict each other or the dataset's length, or batches cannot be divided among
                 the data shards.
         """
@@ -217,10 +249,18 @@ class DataLoader(Generic[T_contra, B_co]):
         if settings.to_device and place is None:
             strategy = settings.strategy
             place = resolve.device_placement(True) if strategy is None else strategy.distribute_global_batch
+        fetch = Fetch(dataset, settings.batcher, settings.strategy, place)
+        crew, kind = None, "threads"
+        if settings.executor is not None:
+            crew, kind = partial(Submitting, settings.executor, fetch), f"tasks of {type(settings.executor).__name__}"
+        elif settings.kind == "process":
+            crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "processes"
         run = Run(
             plan=plan,
-            fetch=Fetch(dataset, settings.batcher, settings.strategy, place),
+            fetch=fetch,
             workers=workers,
+            crew=crew,
+            kind=kind,
             prefetch=None if prefetch == "auto" else prefetch,
             timeout=settings.timeout,
             strategy=settings.strategy,

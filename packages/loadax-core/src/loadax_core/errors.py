@@ -24,3 +24,17 @@ class StateError(ValueError):
 
 class ClosedError(RuntimeError):
     """An iterator that is used after `close()`."""
+
+
+class WorkerError(RuntimeError):
+    """A worker process that ended, or an error in one that could not be sent as it is."""
+
+
+class RemoteTraceback(Exception):  # noqa: N818
+    """Shows, as the cause of an error from another process, where it was raised there."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'

@@ -13,7 +13,7 @@ import numpy as np
 from . import tree
 from .batchers import PadBatcher, StackBatcher
 from .buffers import gather_array
-from .errors import StackError
+from .errors import RemoteTraceback, StackError
 from .plan import Step
 from .protocols import Alloc, Array, Dataset, Gather, Placement, Rows, ShardingStrategy
 
@@ -85,6 +85,10 @@ class Fetch:
         known = type(batcher) in (StackBatcher, PadBatcher)
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
 
+    def __reduce__(self) -> tuple[type[Fetch], tuple[Any, ...]]:
+        # Another process only reads and batches: which rows, and where batches go, is decided here.
+        return Fetch, (self._dataset, self._batcher)
+
     def at_epoch(self, epoch: int) -> Fetch:
         """The same, reading the dataset as it is in `epoch`."""
         at_epoch = getattr(self._dataset, "at_epoch", None)
@@ -147,6 +151,23 @@ class Fetch:
             raise
         return items
 
+    def join(self, parts: list[Any], rows: Rows, alloc: Alloc) -> Any:
+        """The batch of what was read in parts: gathered arrays, or items.
+
+        Args:
+            parts: In the order of the rows.
+            rows: All row numbers of the batch.
+            alloc: Provides memory.
+        """
+        if not self.gathers:
+            return self.batch([item for part in parts for item in part], rows, alloc)
+        columns = zip(*([leaf for _, leaf in tree.leaves(part)] for part in parts), strict=True)
+        joined = [
+            np.concatenate(column, out=alloc((len(rows), *column[0].shape[1:]), column[0].dtype)) for column in columns
+        ]
+        leaves = iter(joined)
+        return tree.map_leaves(lambda _, __: next(leaves), parts[0])
+
     def batch(self, items: list[Any], rows: Rows, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
         try:
@@ -183,16 +204,26 @@ class Epochs:
         self._last: tuple[int, Fetch] | None = None
 
     def __getitem__(self, epoch: int) -> Fetch:
-        if self._last is None or self._last[0] != epoch:
-            self._last = epoch, self.base.at_epoch(epoch)
-        return self._last[1]
+        # Several threads may be here.
+        last = self._last
+        if last is None or last[0] != epoch:
+            last = self._last = epoch, self.base.at_epoch(epoch)
+        return last[1]
 
 
-def relayed(error: BaseException, stage: str, step: Step) -> BaseException:
+def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> BaseException:
     """The error as the caller of `next` gets it: with a note of where it happened.
 
     A StopIteration would end the caller's loop as if all were well, so it becomes a RuntimeError, as in a generator.
+
+    Args:
+        error: What was raised.
+        stage: What was being done.
+        step: The batch that it was done for.
+        trace: The traceback, if it was raised in another process.
     """
+    if trace:
+        error.__cause__ = RemoteTraceback(trace)
     if isinstance(error, StopIteration):
         stopped, error = error, RuntimeError(f"StopIteration raised while {stage} a batch")
         error.__cause__ = stopped

@@ -170,7 +170,8 @@ class LoaderIterator(Generic[B_co]):
         steps = run.plan.steps_from(self._position)
         if not run.workers:
             return Inline(run.fetch, steps, self._clock)
-        window = Window(run.fetch, steps, self._clock, run.workers, run.prefetch, run.timeout)
+        crew = run.crew() if run.crew else None
+        window = Window(run.fetch, steps, self._clock, run.workers, run.prefetch, run.timeout, crew)
         # An iterator that is dropped, say by `break`, must not leave its workers behind.
         weakref.finalize(self, window.stop)
         return window

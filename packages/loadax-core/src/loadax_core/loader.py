@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +13,7 @@ from .iterator import LoaderIterator
 from .plan import Plan, Position
 from .protocols import ShardingStrategy
 from .state import flat
+from .tasks import Crew
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -24,6 +26,8 @@ class Run:
         plan: Which rows make which batch.
         fetch: How rows become batches.
         workers: Threads that load batches; 0 loads in the caller's thread.
+        crew: Makes what does their work for them in each run; None if they do it themselves.
+        kind: What the workers are, as `repr` shows it.
         prefetch: Batches kept ready ahead of the caller; None sizes it from the first batch.
         timeout: Seconds that one read may take, or None.
         strategy: How batches are divided among processes and devices, or None.
@@ -34,6 +38,8 @@ class Run:
     plan: Plan
     fetch: Fetch
     workers: int
+    crew: Callable[[], Crew] | None
+    kind: str
     prefetch: int | None
     timeout: float | None
     strategy: ShardingStrategy | None
@@ -153,7 +159,7 @@ class Loader(Generic[B_co]):
             "rows": f"{plan.rows:,}",
             "batches": f"{plan.steps_per_epoch:,} an epoch, of {plan.batch_size} rows, {last}",
             "epochs": "endless" if plan.epochs is None else str(plan.epochs),
-            "workers": f"{run.workers} threads, prefetch {ahead}" if run.workers else "none; the caller loads",
+            "workers": f"{run.workers} {run.kind}, prefetch {ahead}" if run.workers else "none; the caller loads",
             "sharding": run.strategy and repr(run.strategy),
         }
         return "Loader(\n" + "".join(f"    {name}: {value}\n" for name, value in lines.items() if value) + ")"

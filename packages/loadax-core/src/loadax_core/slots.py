@@ -12,6 +12,7 @@ from typing import Any
 from .fetch import Fetch
 from .plan import Step
 from .protocols import Rows
+from .tasks import Engine
 
 
 class Slot:
@@ -33,9 +34,9 @@ class Slot:
         self.ready.acquire()
 
     @property
-    def items(self) -> list[Any]:
-        """All items, once every unit has read its part."""
-        return [item for start in sorted(self.parts) for item in self.parts[start]]
+    def in_order(self) -> list[Any]:
+        """The parts, once every unit has read its own."""
+        return [self.parts[start] for start in sorted(self.parts)]
 
     def publish(self, batch: Any = None, error: BaseException | None = None) -> None:
         """Hands the outcome to the consumer; only the first call counts, and the caller holds the window's lock."""
@@ -48,38 +49,56 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a worker does in one go: gather the batches of some slots, or read some items of one."""
+    """What a worker does in one go: gather the batches of some slots alike in size, or read some rows of one."""
 
     slots: list[Slot]
-    start: int = 0
-    stop: int = 0
+    start: int
+    stop: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all rows of the slots."""
+        return self.stop - self.start >= len(self.slots[0].rows)
 
 
 class Activity:
     """What one worker is doing, for a consumer that wonders why it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.slots: list[Slot] = []
+        self.since = 0.0
         self._thread = threading.get_ident()
         self._doing = ""
         self._row: int | None = None
-        self.slots: list[Slot] = []
-        self.since = 0.0
 
     def begin(self, doing: str, slots: list[Slot]) -> float:
         """Notes that a stage begins; returns the time."""
-        self._doing, self._row, self.slots = doing, None, slots
-        self.since = perf_counter()
+        self.slots = slots
+        self.stage(doing)
         return self.since
 
-    def watch(self, row: int) -> None:
+    def stage(self, doing: str) -> None:
+        """Notes that a stage of the same slots begins."""
+        self._doing, self._row = doing, None
+        self.since = perf_counter()
+
+    def row(self, row: int) -> None:
         """Notes that the read of `row` begins."""
         self._row = row
         self.since = perf_counter()
 
-    def describe(self, timeout: float) -> str:
-        """What an error says about a worker that has been at it for longer than `timeout` seconds."""
-        what = self._doing if self._row is None else f"{self._doing} row {self._row}"
+    def overdue(self, timeout: float) -> tuple[float, str]:
+        """How much longer than now the worker may take, in seconds, and what to say if it is nothing."""
+        row, seconds, stack = self._row, perf_counter() - self.since, ""
+        elsewhere = self.engine.where()
+        if elsewhere is not None:
+            row, seconds, stack = elsewhere
+        if seconds < timeout:
+            return timeout - seconds, ""
+        if not stack:
+            frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            stack = "".join(traceback.format_stack(frame)) if frame else "  (it has just gone on)"
+        what = self._doing if row is None else f"{self._doing} row {row}"
         steps = " and ".join(str(slot.step) for slot in (self.slots[:1] + self.slots[1:][-1:]))
-        frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        stack = "".join(traceback.format_stack(frame)) if frame else "  (it has just gone on)"
-        return f"{what} ({steps}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stack}"
+        return 0.0, f"{what} ({steps}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stack}"

@@ -43,9 +43,10 @@ from .fetch import Epochs, Fetch, relayed
 from .plan import Step
 from .slots import Activity, Slot, Unit
 from .stats import Clock
+from .tasks import Crew, Engine, Task, Threads
 
-UNIT_SECONDS = 1e-3
-"""How much work a unit should hold: handing one over between threads costs some 0.05 ms."""
+SLOW_UNITS = 4
+"""A batch that takes as long as this many units is worth joining from parts."""
 
 HELP_SECONDS = 1e-4
 """A consumer that would have to wait does units that are shorter than this itself."""
@@ -72,6 +73,7 @@ class Window:
         workers: int,
         depth: int | None,
         timeout: float | None,
+        crew: Crew | None = None,
     ) -> None:
         self._fetches = Epochs(fetch)
         self._steps = steps
@@ -85,11 +87,16 @@ class Window:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._pace: float | None = None
-        self._groups = True
-        self._helper = Activity()
+        self._cuts: bool | None = None
+        self._crew = crew or Threads()
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self.activities: list[Activity] = []
         self.stopped = False
+        self._helper = Activity(self.engine())
+
+    def engine(self) -> Engine:
+        """What a worker thread works with."""
+        return self._crew.engine(self._pool)
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
@@ -126,6 +133,7 @@ class Window:
         # One for each worker, started or not: a consumer in another thread may be about to start them.
         for _ in range(self._workers):
             self.units.put(None)
+        self._crew.stop()
 
     def close(self) -> None:
         """Stops, wakes a consumer that waits in another thread, and waits a moment for the workers to end."""
@@ -174,9 +182,9 @@ class Window:
 
         A group takes a quarter of the window at most, so that it is refilled well before it is empty.
         """
-        if not self._groups or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
+        if not self._cuts or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
             return 1
-        wanted = UNIT_SECONDS / max(1e-9, self._pace * len(self._slots[-1].rows))
+        wanted = self._crew.unit_seconds / max(1e-9, self._pace * len(self._slots[-1].rows))
         return power_of_two(min(wanted, limit // 4))
 
     def _units_of(self, added: list[Slot]) -> Iterator[Unit]:
@@ -185,23 +193,29 @@ class Window:
             if not rows:
                 continue
             slots = list(alike)
-            if fetch.gathers:
+            while len(slots) > 1 and fetch.gathers:
                 # Sizes are powers of two, so that a compiled transform of stacked rows sees few shapes.
-                while slots:
-                    size = power_of_two(len(slots))
-                    yield Unit(slots[:size])
-                    slots = slots[size:]
+                size = power_of_two(len(slots))
+                yield Unit(slots[:size], 0, rows)
+                slots = slots[size:]
             for slot in slots:
-                size = self._unit_rows(rows)
+                size = self._unit_rows(fetch, rows)
                 slot.missing = -(-rows // size)
                 for start in range(0, rows, size):
-                    yield Unit([slot], start, start + size)
+                    yield Unit([slot], start, min(start + size, rows))
 
-    def _unit_rows(self, rows: int) -> int:
-        """How many items of a batch of `rows` a worker reads in one go."""
+    def _unit_rows(self, fetch: Fetch, rows: int) -> int:
+        """How many rows of a batch of `rows` a worker reads in one go."""
+        if fetch.gathers and not self._cuts:
+            return rows
         if self._pace is None:
-            return -(-rows // self._workers)
-        return max(1, min(rows, round(UNIT_SECONDS / max(1e-9, self._pace))))
+            # Nothing is known yet. All workers share the first batches, unless they are gathered, which is quick.
+            return rows if fetch.gathers else -(-rows // self._workers)
+        if fetch.gathers or self._crew.remote:
+            # Parts have to be joined, so there are no more of them than keep every worker busy.
+            slow = self._pace * rows > SLOW_UNITS * self._crew.unit_seconds
+            return -(-rows // -(-self._workers // max(1, self._depth))) if slow else rows
+        return max(1, min(rows, round(self._crew.unit_seconds / max(1e-9, self._pace))))
 
     def _start_threads(self) -> None:
         if self._threads:
@@ -219,7 +233,7 @@ class Window:
     def _wait(self, slot: Slot) -> None:
         """Waits until the slot is done, or a stage of it has taken longer than the timeout."""
         if self._timeout is None:
-            if self._pace is not None and self._pace * len(slot.rows) < HELP_SECONDS:
+            if self._pace is not None and self._pace * len(slot.rows) < HELP_SECONDS and not self._crew.remote:
                 self._help(slot)
             if not slot.done:
                 slot.ready.acquire()
@@ -228,9 +242,9 @@ class Window:
         while not slot.ready.acquire(timeout=max(0.0, patience)):
             busy = [activity for activity in self.activities if slot in activity.slots]
             oldest = min(busy, key=lambda activity: activity.since, default=None)
-            patience = self._timeout - (perf_counter() - oldest.since if oldest else 0.0)
-            if oldest and patience <= 0:
-                raise TimeoutError(oldest.describe(self._timeout))
+            patience, complaint = oldest.overdue(self._timeout) if oldest else (self._timeout, "")
+            if complaint:
+                raise TimeoutError(complaint)
 
     def _help(self, slot: Slot) -> None:
         """Works in the consumer's thread: for quick batches, that takes less time than waking a worker."""
@@ -246,61 +260,50 @@ class Window:
 
     def run(self, unit: Unit, activity: Activity) -> None:
         """Does one unit of work."""
-        if unit.slots[0].fetch.gathers:
-            self._gather(unit.slots, activity)
-        else:
-            self._read(unit, activity)
+        self._do(unit, activity)
         activity.slots = []
 
-    def _gather(self, slots: list[Slot], activity: Activity) -> None:
-        """Gathers the batches of some slots, alike in size, and finishes each."""
-        fetch = slots[0].fetch
-        began = activity.begin("reading", slots)
-        try:
-            batches = fetch.gather([slot.rows for slot in slots], self._pool)
-        except BaseException as error:
-            if len(slots) > 1:
-                # One of them failed; each gets its own outcome.
-                for slot in slots:
-                    self._gather([slot], activity)
-                return
-            self._count(reading=perf_counter() - began)
-            self._publish(slots[0], None, relayed(error, "reading", slots[0].step))
+    def _do(self, unit: Unit, activity: Activity) -> None:
+        slots, fetch = unit.slots, unit.slots[0].fetch
+        rows = [slot.rows[unit.start : unit.stop] for slot in slots]
+        activity.begin("reading", slots)
+        done = activity.engine.perform(fetch, Task(slots[0].step.epoch, rows, unit.whole), activity)
+        if done.error is not None and len(slots) > 1:
+            # One of them failed; each gets its own outcome.
+            for slot in slots:
+                self._do(Unit([slot], unit.start, unit.stop), activity)
             return
-        seconds = perf_counter() - began
-        if self._pace is None:
+        self._count(done.reading, done.batching, rows=0 if done.error else len(slots) * len(rows[0]))
+        if done.error is not None:
+            failure = relayed(done.error, done.stage, slots[0].step, done.trace)
+            self._finish(unit, None, failure, activity)
+            return
+        if fetch.gathers and self._cuts is None:
             # Only NumPy arrays can be cut apart for nothing, and compiled transforms would be compiled for each size.
-            self._groups = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(batches[0]))
-        self._count(reading=seconds, rows=len(slots) * len(slots[0].rows))
-        for slot, batch in zip(slots, batches, strict=True):
-            self._place(slot, batch, activity)
+            self._cuts = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(done.values[0]))
+        if unit.whole:
+            for slot, batch in zip(slots, done.values, strict=True):
+                self._place(slot, batch, activity)
+        else:
+            self._finish(unit, done.values[0], None, activity)
 
-    def _read(self, unit: Unit, activity: Activity) -> None:
-        """Reads some items of a slot and, if they were the last missing ones, batches and finishes it."""
+    def _finish(self, unit: Unit, part: Any, failure: BaseException | None, activity: Activity) -> None:
+        """Adds a part to its slot and, if it was the last missing one, joins and places the batch."""
         (slot,) = unit.slots
-        rows = slot.rows[unit.start : unit.stop]
-        began = activity.begin("reading", unit.slots)
-        part, failure = None, None
-        try:
-            part = slot.fetch.read(rows, activity.watch)
-        except BaseException as error:
-            failure = relayed(error, "reading", slot.step)
-        seconds = perf_counter() - began
         with self._lock:
             slot.parts[unit.start] = part
             if failure is not None:
                 slot.failures[unit.start] = failure
             slot.missing -= 1
-            last = slot.missing == 0
-        self._count(reading=seconds, rows=len(rows))
+            last = slot.missing <= 0
         if not last:
             return
         if slot.failures:
             self._publish(slot, None, slot.failures[min(slot.failures)])
             return
-        began = activity.begin("batching", unit.slots)
+        began = activity.begin("batching", [slot])
         try:
-            batch = slot.fetch.batch(slot.items, slot.rows, self._pool)
+            batch = slot.fetch.join(slot.in_order, slot.rows, self._pool)
         except BaseException as error:
             self._publish(slot, None, relayed(error, "batching", slot.step))
             return
@@ -336,12 +339,13 @@ class Window:
 
 def work(window: Window) -> None:
     """The life of a worker thread."""
-    activity = Activity()
+    activity = Activity(window.engine())
     window.activities.append(activity)
     while (unit := window.units.get()) is not None and not window.stopped:
         window.run(unit, activity)
         # While it waits for work, a worker must not keep the last batch alive.
         del unit
+    activity.engine.close()
 
 
 def power_of_two(most: float) -> int:

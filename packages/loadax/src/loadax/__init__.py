@@ -34,6 +34,7 @@ from loadax_core import SupportsEpoch as SupportsEpoch
 from loadax_core import SupportsFingerprint as SupportsFingerprint
 from loadax_core import SupportsGather as SupportsGather
 from loadax_core import SupportsGetItems as SupportsGetItems
+from loadax_core import WorkerError as WorkerError
 from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
@@ -140,6 +141,7 @@ __all__ = [
     "SupportsGetItems",
     "Table",
     "TokenDataset",
+    "WorkerError",
     "ZippedDataset",
     "__version__",
     "aligned_empty",

@@ -1,8 +1,8 @@
 """Trains one network on one process or on many: data-parallel, FSDP, or divided over a data and a model axis.
 
-    python examples/distributed.py                                     # one process
-    loadax-launch -n 2 -d 2 examples/distributed.py --parallel fsdp    # two processes here, with two CPU devices each
-    srun python examples/distributed.py --cluster --parallel fsdp      # a real cluster: see docs/clusters.md
+    python examples/several_hosts.py                                     # one process
+    loadax-launch -n 2 -d 2 examples/several_hosts.py --parallel fsdp    # two processes here, with two CPU devices each
+    srun python examples/several_hosts.py --cluster --parallel fsdp      # a real cluster: see docs/clusters.md
 
 The mesh and the layout of the parameters differ; the loader does not. Each process reads the rows that its own devices
 hold, and the losses are those of one process, to rounding.

@@ -50,7 +50,7 @@ def reports(runs: list[str], folder: Path, output: str) -> dict[str, Report]:
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     """What the others are compared with: ordinary programs, on one device."""
-    folder, runs = tmp_path_factory.mktemp("alone"), ["distributed.py", EQUINOX]
+    folder, runs = tmp_path_factory.mktemp("alone"), ["several_hosts.py", EQUINOX]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     command = [sys.executable, str(PROGRAM), *commands(runs, folder)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -61,7 +61,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
 def launched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     """Two processes with two devices each. What the second one prints is marked with `[1]`."""
     folder, output = tmp_path_factory.mktemp("launched"), io.StringIO()
-    runs = [f"distributed.py --parallel {parallel}" for parallel in ("data", "fsdp", "model")] + [EQUINOX]
+    runs = [f"several_hosts.py --parallel {parallel}" for parallel in ("data", "fsdp", "model")] + [EQUINOX]
     codes = launch(PROGRAM, commands(runs, folder), processes=2, devices_per_process=2, timeout=250, output=output)
     assert codes == [0, 0], output.getvalue()
     return reports(runs, folder, re.sub(r"(?m)^\[0\] ", "", output.getvalue()))
@@ -88,8 +88,8 @@ def check_alike(launched: Report, alone: Report) -> None:
     ],
 )
 def test_flax(parallel: str, mesh: str, held: str, launched: dict[str, Report], alone: dict[str, Report]) -> None:
-    report = launched[f"distributed.py --parallel {parallel}"]
-    check_alike(report, alone["distributed.py"])
+    report = launched[f"several_hosts.py --parallel {parallel}"]
+    check_alike(report, alone["several_hosts.py"])
     # With `model`, these are all data shards: the model axis crosses the processes.
     assert report.found(rf"mesh\({mesh}\), .* (process 0 .*)\)") == "process 0 of 2 holds shards 0-1"
     assert report.found("a device holds (.*) parameters") == held

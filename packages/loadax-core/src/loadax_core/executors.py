@@ -1,0 +1,115 @@
+"""Work done by an executor that somebody else runs: a pool of processes, a Dask cluster, MPI.
+
+The dataset travels once to each of the executor's processes, not with each task: a task names it, and a process that
+does not know it yet says so and is sent it. An executor whose workers share this process's memory is handed the dataset
+as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from .buffers import aligned_empty
+from .fetch import Epochs, Fetch
+from .protocols import Alloc
+from .tasks import Done, Engine, Task, Watch, perform_remotely
+
+MOST_KNOWN = 4
+"""Datasets that a process remembers; the executor outlives the runs that use it."""
+
+_known: OrderedDict[str, Epochs] = OrderedDict()
+_UNKNOWN = "unknown"
+
+
+class _Reference:
+    """Stands for a dataset: itself in this process, its name in another one."""
+
+    def __init__(self, token: str, fetch: Fetch, *, sent: bool) -> None:
+        self.token = token
+        self.epochs: Epochs | None = Epochs(fetch)
+        self._fetch = fetch
+        self._sent = sent
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _recall, ((self.token, self._fetch) if self._sent else (self.token,))
+
+
+def _recall(token: str, fetch: Fetch | None = None) -> Epochs | None:
+    """What a reference becomes in another process."""
+    if fetch is not None:
+        _known[token] = Epochs(fetch)
+        while len(_known) > MOST_KNOWN:
+            _known.popitem(last=False)
+    elif token in _known:
+        _known.move_to_end(token)
+    return _known.get(token)
+
+
+def _work(reference: _Reference | Epochs | None, task: Task) -> Done | str:
+    """What the executor runs."""
+    epochs = reference.epochs if isinstance(reference, _Reference) else reference
+    return _UNKNOWN if epochs is None else perform_remotely(epochs, task, aligned_empty, _NoWatch())
+
+
+class _NoWatch:
+    def stage(self, doing: str) -> None:
+        pass
+
+    def row(self, row: int) -> None:
+        pass
+
+
+class Submitting:
+    """The crew of a window whose worker threads submit their tasks to an executor and wait for the outcome.
+
+    Args:
+        executor: Any executor; it is not shut down.
+        fetch: How rows become batches.
+    """
+
+    unit_seconds = 1e-2
+    remote = True
+
+    def __init__(self, executor: Executor, fetch: Fetch) -> None:
+        self._executor = executor
+        token = uuid.uuid4().hex
+        self._named = _Reference(token, fetch, sent=False)
+        self._whole = _Reference(token, fetch, sent=True)
+
+    def engine(self, _alloc: Alloc, /) -> Engine:
+        """An engine that submits to the executor."""
+        return self
+
+    def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
+        """Submits a task and waits for its outcome."""
+        try:
+            done = self._executor.submit(_work, self._named, task).result()
+            if isinstance(done, str):
+                done = self._executor.submit(_work, self._whole, task).result()
+        except BaseException as error:
+            return Done([], error, "submitting")
+        assert isinstance(done, Done)
+        return done
+
+    def where(self) -> None:
+        """The executor does not tell."""
+
+    def close(self) -> None:
+        """The executor is its owner's."""
+
+    def stop(self) -> None:
+        """Tasks that are under way end in the background."""
+
+
+def capacity(executor: Executor) -> int:
+    """How many tasks an executor works on at the same time, as far as it tells."""
+    own: Any = getattr(executor, "_max_workers", None)
+    client: Any = getattr(executor, "_client", None)
+    if own is None and hasattr(client, "nthreads"):
+        own = sum(client.nthreads().values())
+    return own if isinstance(own, int) and own > 0 else os.cpu_count() or 1

@@ -1,0 +1,211 @@
+"""Worker processes: each worker thread has one of its own, which does its tasks.
+
+What holds:
+
+1.  Processes are started afresh, never forked: forking a process that runs JAX deadlocks.
+2.  Each is tied to this process by a lifeline, a socket whose other end it watches. It ends when that closes: when the
+    run ends, when the iterator is collected, and when this process dies, however that comes about.
+3.  A process that dies is noticed at once, since its socket closes, and becomes an error at the step that it was at.
+4.  Nothing that is shared has a name that could be left behind (`segments`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from multiprocessing import spawn
+from typing import Any
+
+import numpy as np
+
+from . import child
+from .channel import Channel
+from .errors import WorkerError
+from .fetch import Fetch, describe
+from .pickling import check_picklable
+from .protocols import Alloc
+from .segments import Mapped, Packed, Shared
+from .tasks import Done, Engine, Task, Watch
+
+ANSWER_SECONDS = 1.0
+"""How long to wait for a process to say what it is doing; it cannot while native code holds the interpreter lock."""
+
+END_SECONDS = 1.0
+"""How long a process may take to end by itself."""
+
+BOOT = "import sys; sys.path[:] = {path!r}; from loadax_core.child import main; main({work}, {line})"
+
+
+class Processes:
+    """The crew of a window whose worker threads have processes do the work.
+
+    Args:
+        fetch: How rows become batches; it is pickled here, and sent to each process once.
+        setting: The call that asked for processes, for errors.
+
+    Raises:
+        TypeError: If the dataset or the batcher cannot be pickled; names the part that cannot.
+        RuntimeError: If the platform cannot do it.
+    """
+
+    def __init__(self, fetch: Fetch, setting: str) -> None:
+        if not hasattr(socket, "send_fds"):
+            raise RuntimeError(f"{setting} needs Linux or macOS; use threads here: .workers(n)")
+        try:
+            self.shared = Shared(fetch)
+        except Exception as error:
+            check_picklable(fetch, setting)
+            raise TypeError(
+                f"{setting} sends the dataset to other processes, but it cannot be pickled: {error}"
+            ) from error
+        self.needs_main = b"__main__" in self.shared.body
+        if self.needs_main and not hasattr(sys.modules["__main__"], "__file__"):
+            raise TypeError(
+                f"{setting} sends the dataset to other processes, which cannot import what was defined in an "
+                "interactive program; move its functions and classes to a module"
+            )
+        self.setting = setting
+
+    def crew(self) -> _Crew:
+        """The crew for one run."""
+        return _Crew(self)
+
+
+class _Crew:
+    unit_seconds = 4e-3
+    remote = True
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self.lifelines: list[socket.socket] = []
+        self.stopped = False
+
+    def engine(self, _alloc: Alloc, /) -> Engine:
+        """A process; it is started with its first task."""
+        return _Process(self._processes, self)
+
+    def stop(self) -> None:
+        """Ends all processes, whatever they are doing."""
+        self.stopped = True
+        with contextlib.suppress(IndexError):
+            while True:
+                # Shut down rather than closed, since a thread may be using it.
+                line = self.lifelines.pop()
+                with contextlib.suppress(OSError):
+                    line.shutdown(socket.SHUT_RDWR)
+
+
+class _Process:
+    """One worker process, as its thread sees it."""
+
+    def __init__(self, processes: Processes, crew: _Crew) -> None:
+        self._processes = processes
+        self._crew = crew
+        self._mapped = Mapped()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._line: socket.socket | None = None
+        self._asking = threading.Lock()
+
+    def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
+        """Sends a task and waits for its outcome."""
+        try:
+            channel = self._channel or self._start()
+            channel.send(pickle.dumps((task, self._mapped.ended())))
+            message, fds = channel.receive()
+            packed: Packed = pickle.loads(message)
+            done: Done = self._mapped.unpack(packed, fds)
+        except (EOFError, BrokenPipeError, ConnectionError):
+            return Done([], self._died(task), "reading")
+        except BaseException as error:
+            return Done([], error, "sending")
+        return done
+
+    def where(self) -> tuple[int | None, float, str] | None:
+        """Asks the process what it is doing."""
+        line = self._line
+        if line is None:
+            return None
+        with self._asking:
+            try:
+                line.settimeout(ANSWER_SECONDS)
+                channel = Channel(line)
+                channel.send(b"?")
+                row, since, now, stack = pickle.loads(channel.receive()[0])
+            except (OSError, EOFError):
+                return None
+        if not since:
+            # It is still starting, or between two tasks.
+            return None, 0.0, stack
+        return None if row < 0 else row, now - since, stack
+
+    def close(self) -> None:
+        """Ends the process and waits until it is gone."""
+        if self._channel is not None:
+            self._channel.close()
+        if self._line is not None:
+            with contextlib.suppress(OSError):
+                self._line.shutdown(socket.SHUT_RDWR)
+        if self._process is not None:
+            self._reap(self._process)
+        if self._line is not None:
+            with self._asking:
+                self._line.close()
+
+    def _start(self) -> Channel:
+        if child.starting.is_set():
+            raise RuntimeError(
+                f"{self._processes.setting} was reached by a worker process that imports the main program; put what "
+                'the program does under `if __name__ == "__main__":`'
+            )
+        work, work_there = socket.socketpair()
+        line, line_there = socket.socketpair()
+        with work_there, line_there:
+            passed = [work_there.fileno(), line_there.fileno()]
+            code = BOOT.format(path=sys.path, work=passed[0], line=passed[1])
+            self._line, self._channel = line, Channel(work)
+            self._process = subprocess.Popen(
+                [os.fsdecode(spawn.get_executable()), "-c", code],
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+                # The accelerators belong to this process.
+                env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            )
+        self._crew.lifelines.append(line)
+        if self._crew.stopped:
+            self._crew.stop()
+        preparation: dict[str, Any] = spawn.get_preparation_data("loadax-worker")
+        preparation["authkey"] = bytes(preparation["authkey"])
+        if not self._processes.needs_main:
+            # Importing the main program may take seconds, and runs what it does not guard.
+            for key in ("init_main_from_name", "init_main_from_path"):
+                preparation.pop(key, None)
+        shared = self._processes.shared
+        self._channel.send(pickle.dumps((preparation, shared.description())), [shared.fd()])
+        return self._channel
+
+    def _died(self, task: Task) -> WorkerError:
+        """What became of the process, as an error."""
+        assert self._process is not None
+        code = self._reap(self._process)
+        how = f"exited with status {code}"
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+            how += ", perhaps because memory ran out" * (-code == signal.SIGKILL)
+        rows = describe(np.concatenate(task.batches).tolist())
+        return WorkerError(f"worker process {self._process.pid} {how} while it read rows {rows}")
+
+    @staticmethod
+    def _reap(process: subprocess.Popen[bytes]) -> int:
+        """Waits for a process that is about to end, and makes sure that it does; returns its exit status."""
+        try:
+            return process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()

@@ -1,0 +1,222 @@
+"""What a worker does in one go, and what comes of it, wherever it is done: in a thread, a process, or an executor."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+from .errors import WorkerError
+from .fetch import Fetch
+from .protocols import Alloc, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Rows to be read.
+
+    Attributes:
+        epoch: The epoch that they belong to.
+        batches: Row numbers of shape `(n,)`, for each batch; several are gathered in one go.
+        whole: Whether they are whole batches, or a part of one, to be joined with the other parts later.
+    """
+
+    epoch: int
+    batches: list[Rows]
+    whole: bool
+
+
+@dataclass(slots=True)
+class Done:
+    """A task's outcome.
+
+    Attributes:
+        values: The batches of a whole task; of a part, one entry with the part: its items, or what was gathered.
+        error: What was raised instead.
+        stage: What was being done then: `reading` or `batching`.
+        reading: Seconds spent reading.
+        batching: Seconds spent making items into a batch.
+        trace: The traceback of the error, if it was raised in another process.
+    """
+
+    values: list[Any]
+    error: BaseException | None = None
+    stage: str = "reading"
+    reading: float = 0.0
+    batching: float = 0.0
+    trace: str = ""
+
+
+class Watch(Protocol):
+    """Is told what a worker is about to do, so that a read that never ends can be named."""
+
+    def stage(self, doing: str) -> None:
+        """A stage begins: `reading` or `batching`."""
+        ...
+
+    def row(self, row: int) -> None:
+        """The read of one row begins."""
+        ...
+
+
+class Fetches(Protocol):
+    """The fetch of each epoch."""
+
+    def __getitem__(self, epoch: int, /) -> Fetch: ...
+
+
+class Engine(Protocol):
+    """Where one worker thread has its tasks done. Used by that thread alone."""
+
+    def perform(self, fetch: Fetch, task: Task, watch: Watch, /) -> Done:
+        """Does a task, or has it done.
+
+        Args:
+            fetch: Reads the rows of the task's epoch.
+            task: What to read.
+            watch: Is told what is being done, as far as that is known here.
+
+        Returns:
+            The outcome; whatever is raised on the way is part of it.
+        """
+        ...
+
+    def where(self) -> tuple[int | None, float, str] | None:
+        """For a consumer that waits too long, in its thread: the row that is being read, since when, and the stack.
+
+        None if this process's own thread knows better.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives up what the engine holds. Called by the worker thread when it ends."""
+        ...
+
+
+class Crew(Protocol):
+    """Makes the engines of a window's worker threads.
+
+    Attributes:
+        unit_seconds: How much work a task should hold, for handing it over not to matter.
+        remote: Whether the work is done elsewhere, so that parts of a batch have to travel.
+    """
+
+    unit_seconds: float
+    remote: bool
+
+    def engine(self, alloc: Alloc, /) -> Engine:
+        """An engine for one worker thread, with memory from `alloc` for what is made here."""
+        ...
+
+    def stop(self) -> None:
+        """Makes every engine that waits return soon. Takes no lock, as the garbage collector may call it."""
+        ...
+
+
+def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
+    """Does a task here and now.
+
+    Args:
+        fetch: Reads the rows of the task's epoch.
+        task: What to read.
+        alloc: Provides the memory of batches.
+        watch: Is told what is being done.
+
+    Returns:
+        The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
+    """
+    done = Done([])
+    began = perf_counter()
+    watch.stage(done.stage)
+    try:
+        if fetch.gathers:
+            done.values = fetch.gather(task.batches, alloc)
+        else:
+            (rows,) = task.batches
+            items = fetch.read(rows, watch.row)
+            done.values = [items]
+            if task.whole:
+                done.reading, done.stage = perf_counter() - began, "batching"
+                watch.stage(done.stage)
+                done.values = [fetch.batch(list(items), rows, alloc)]
+    except BaseException as error:
+        done.values, done.error = [], error
+    seconds = perf_counter() - began
+    if done.stage == "reading":
+        done.reading = seconds
+    else:
+        done.batching = seconds - done.reading
+    return done
+
+
+def perform_remotely(fetches: Fetches, task: Task, alloc: Alloc, watch: Watch) -> Done:
+    """Does a task for another process.
+
+    Args:
+        fetches: The fetch of each epoch.
+        task: What to read.
+        alloc: Provides the memory of batches.
+        watch: Is told what is being done.
+
+    Returns:
+        The outcome, with an error that can be sent.
+    """
+    try:
+        fetch = fetches[task.epoch]
+    except BaseException as error:
+        return failed(error, "preparing")
+    done = perform(fetch, task, alloc, watch)
+    return done if done.error is None else failed(done.error, done.stage)
+
+
+def failed(error: BaseException, stage: str) -> Done:
+    """An outcome for another process: the error, as another type if its own cannot be pickled, and its traceback."""
+    text = "".join(traceback.format_exception(error))
+    kind, notes = type(error), getattr(error, "__notes__", [])
+    try:
+        travels = type(pickle.loads(pickle.dumps(error))) is kind
+    except Exception:
+        travels = False
+    if not travels:
+        error = WorkerError(
+            f"{kind.__module__}.{kind.__qualname__}: {error} (pickle cannot send an error of this type)"
+        )
+        for note in notes:
+            error.add_note(note)
+    # What it refers to must not be kept here.
+    return Done([], error.with_traceback(None), stage, trace=text)
+
+
+class Threads:
+    """The crew of a window whose worker threads do the work themselves."""
+
+    unit_seconds = 1e-3
+    remote = False
+
+    def engine(self, alloc: Alloc) -> Engine:
+        """An engine that works in the calling thread."""
+        return _Here(alloc)
+
+    def stop(self) -> None:
+        """Nothing waits."""
+
+
+class _Here:
+    def __init__(self, alloc: Alloc) -> None:
+        self._alloc = alloc
+
+    def perform(self, fetch: Fetch, task: Task, watch: Watch) -> Done:
+        return perform(fetch, task, self._alloc, watch)
+
+    def where(self) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+CrewMaker = Callable[[], Crew]
+"""Makes the crew of one run, when it starts."""

@@ -1,0 +1,115 @@
+"""Datasets that worker processes can import."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Numbers:
+    """Integers; those named raise, are never read to the end, or end the process."""
+
+    def __init__(self, rows: int, errors: dict[int, BaseException] | None = None) -> None:
+        self.rows = rows
+        self.errors = errors or {}
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> int:
+        if row in self.errors:
+            raise self.errors[row]
+        return row
+
+
+class Gathered(Numbers):
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        return np.array([self[row] for row in rows.tolist()])
+
+
+class Rotating(Numbers):
+    """Another order in each epoch."""
+
+    shift = 0
+
+    def at_epoch(self, epoch: int) -> Rotating:
+        rotated = Rotating(self.rows)
+        rotated.shift = epoch
+        return rotated
+
+    def __getitem__(self, row: int) -> int:
+        return (row + self.shift) % self.rows
+
+
+class Wide:
+    """Rows large enough to be shared rather than sent."""
+
+    def __init__(self, rows: int, width: int = 5000, slow: float = 0.0) -> None:
+        self.rows = rows
+        self.width = width
+        self.slow = slow
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        time.sleep(self.slow)
+        return {"x": np.full(self.width, row, np.float32), "name": f"row {row}", "row": row}
+
+
+class Pids(Numbers):
+    def __getitem__(self, row: int) -> int:
+        return os.getpid()
+
+
+class Stuck(Numbers):
+    """From row 4 on, reads say who reads, and never end."""
+
+    def __init__(self, rows: int, folder: Path) -> None:
+        super().__init__(rows)
+        self.folder = folder
+
+    def __getitem__(self, row: int) -> int:
+        if row >= 4:
+            partial = self.folder / f"{os.getpid()}.partial"
+            partial.write_text(str(row))
+            partial.rename(self.folder / str(os.getpid()))
+            threading.Event().wait()
+        return row
+
+
+class PeculiarError(Exception):
+    """Cannot be made from its own arguments, and so not be pickled."""
+
+    def __init__(self, what: str, where: int) -> None:
+        super().__init__(f"{what} at {where}")
+
+
+class Unpicklable(Numbers):
+    def __getitem__(self, row: int) -> int:
+        raise PeculiarError("broken", row)
+
+
+class Batches:
+    """A batcher whose batches are no tree that a stack would make."""
+
+    def __call__(self, items: list[Any]) -> Any:
+        return {
+            "sum": sum(items),
+            "set": set(items),
+            "big": np.full((300, 300), items[0]),
+            "view": np.arange(90_000)[::2],
+        }
+
+
+class Modules(Numbers):
+    """Which of the modules that take long to import are there."""
+
+    def __getitem__(self, row: int) -> int:
+        return int("jax" in sys.modules)

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context, resource_tracker
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+import pytest
+from elsewhere import Batches, Gathered, Modules, Numbers, PeculiarError, Pids, Rotating, Stuck, Unpicklable, Wide
+from loadax_core import DataLoader, PadBatcher, WorkerError
+from loadax_core.segments import LEAST_SHARED
+from loadax_core.testing import check_loader, check_same
+
+FOREVER = 20.0
+
+
+def shared_memory() -> list[str]:
+    return sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else []
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that still run."""
+    listed = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return {int(line.split()[0]) for line in listed.stdout.splitlines() if "ps" not in line.split()[1:]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_behind() -> Iterator[None]:
+    # Executors start it, and it stays.
+    resource_tracker.ensure_running()
+    names, running = shared_memory(), children()
+    yield
+    gc.collect()
+    deadline = perf_counter() + FOREVER
+    while children() - running and perf_counter() < deadline:
+        sleep(0.01)
+    assert children() <= running
+    assert shared_memory() == names
+
+
+def wait_for(folder: Path) -> int:
+    """The process that has got stuck."""
+    deadline = perf_counter() + FOREVER
+    while perf_counter() < deadline:
+        for path in folder.iterdir():
+            if not path.suffix:
+                return int(path.name)
+        sleep(0.005)
+    raise AssertionError("nobody got stuck")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "batcher"),
+    [
+        (Numbers(23), None),
+        (Gathered(23), None),
+        (Rotating(23), None),
+        (Wide(23), None),
+        (np.arange(23 * 5000, dtype=np.float32).reshape(23, 5000), None),
+        ([np.arange(n % 4 * 9000) for n in range(23)], PadBatcher()),
+        (Numbers(23), Batches()),
+        ([{"text": "x" * n, "none": None} for n in range(23)], None),
+    ],
+)
+def test_processes_load_what_the_caller_would(dataset: Any, batcher: Any) -> None:
+    builder = DataLoader(batcher) if batcher else DataLoader()
+    builder = builder.batch_size(5).epochs(2)
+    loaded = list(builder.workers(3, kind="process").prefetch(2).build(dataset))
+    expected = list(builder.build(dataset))
+    assert len(loaded) == len(expected) == 10
+    for batch, other in zip(loaded, expected, strict=True):
+        if isinstance(batcher, Batches):
+            assert batch.pop("set") == other.pop("set")
+        check_same(batch, other)
+
+
+def test_the_contract_of_iterators_holds() -> None:
+    check_loader(DataLoader().batch_size(4).workers(1, kind="process").prefetch(3).build(Numbers(7)))
+
+
+def test_several_processes_work_and_they_are_others() -> None:
+    loader = DataLoader().batch_size(1).workers(2, kind="process").prefetch(8).build(Pids(400))
+    pids = {int(batch[0]) for batch in loader}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_slow_items_of_one_batch_are_shared() -> None:
+    """Four processes, and one batch at a time: they can only share its items."""
+    loader = DataLoader().batch_size(8).workers(4, kind="process").prefetch(1).build(Wide(24, slow=0.1))
+    batches = iter(loader)
+    next(batches)
+    began = perf_counter()
+    rest = list(batches)
+    assert perf_counter() - began < 0.8 * 16 * 0.1
+    assert [batch["row"].tolist() for batch in rest] == [list(range(8, 16)), list(range(16, 24))]
+
+
+def test_large_arrays_are_shared_and_stay_as_they_are() -> None:
+    """The memory of a batch is filled again only when nothing refers to it any more."""
+    loader = DataLoader().batch_size(8).workers(1, kind="process").prefetch(1).build(Wide(400))
+    held: list[Any] = []
+    addresses: set[int] = set()
+    for batch in loader:
+        assert batch["x"].nbytes > LEAST_SHARED
+        addresses.add(batch["x"].ctypes.data)
+        assert batch["x"].ctypes.data % 64 == 0
+        assert batch["x"].flags.writeable
+        if len(held) < 5:
+            held.append(batch["x"][2:4, ::7])
+        batch["x"][:] += 0
+    for step, part in enumerate(held):
+        np.testing.assert_array_equal(part[:, 0], [8 * step + 2, 8 * step + 3])
+        np.testing.assert_array_equal(part, np.broadcast_to(part[:, :1], part.shape))
+    assert len(addresses) <= 5 + 4
+
+
+def test_batches_outlive_their_process() -> None:
+    with iter(DataLoader().batch_size(8).workers(1, kind="process").build(Wide(16))) as batches:
+        first = next(batches)
+    gc.collect()
+    np.testing.assert_array_equal(first["x"][:, -1], np.arange(8))
+
+
+@pytest.mark.parametrize("kind", [Numbers, Gathered])
+def test_an_error_arrives_at_its_step_with_its_remote_traceback(kind: type[Numbers]) -> None:
+    batches = iter(
+        DataLoader().batch_size(3).workers(2, kind="process").build(kind(12, {7: OSError(5, "broken disk")}))
+    )
+    assert [next(batches).tolist(), next(batches).tolist()] == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(OSError, match="broken disk") as caught:
+        next(batches)
+    assert caught.value.errno == 5
+    assert caught.value.__notes__ == [
+        "loadax: raised by row 7",
+        "loadax: while reading the batch of epoch 0, step 2",
+    ]
+    assert "elsewhere.py" in str(caught.value.__cause__)
+    assert "raise self.errors[row]" in str(caught.value.__cause__)
+
+
+def test_an_error_that_cannot_be_pickled_still_arrives() -> None:
+    batches = iter(DataLoader().batch_size(3).workers(1, kind="process").build(Unpicklable(12)))
+    with pytest.raises(
+        WorkerError, match=r"elsewhere\.PeculiarError: broken at 0 \(pickle cannot send an error of this type\)"
+    ) as caught:
+        next(batches)
+    assert caught.value.__notes__[0] == "loadax: raised by row 0"
+    with pytest.raises(TypeError):
+        pickle.loads(pickle.dumps(PeculiarError("x", 1)))
+
+
+def test_an_error_in_the_batcher_names_its_stage() -> None:
+    ragged = [np.zeros(2), np.zeros(3)]
+    with pytest.raises(ValueError, match=r"item 0 has shape \(2,\) but item 1 has shape \(3,\)") as caught:
+        next(iter(DataLoader().batch_size(2).workers(1, kind="process").build(ragged)))
+    assert caught.value.__notes__[-1] == "loadax: while batching the batch of epoch 0, step 0"
+
+
+def test_a_batch_that_cannot_be_sent_is_an_error() -> None:
+    batches = iter(DataLoader(returns_a_lock).workers(1, kind="process").build(Numbers(3)))
+    with pytest.raises(TypeError, match="cannot pickle") as caught:
+        next(batches)
+    assert caught.value.__notes__[-1] == "loadax: while sending the batch of epoch 0, step 0"
+
+
+def returns_a_lock(items: list[int]) -> Any:
+    return threading.Lock()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_killed_is_an_error_at_once(how: signal.Signals, tmp_path: Path) -> None:
+    batches = iter(DataLoader().batch_size(4).workers(1, kind="process").build(Stuck(12, tmp_path)))
+    assert next(batches).tolist() == [0, 1, 2, 3]
+    victim = wait_for(tmp_path)
+    threading.Timer(0.2, os.kill, (victim, how)).start()
+    began = perf_counter()
+    with pytest.raises(
+        WorkerError, match=rf"worker process {victim} was killed by {how.name}.* read rows 4 to 7"
+    ) as caught:
+        next(batches)
+    assert perf_counter() - began < 5
+    assert caught.value.__notes__[-1] == "loadax: while reading the batch of epoch 0, step 1"
+
+
+@pytest.mark.parametrize("how", ["close", "drop"])
+def test_stuck_processes_end_with_the_iterator(how: str, tmp_path: Path) -> None:
+    running = children()
+    batches = iter(DataLoader().batch_size(2).workers(2, kind="process").prefetch(4).build(Stuck(12, tmp_path)))
+    next(batches)
+    wait_for(tmp_path)
+    began = perf_counter()
+    if how == "close":
+        batches.close()
+    del batches
+    gc.collect()
+    while children() - running and perf_counter() - began < FOREVER:
+        sleep(0.005)
+    assert perf_counter() - began < 3
+
+
+def test_stuck_processes_end_when_this_process_is_killed(tmp_path: Path) -> None:
+    program = f"""
+        import sys, threading
+        sys.path.append({str(Path(__file__).parent / "importable")!r})
+        from pathlib import Path
+        from elsewhere import Stuck
+        from loadax_core import DataLoader
+        batches = iter(DataLoader().batch_size(2).workers(2, kind="process").build(Stuck(12, Path({str(tmp_path)!r}))))
+        print(next(batches), flush=True)
+        threading.Event().wait()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "[0 1]\n"
+        wait_for(tmp_path)
+        parent.kill()
+        # The pipe is at its end only when the children, which have it too, are gone.
+        assert parent.stdout.read() == ""
+
+
+def test_a_stuck_read_names_the_row_and_shows_where_the_process_stands(tmp_path: Path) -> None:
+    batches = iter(DataLoader().batch_size(4).workers(1, kind="process").timeout(0.3).build(Stuck(12, tmp_path)))
+    next(batches)
+    with pytest.raises(
+        TimeoutError, match=r"reading row 4 \(epoch 0, step 1\) has taken longer than .* 0\.3 s"
+    ) as caught:
+        next(batches)
+    assert "threading.Event().wait()" in str(caught.value)
+    assert "elsewhere.py" in str(caught.value)
+
+
+def test_a_process_does_not_import_jax_and_finds_cpu_devices_only() -> None:
+    (batch,) = DataLoader().workers(1, kind="process").build(Modules(1))
+    assert batch.tolist() == [0]
+    (batch,) = DataLoader(environment).workers(1, kind="process").build(Numbers(1))
+    assert batch == "cpu"
+
+
+def environment(items: list[int]) -> str | None:
+    return os.environ.get("JAX_PLATFORMS")
+
+
+def test_what_cannot_be_pickled_is_named_in_build() -> None:
+    class Local(Numbers):
+        """Not importable."""
+
+    builder = DataLoader().workers(2, kind="process")
+    with pytest.raises(
+        TypeError, match=r"workers\(2, kind='process'\) sends the dataset .* but .*Local.* cannot be pickled"
+    ):
+        builder.build(Local(3))
+    holding = Numbers(3, {1: ValueError(threading.Lock())})
+    with pytest.raises(TypeError, match=r"but a lock \(.*errors\[1\].*\) cannot be pickled: .*threads: \.workers\(n\)"):
+        builder.build(holding)
+    with pytest.raises(TypeError, match=r"but .*<lambda> of module .*test_processes \(.*\) cannot be pickled"):
+        DataLoader(lambda items: items).workers(1, kind="process").build([1])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        ({"n": 2, "kind": "greenlet"}, ValueError, "kind must be 'thread' or 'process', got 'greenlet'"),
+        ({"n": 0, "kind": "process"}, ValueError, "workers must be at least 1, got 0"),
+        ({"n": 1.5, "kind": "process"}, TypeError, "workers must be an integer of at least 0, or an executor, got 1.5"),
+        ({"n": "all"}, TypeError, "workers must be an integer of at least 0, or an executor, got 'all'"),
+    ],
+)
+def test_impossible_workers_are_refused(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        DataLoader().workers(**call)
+
+
+PROGRAM = """
+import numpy as np
+from loadax_core import DataLoader
+
+print("main runs as", __name__)
+
+class Mine:
+    def __len__(self): return 4
+    def __getitem__(self, row): return np.float32(row)
+
+def go():
+    print(*DataLoader().batch_size(2).workers(1, kind="process").build({dataset}))
+
+{call}
+"""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "call", "output"),
+    [
+        # The main program is imported only if the dataset needs it.
+        ("[1, 2]", "go()", "main runs as __main__\n[1 2]\n"),
+        (
+            "Mine()",
+            'if __name__ == "__main__": go()',
+            "main runs as __main__\nmain runs as __mp_main__\n[0. 1.] [2. 3.]\n",
+        ),
+    ],
+)
+def test_programs(dataset: str, call: str, output: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(dataset=dataset, call=call))
+    done = subprocess.run([sys.executable, "-u", program], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout == output
+
+
+def test_a_program_that_guards_nothing_is_told_to(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(dataset="Mine()", call="go()"))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert 'put what the program does under `if __name__ == "__main__":`' in done.stderr
+
+
+def test_what_an_interactive_program_defines_is_refused_in_build() -> None:
+    program = PROGRAM.format(dataset="Mine()", call="go()")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert "cannot import what was defined in an interactive program; move its functions and classes" in done.stderr
+
+
+def spawned() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+
+
+@pytest.mark.parametrize("make", [spawned, lambda: ThreadPoolExecutor(2)])
+def test_executors_load_what_the_caller_would(make: Any) -> None:
+    with make() as executor:
+        datasets: list[Any] = [Rotating(23), Wide(23), np.arange(23)]
+        for dataset in datasets:
+            builder = DataLoader().batch_size(5).epochs(2)
+            expected = list(builder.build(dataset))
+            for _ in range(2):
+                for batch, other in zip(builder.workers(executor).build(dataset), expected, strict=True):
+                    check_same(batch, other)
+        check_loader(DataLoader().batch_size(6).workers(executor).prefetch(3).epochs(2).build(Numbers(16)))
+        failing = iter(DataLoader().batch_size(3).workers(executor).build(Numbers(12, {7: KeyError("seven")})))
+        with pytest.raises(KeyError, match="seven") as caught:
+            list(failing)
+        assert caught.value.__notes__[0] == "loadax: raised by row 7"
+        assert "raise self.errors[row]" in str(caught.value.__cause__)
+        # It is not ours to shut down.
+        assert executor.submit(len, [1]).result() == 1
+
+
+def test_an_executor_is_sent_the_dataset_once_for_each_process() -> None:
+    dataset = Counted(40)
+    with spawned() as executor:
+        assert len(list(DataLoader().batch_size(2).workers(executor).prefetch(8).build(dataset))) == 20
+    assert 1 <= Counted.pickled <= 2 * 2
+
+
+class Counted(Numbers):
+    """Counts how often it is pickled."""
+
+    pickled = 0
+
+    def __reduce__(self) -> Any:
+        Counted.pickled += 1
+        return Numbers, (self.rows,)
+
+
+def test_a_broken_executor_is_an_error() -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="shutdown") as caught:
+        next(iter(DataLoader().workers(executor).build([1, 2])))
+    assert caught.value.__notes__ == ["loadax: while submitting the batch of epoch 0, step 0"]
+    with pytest.raises(ValueError, match="an executor brings its own workers; leave out kind"):
+        DataLoader().workers(executor, kind="process")  # pyright: ignore[reportArgumentType]
