@@ -41,11 +41,11 @@ def test_nothing_set_is_one_row_a_batch_in_the_callers_thread() -> None:
 @pytest.mark.parametrize(
     ("builder", "workers"),
     [
-        (DataLoader().prefetch(2), "1 threads, prefetch 2"),
-        (DataLoader().prefetch(), "1 threads, prefetch auto"),
+        (DataLoader().prefetch(2), "1 thread, prefetch 2"),
+        (DataLoader().prefetch(), "1 thread, prefetch auto"),
         (DataLoader().workers(3), "3 threads, prefetch 2"),
         (DataLoader().workers(3).prefetch(0), "3 threads, prefetch 0"),
-        (DataLoader().timeout(1.5), "1 threads, prefetch 0"),
+        (DataLoader().timeout(1.5), "1 thread, prefetch 0"),
         (DataLoader().prefetch(0), "none; the caller loads"),
         (DataLoader().workers(0), "none; the caller loads"),
     ],
@@ -162,7 +162,7 @@ def test_a_shape_will_do_for_a_length() -> None:
     stored: Any = Stored()
     loader = DataLoader().batch_size(3).build(stored)
     assert values(loader) == [[[0, 0], [1, 1], [2, 2]], [[3, 3]]]
-    assert "dataset: Stored of shape (4, 2)\n" in repr(loader)
+    assert "└─ Stored of shape (4, 2)" in repr(loader)
 
 
 def test_sharding_loads_the_local_rows_and_keeps_batch_size_global() -> None:
@@ -223,14 +223,16 @@ def test_a_loader_shows_its_dataset_and_plan() -> None:
         def __repr__(self) -> str:
             return "Shuffled\n└─ Rows"
 
-    assert "dataset: Tree\n" in repr(DataLoader().build(Tree()))
+    assert "└─ Tree" in repr(DataLoader().build(Tree()))
     assert repr(DataLoader().batch_size(4).workers(2).epochs(None).build(Described())) == (
-        "Loader(\n"
-        "    dataset: Shuffled\n"
-        "             └─ Rows\n"
-        "    rows: 10\n"
-        "    batches: 3 an epoch, of 4 rows, the last of 2\n"
-        "    epochs: endless\n"
-        "    workers: 2 threads, prefetch 2\n"
-        ")"
+        "Loader\n"
+        "├─ rows: 10 an epoch, in order\n"
+        "├─ batches: 3 an epoch, of 4 rows, the last of 2\n"
+        "├─ batcher: StackBatcher()\n"
+        "├─ epochs: endless\n"
+        "├─ workers: 2 threads, prefetch 2\n"
+        "├─ placement: on the host\n"
+        "├─ memory: known after loader.peek(), which reads one batch\n"
+        "└─ Shuffled\n"
+        "   └─ Rows"
     )

@@ -19,6 +19,8 @@ from .fetch import gather_of as gather_of
 from .fetch import read_items as read_items
 from .iterator import LoaderIterator as LoaderIterator
 from .loader import Loader as Loader
+from .preview import ArraySpec as ArraySpec
+from .preview import Preview as Preview
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather

@@ -250,11 +250,11 @@ class DataLoader(Generic[T_contra, B_co]):
             strategy = settings.strategy
             place = resolve.device_placement(True) if strategy is None else strategy.distribute_global_batch
         fetch = Fetch(dataset, settings.batcher, settings.strategy, place)
-        crew, kind = None, "threads"
+        crew, kind = None, "thread"
         if settings.executor is not None:
-            crew, kind = partial(Submitting, settings.executor, fetch), f"tasks of {type(settings.executor).__name__}"
+            crew, kind = partial(Submitting, settings.executor, fetch), "executor"
         elif settings.kind == "process":
-            crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "processes"
+            crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "process"
         run = Run(
             plan=plan,
             fetch=fetch,

@@ -89,6 +89,16 @@ class Fetch:
         # Another process only reads and batches: which rows, and where batches go, is decided here.
         return Fetch, (self._dataset, self._batcher)
 
+    @property
+    def batcher(self) -> Callable[[list[Any]], Any]:
+        """What makes items into a batch."""
+        return self._batcher
+
+    @property
+    def placement(self) -> Placement | None:
+        """What moves batches to devices."""
+        return self._place
+
     def at_epoch(self, epoch: int) -> Fetch:
         """The same, reading the dataset as it is in `epoch`."""
         at_epoch = getattr(self._dataset, "at_epoch", None)

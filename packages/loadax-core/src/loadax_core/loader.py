@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from . import resolve
+from . import resolve, show
 from .checks import check_int
 from .fetch import Fetch
 from .iterator import LoaderIterator
 from .plan import Plan, Position
+from .preview import Preview, preview
 from .protocols import ShardingStrategy
 from .state import flat
 from .tasks import Crew
@@ -27,7 +28,7 @@ class Run:
         fetch: How rows become batches.
         workers: Threads that load batches; 0 loads in the caller's thread.
         crew: Makes what does their work for them in each run; None if they do it themselves.
-        kind: What the workers are, as `repr` shows it.
+        kind: `thread`, `process` or `executor`.
         prefetch: Batches kept ready ahead of the caller; None sizes it from the first batch.
         timeout: Seconds that one read may take, or None.
         strategy: How batches are divided among processes and devices, or None.
@@ -84,6 +85,7 @@ class Loader(Generic[B_co]):
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._preview: Preview | None = None
 
     def __iter__(self) -> LoaderIterator[B_co]:
         """A new, independent iterator, from the start."""
@@ -127,6 +129,29 @@ class Loader(Generic[B_co]):
         plan = replace(self._run.plan, first_epoch=check_int("epoch", epoch, 0), epochs=1)
         return Loader(replace(self._run, plan=plan))
 
+    def peek(self) -> Preview:
+        """The structure of a batch, and the memory that a run needs: reads the first batch, in the caller's thread.
+
+        Nothing is consumed, since a loader holds no position. The batch goes all the way, to devices if batches do, and
+        is dropped. From then on `print(loader)` shows the memory too.
+
+        Returns:
+            Shapes, dtypes and bytes; those of later batches differ if a batcher pads.
+
+        Raises:
+            ValueError: If the loader has no batch.
+            BaseException: Whatever `next(iter(loader))` raises.
+        """
+        plan = self._run.plan
+        if not plan.steps_per_epoch:
+            raise ValueError(
+                f"this loader has no batch to look at: {plan.rows} rows make no batch of {plan.batch_size}; give it "
+                "more rows, a smaller batch_size, or drop_remainder=False"
+            )
+        first: LoaderIterator[B_co] = LoaderIterator(replace(self._run, workers=0, prefetch=0, timeout=None))
+        self._preview = preview(next(first), plan, self._run.prefetch)
+        return self._preview
+
     def check_agreement(self) -> None:
         """Fails on every process if the processes have built different loaders; one of them would hang later.
 
@@ -149,17 +174,7 @@ class Loader(Generic[B_co]):
         resolve.check_agreement(config)
 
     def __repr__(self) -> str:
-        run, plan = self._run, self._run.plan
-        last = (
-            "a short last one is dropped" if plan.drop_remainder else f"the last of {plan.remainder or plan.batch_size}"
-        )
-        ahead = "auto" if run.prefetch is None else run.prefetch
-        lines = {
-            "dataset": run.dataset_name.replace("\n", "\n" + " " * 13),
-            "rows": f"{plan.rows:,}",
-            "batches": f"{plan.steps_per_epoch:,} an epoch, of {plan.batch_size} rows, {last}",
-            "epochs": "endless" if plan.epochs is None else str(plan.epochs),
-            "workers": f"{run.workers} {run.kind}, prefetch {ahead}" if run.workers else "none; the caller loads",
-            "sharding": run.strategy and repr(run.strategy),
-        }
-        return "Loader(\n" + "".join(f"    {name}: {value}\n" for name, value in lines.items() if value) + ")"
+        return show.text(self._run, self._preview)
+
+    def _repr_html_(self) -> str:
+        return show.html(self._run, self._preview)

@@ -14,6 +14,7 @@ from .siblings import versions as versions
 check_siblings()
 
 from loadax_core import Alloc as Alloc
+from loadax_core import ArraySpec as ArraySpec
 from loadax_core import Batcher as Batcher
 from loadax_core import ClosedError as ClosedError
 from loadax_core import DataLoader as DataLoader
@@ -24,6 +25,7 @@ from loadax_core import LoaderIterator as LoaderIterator
 from loadax_core import MeshLike as MeshLike
 from loadax_core import PadBatcher as PadBatcher
 from loadax_core import Placement as Placement
+from loadax_core import Preview as Preview
 from loadax_core import Rows as Rows
 from loadax_core import ShardingStrategy as ShardingStrategy
 from loadax_core import StackBatcher as StackBatcher
@@ -95,6 +97,7 @@ __all__ = [
     "Alloc",
     "ArrayDataset",
     "ArrayRecordDataset",
+    "ArraySpec",
     "BaseDataset",
     "Batcher",
     "CachedDataset",
@@ -121,6 +124,7 @@ __all__ = [
     "Placement",
     "Plan",
     "PolarsDataset",
+    "Preview",
     "RandomMappedDataset",
     "RangeDataset",
     "RepeatedDataset",

@@ -1,0 +1,39 @@
+"""How numbers and tables are written, as text and as HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+# Jupyter stripes tables and aligns them to the right. Colours are those of the page, be it light or dark.
+CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0; border: none; background: none"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things; the plural is left out if it ends in a mere s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def size(nbytes: int) -> str:
+    """A number of bytes."""
+    if nbytes < 1024:
+        return f"{nbytes} B"
+    power = min((nbytes.bit_length() - 1) // 10, 4)
+    return f"{nbytes / 1024**power:.1f} {'KMGT'[power - 1]}iB"
+
+
+def columns(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines of text, with the columns below each other."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def table(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as an HTML table, whose lines and spaces stay as they are."""
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td style="{CELL}; white-space: pre-wrap">{html.escape(cell)}</td>' for cell in row)
+        + "</tr>"
+        for row in cells
+    )
+    return f'<table style="border: none; font-family: monospace"><tbody>{body}</tbody></table>'
