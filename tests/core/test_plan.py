@@ -35,6 +35,7 @@ def test_a_run_continues_from_every_position_it_reaches(plan: Plan, data: st.Dat
     position = plan.after(steps[done - 1]) if done else plan.start
     assert list(plan.steps_from(position)) == steps[done:]
     assert plan.steps_left(position) == len(steps) - done
+    assert plan.steps_done(position) == done
 
 
 @given(plans, st.integers(1, 20), st.booleans(), st.data())
@@ -66,6 +67,13 @@ def test_endless_plans_count_nothing() -> None:
     assert plan.steps is None
     assert plan.end is None
     assert plan.steps_left(Position(5, 0)) is None
+    assert plan.steps_done(Position(5, 4)) == 16
     steps = plan.steps_from(Position(10**9, 8))
     assert next(steps) == (10**9, 2, 8, 10)
     assert next(steps) == (10**9 + 1, 0, 0, 4)
+
+
+def test_a_batch_that_another_batch_size_has_begun_counts_as_done() -> None:
+    plan = Plan(10, 4, drop_remainder=False, first_epoch=1, epochs=2)
+    position = Position(2, 6)
+    assert (plan.steps_done(position), plan.steps_left(position)) == (5, 1)

@@ -20,6 +20,7 @@ from loadax import (
     ShuffledDataset,
     Stats,
     make_mesh,
+    progress,
 )
 
 
@@ -74,6 +75,11 @@ def test_types_survive_every_call_of_the_chain() -> None:
         assert_type(next(batches), list[int])
         assert_type(batches.get_state(), dict[str, Any])
         assert_type(batches.stats(), Stats)
+        assert_type(batches.steps_left, int | None)
+    for batch in progress(loader):
+        assert_type(batch, list[int])
+    for batch in progress(iter(loader)):
+        assert_type(batch, list[int])
 
 
 def test_stacked_and_placed_batches_are_any() -> None:

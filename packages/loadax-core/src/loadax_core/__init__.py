@@ -21,6 +21,7 @@ from .iterator import LoaderIterator as LoaderIterator
 from .loader import Loader as Loader
 from .preview import ArraySpec as ArraySpec
 from .preview import Preview as Preview
+from .progress import progress as progress
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather

@@ -91,8 +91,17 @@ class LoaderIterator(Generic[B_co]):
             return batch
 
     def __length_hint__(self) -> int:
-        left = self._run.plan.steps_left(self._position)
-        return 0 if left is None else left
+        return self.steps_left or 0
+
+    @property
+    def step(self) -> int:
+        """How many batches of the run lie before its position, be they yielded here or before the state was saved."""
+        return self._run.plan.steps_done(self._position)
+
+    @property
+    def steps_left(self) -> int | None:
+        """How many batches are still to come, None if the run is endless."""
+        return self._run.plan.steps_left(self._position)
 
     def get_state(self) -> dict[str, Any]:
         """Where the run stands: what to save beside the parameters, to continue with the next row.

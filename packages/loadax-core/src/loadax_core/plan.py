@@ -93,6 +93,11 @@ class Plan:
             yield Step(epoch, -(-start // size), start, stop)
             position = self.settle(Position(epoch, stop))
 
+    def steps_done(self, position: Position) -> int:
+        """How many batches of a run lie before `position`."""
+        epoch, row = position
+        return (epoch - self.first_epoch) * self.steps_per_epoch + -(-row // self.batch_size)
+
     def steps_left(self, position: Position) -> int | None:
         """How many batches a run that stands at `position` will still yield, None if it is endless."""
         if self.epochs is None:

@@ -88,7 +88,10 @@ class SupportsFingerprint(Protocol):
     """A dataset that can say what fixes its order, so that a saved position is not restored into another one."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """JSON-able facts (lengths, seeds, nested sources), equal exactly when the order of the rows is."""
+        """JSON-able facts (lengths, seeds, nested sources), equal exactly when the order of the rows is.
+
+        The seed of an entry `shuffle`, or the entry `seed` beside `sample` or `mix`, is shown by `print(loader)`.
+        """
         ...
 
 

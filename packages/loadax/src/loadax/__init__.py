@@ -41,6 +41,7 @@ from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
 from loadax_core import gather_of as gather_of
+from loadax_core import progress as progress
 from loadax_core import read_items as read_items
 from loadax_core import take_rows as take_rows
 from loadax_core import tree as tree
@@ -158,6 +159,7 @@ __all__ = [
     "launch",
     "make_mesh",
     "plan",
+    "progress",
     "read_items",
     "take_rows",
     "tree",
