@@ -2,7 +2,7 @@
 # Needs git, make and Python 3.11 or newer. uv is used if the machine has it, and installed into .uv/ otherwise.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format bench api wheels release ci clean
+.PHONY: help setup demo test lint types format docs docs-serve bench api wheels release ci clean
 
 # A uv that does not start (a shim of another Python, a version that pyproject.toml rules out) counts as none.
 UV := $(shell uv cache dir >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
@@ -50,6 +50,15 @@ format: $(LOCAL_UV) ## Format the code, and fix what ruff can fix
 	$(RUN) --group lint ruff check --fix
 	$(RUN) --group lint ruff format
 
+# The theme would advertise its successor on each build.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(RUN) --group docs mkdocs
+
+docs: $(LOCAL_UV) ## Build the documentation site into site/; a dead link is an error
+	$(MKDOCS) build --strict --quiet
+
+docs-serve: $(LOCAL_UV) ## Show the documentation site, and rebuild it while you write
+	$(MKDOCS) serve --strict --watch packages --watch benchmarks/README.md
+
 bench: $(LOCAL_UV) ## Measure Loadax, the machine's limit and its peers; takes long
 	UV=$(UV) benchmarks/install.sh
 	benchmarks/.venv/bin/python -m benchmarks --readme benchmarks/README.md --plots benchmarks/plots
@@ -69,7 +78,7 @@ ci: ## Run what CI runs, on the oldest and the newest Python at hand
 	.ci/run
 
 clean: ## Remove environments, caches and built packages
-	rm -rf .venv .venv-newest benchmarks/.venv benchmarks/.cache .uv dist .hypothesis .*_cache
+	rm -rf .venv .venv-newest benchmarks/.venv benchmarks/.cache .uv dist site .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Some systems ship Python without the means to make an environment; pip alone will do.

@@ -1,0 +1,70 @@
+"""What the documentation site does with files outside `docs/`; MkDocs calls these functions while it builds.
+
+- Links from a page to other files of the repository work where the Markdown is read. On the site, they lead to the
+  repository.
+- `benchmarks/README.md`, which `make bench` fills in, is a page, with its pictures.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = "https://github.com/loadax/loadax/blob/main/"
+
+BENCHMARKS = "benchmarks/README.md"
+PLOTS = "benchmarks/plots"
+PAGE = "benchmarks.md"
+
+UPWARDS = re.compile(r"(?<=\]\()\.\./[^)#\s]+")
+"""The target of a link that starts with `../`, without its anchor."""
+
+RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
+"""The target of a link to a file beside `benchmarks/README.md`; its plots come along to the site."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the page of benchmarks and its pictures."""
+    text = links_to_source((ROOT / BENCHMARKS).read_text(), RELATIVE, "benchmarks")
+    files.append(File.generated(config, PAGE, content=text))
+    for plot in sorted((ROOT / PLOTS).glob("*")):
+        files.append(File.generated(config, f"plots/{plot.name}", abs_src_path=str(plot)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Turns links that leave `docs/` into links to the repository."""
+    return links_to_source(markdown, UPWARDS, posixpath.join("docs", posixpath.dirname(page.file.src_uri)))
+
+
+def links_to_source(text: str, links: re.Pattern[str], folder: str) -> str:
+    """Makes links to files outside `docs/` links to the repository.
+
+    Args:
+        text: Markdown.
+        links: Matches the targets of links that may be such.
+        folder: What they are relative to, in the repository.
+
+    Returns:
+        The Markdown with these links replaced.
+
+    Raises:
+        PluginError: If there is no such file.
+    """
+
+    def replace(link: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(folder, link[0]))
+        if path.startswith("docs/"):
+            return link[0]
+        if not (ROOT / path).exists():
+            raise PluginError(f"a link leads to {link[0]}, but there is no {path}")
+        return SOURCE + path
+
+    return links.sub(replace, text)

@@ -1,0 +1,172 @@
+"""Every Python block of the READMEs and of the site runs, and prints what the text block after it shows."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import re
+from pathlib import Path
+
+import pytest
+from sybil import Document, Example
+from sybil.evaluators.python import PythonEvaluator
+from sybil.example import SybilFailure
+from sybil.parsers.abstract import AbstractCodeBlockParser
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
+
+ROOT = Path(__file__).parents[2]
+SITE = sorted(ROOT.glob("docs/**/*.md"))
+PAGES = [ROOT / "README.md", *SITE, *sorted(ROOT.glob("packages/*/README.md"))]
+
+NOT_RUN = {
+    "sh": "would install, start whole programs or need a cluster; tests/examples runs the programs",
+    "console": "shows what programs print elsewhere",
+    "yaml": "configures a cluster",
+}
+"""Other languages that blocks may have, each with the reason why nobody runs them."""
+
+PEERS = {
+    "torch": "a comparison; it must not enter the lock",
+    "grain": "a comparison",
+    "tensorflow": "a comparison, of 600 MB",
+}
+"""What a block may need, said in a comment before it (`<!-- needs: torch -->`), and why it is not installed for tests.
+
+Such a block runs where its peer is installed, as in benchmarks/.venv, and is only compiled elsewhere.
+"""
+
+NEEDS = re.compile(r"<!-- needs: (\w+) -->\s*\Z")
+
+
+class Blocks:
+    """Runs a document's Python blocks in one namespace, in order.
+
+    A text block holds exactly what the Python block before it prints; a block without one after it prints nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._python = PythonEvaluator()
+        self._last: Example | None = None
+        self._printed = ""
+        mapping = {"language": "arguments", "source": "source"}
+        lexer = RawFencedCodeBlockLexer(re.compile(r"(?P<language>.*)$\n", re.MULTILINE), mapping)
+        languages = {"python": self._execute, "text": self._compare}
+        parsers = [AbstractCodeBlockParser([lexer], language, run) for language, run in languages.items()]
+        self._document = Document.parse(str(path), *parsers)
+        self._document.namespace["__name__"] = "__main__"
+        self.languages = {region.lexemes["arguments"] for region in lexer(self._document)}
+
+    def run(self) -> None:
+        for example in self._document.examples():
+            example.evaluate()
+        self._check_all_shown()
+
+    def _execute(self, example: Example) -> None:
+        self._check_all_shown()
+        self.count += 1
+        need = NEEDS.search(self._document.text, 0, example.start)
+        if need and importlib.util.find_spec(need[1]) is None:
+            assert need[1] in PEERS, f"{need[1]} is not known to be missing from the tests"
+            compile(example.parsed, example.path, "exec")
+            return
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            self._python(example)
+        self._last, self._printed = example, out.getvalue()
+
+    def _compare(self, example: Example) -> str | None:
+        printed, self._printed = self._printed, ""
+        if example.parsed == printed:
+            return None
+        return f"The document shows:\n{example.parsed}\nThis was printed:\n{printed}"
+
+    def _check_all_shown(self) -> None:
+        if self._last and self._printed:
+            raise SybilFailure(self._last, f"The document does not show what this prints:\n{self._printed}")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = Blocks(path)
+    unknown = blocks.languages - {"python", "text", *NOT_RUN}
+    assert not unknown, f"nobody runs blocks of {unknown}; is that meant?"
+    blocks.run()
+    assert blocks.count or path in SITE, "this README has no example"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (
+            "```python\nprint(1)\n```\n\n```text\n2\n```\n",
+            "line 5, .*\nThe document shows:\n2\n\nThis was printed:\n1\n",
+        ),
+        ("```python\nprint(1)\n```\n\nNothing.\n", "line 1, .*\nThe document does not show what this prints:\n1\n"),
+        ("```python\nprint(1)\n```\n\n```python\nx = 1\n```\n", "line 1, .*\nThe document does not show"),
+        ("```text\n1\n```\n", "line 1, .*\nThe document shows:\n1\n\nThis was printed:\n$"),
+        ("```python\nprint(1)\n```\n```text\n1\n```\n```text\n1\n```\n", "line 7, .*\nThe document shows"),
+    ],
+    ids=["wrong", "not shown at the end", "not shown in between", "without code", "shown twice"],
+)
+def test_wrong_output_is_caught(tmp_path: Path, text: str, complaint: str) -> None:
+    document = tmp_path / "README.md"
+    document.write_text(text)
+    with pytest.raises(SybilFailure, match=complaint):
+        Blocks(document).run()
+
+
+def test_blocks_share_a_namespace(tmp_path: Path) -> None:
+    document = tmp_path / "README.md"
+    document.write_text("```python\nx = 2\n```\n\n```python\nprint(x)\n```\n\n```text\n2\n```\n")
+    blocks = Blocks(document)
+    blocks.run()
+    assert blocks.count == 2
+
+
+def test_errors_are_relayed(tmp_path: Path) -> None:
+    document = tmp_path / "README.md"
+    document.write_text("```python\n1 / 0\n```\n")
+    with pytest.raises(ZeroDivisionError):
+        Blocks(document).run()
+
+
+def test_blocks_in_tabs_run(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text(
+        '=== "Loadax"\n\n    ```python\n    if True:\n        print(1)\n    ```\n\n    ```text\n    2\n    ```\n'
+    )
+    with pytest.raises(SybilFailure, match="The document shows:\n2\n\nThis was printed:\n1\n"):
+        Blocks(document).run()
+
+
+@pytest.mark.parametrize(
+    ("need", "error"), [("numpy", ZeroDivisionError), ("not_there", AssertionError), ("", ZeroDivisionError)]
+)
+def test_only_known_peers_excuse_a_block(tmp_path: Path, need: str, error: type[Exception]) -> None:
+    document = tmp_path / "page.md"
+    document.write_text(f"<!-- needs: {need} -->\n```python\n1 / 0\n```\n")
+    with pytest.raises(error):
+        Blocks(document).run()
+
+
+def test_blocks_that_cannot_run_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PEERS, "not_there", "it does not exist")
+    document = tmp_path / "page.md"
+    text = "<!-- needs: not_there -->\n```python\n1 / 0\n```\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
+    document.write_text(text)
+    Blocks(document).run()
+    document.write_text(text.replace("1 / 0", "1 /"))
+    with pytest.raises(SyntaxError):
+        Blocks(document).run()
+
+
+@pytest.mark.parametrize("package", ["loadax_core", "loadax_datasets", "loadax_distributed"])
+def test_the_reference_has_every_public_name(package: str) -> None:
+    reference = (ROOT / "docs" / "reference" / f"{package.removeprefix('loadax_')}.md").read_text()
+    shown = set(re.findall(rf"^::: {package}\.(\w+)$", reference, re.MULTILINE))
+    recorded = (ROOT / "packages" / package.replace("_", "-") / "api.txt").read_text()
+    names = set(re.findall(rf"^{package}\.(\w+)", recorded, re.MULTILINE))
+    modules = {"testing", "sources"} & names  # `sources` repeats what the package has
+    assert shown | modules == names
