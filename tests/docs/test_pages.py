@@ -6,13 +6,16 @@ import contextlib
 import importlib.util
 import io
 import re
+import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from sybil import Document, Example
+from sybil import Document, Example, Region
 from sybil.evaluators.python import PythonEvaluator
 from sybil.example import SybilFailure
-from sybil.parsers.abstract import AbstractCodeBlockParser
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 ROOT = Path(__file__).parents[2]
@@ -37,12 +40,18 @@ Such a block runs where its peer is installed, as in benchmarks/.venv, and is on
 """
 
 NEEDS = re.compile(r"<!-- needs: (\w+) -->\s*\Z")
+FILE = re.compile(r'python title="(\w+\.py)"')
+BLOCKS = RawFencedCodeBlockLexer(re.compile(r"(?P<info>.*)$\n", re.MULTILINE))
+
+MODULE = "page"
+"""The name of the module that a document's blocks make up, so that what they define can be pickled."""
 
 
 class Blocks:
     """Runs a document's Python blocks in one namespace, in order.
 
-    A text block holds exactly what the Python block before it prints; a block without one after it prints nothing.
+    A text block holds exactly what the Python block before it prints; a block without one after it prints nothing. A
+    block whose title is the name of a file becomes that file, in the current folder, for a later one to import.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,23 +59,45 @@ class Blocks:
         self._python = PythonEvaluator()
         self._last: Example | None = None
         self._printed = ""
-        mapping = {"language": "arguments", "source": "source"}
-        lexer = RawFencedCodeBlockLexer(re.compile(r"(?P<language>.*)$\n", re.MULTILINE), mapping)
-        languages = {"python": self._execute, "text": self._compare}
-        parsers = [AbstractCodeBlockParser([lexer], language, run) for language, run in languages.items()]
-        self._document = Document.parse(str(path), *parsers)
-        self._document.namespace["__name__"] = "__main__"
-        self.languages = {region.lexemes["arguments"] for region in lexer(self._document)}
+        self._document = Document.parse(str(path), self._parse)
+        self._module = ModuleType(MODULE)
+        self._document.namespace = vars(self._module)
 
     def run(self) -> None:
-        for example in self._document.examples():
-            example.evaluate()
-        self._check_all_shown()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, MODULE, self._module)
+            patch.setattr(sys, "path", [str(Path.cwd()), *sys.path])
+            try:
+                for example in self._document.examples():
+                    example.evaluate()
+                self._check_all_shown()
+            finally:
+                # Ends the iterators that the page has left open, whoever still refers to the namespace.
+                self._document.namespace.clear()
+
+    def _parse(self, document: Document) -> Iterator[Region]:
+        for region in BLOCKS(document):
+            info = region.lexemes["info"]
+            region.parsed = region.lexemes["source"]
+            if info == "python":
+                region.evaluator = self._execute
+            elif info == "text":
+                region.evaluator = self._compare
+            elif file := FILE.fullmatch(info):
+                region.evaluator = partial(self._write, file[1])
+            else:
+                assert info in NOT_RUN, f"{document.path} has a block of {info!r}, which nobody runs; is that meant?"
+                continue
+            yield region
+
+    def _write(self, name: str, example: Example) -> None:
+        self.count += 1
+        Path(name).write_text(example.parsed)
 
     def _execute(self, example: Example) -> None:
         self._check_all_shown()
         self.count += 1
-        need = NEEDS.search(self._document.text, 0, example.start)
+        need = NEEDS.search(self._document.text[: example.start])
         if need and importlib.util.find_spec(need[1]) is None:
             assert need[1] in PEERS, f"{need[1]} is not known to be missing from the tests"
             compile(example.parsed, example.path, "exec")
@@ -90,8 +121,6 @@ class Blocks:
 def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = Blocks(path)
-    unknown = blocks.languages - {"python", "text", *NOT_RUN}
-    assert not unknown, f"nobody runs blocks of {unknown}; is that meant?"
     blocks.run()
     assert blocks.count or path in SITE, "this README has no example"
 
@@ -130,6 +159,27 @@ def test_errors_are_relayed(tmp_path: Path) -> None:
     document.write_text("```python\n1 / 0\n```\n")
     with pytest.raises(ZeroDivisionError):
         Blocks(document).run()
+
+
+def test_a_block_that_nobody_runs_is_noticed(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("```python \nprint(1)\n```\n")
+    with pytest.raises(AssertionError, match="a block of 'python ', which nobody runs"):
+        Blocks(document)
+
+
+def test_a_block_with_the_title_of_a_file_can_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    document = tmp_path / "page.md"
+    file = '```python title="shown_in_a_test.py"\nx = 2\n```\n'
+    document.write_text(f"{file}\n```python\nimport shown_in_a_test\nprint(shown_in_a_test.x)\n```\n```text\n2\n```\n")
+    Blocks(document).run()
+
+
+def test_what_blocks_define_can_be_pickled(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("```python\nimport pickle\nclass A: pass\npickle.loads(pickle.dumps(A()))\n```\n")
+    Blocks(document).run()
 
 
 def test_blocks_in_tabs_run(tmp_path: Path) -> None:
