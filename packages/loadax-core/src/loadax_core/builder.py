@@ -21,6 +21,7 @@ from .processes import Processes
 from .protocols import Dataset, MeshLike, Placement, ShardingStrategy
 from .shaped import with_length
 from .state import fingerprint
+from .stats import Kind
 
 T_contra = TypeVar("T_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
@@ -250,7 +251,8 @@ class DataLoader(Generic[T_contra, B_co]):
             strategy = settings.strategy
             place = resolve.device_placement(True) if strategy is None else strategy.distribute_global_batch
         fetch = Fetch(dataset, settings.batcher, settings.strategy, place)
-        crew, kind = None, "thread"
+        crew = None
+        kind: Kind = "thread"
         if settings.executor is not None:
             crew, kind = partial(Submitting, settings.executor, fetch), "executor"
         elif settings.kind == "process":

@@ -25,7 +25,7 @@ from typing import Any
 from .channel import Channel
 from .fetch import Epochs, Fetch
 from .segments import Segments, open_shared
-from .tasks import Done, failed, perform_remotely
+from .tasks import Done, Stopwatch, failed, perform_remotely
 
 starting = threading.Event()
 """Set while this process is a worker that imports what it needs."""
@@ -40,9 +40,11 @@ def main(work: int, lifeline: int) -> None:
     """
     # Ctrl-C goes to every process of the terminal; the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    watch = _Watch()
+    watch = Stopwatch()
     line = Channel(socket.socket(fileno=lifeline))
-    threading.Thread(target=_answer, args=(line, watch), name="loadax-lifeline", daemon=True).start()
+    threading.Thread(
+        target=_answer, args=(line, watch, threading.get_ident()), name="loadax-lifeline", daemon=True
+    ).start()
     channel = Channel(socket.socket(fileno=work))
     try:
         _serve(channel, watch)
@@ -50,7 +52,7 @@ def main(work: int, lifeline: int) -> None:
         return
 
 
-def _serve(channel: Channel, watch: _Watch) -> None:
+def _serve(channel: Channel, watch: Stopwatch) -> None:
     message, fds = channel.receive()
     segments = Segments()
     epochs: Epochs | Done
@@ -59,12 +61,12 @@ def _serve(channel: Channel, watch: _Watch) -> None:
     except BaseException as error:
         # Every task gets it as its outcome.
         epochs = failed(error, "starting a worker process for")
+    _send(channel, segments, epochs if isinstance(epochs, Done) else Done([]))
     while True:
         message, _ = channel.receive()
         task, seen = pickle.loads(message)
         segments.release(seen)
         done = epochs if isinstance(epochs, Done) else perform_remotely(epochs, task, segments, watch)
-        watch.stage("")
         _send(channel, segments, done)
         # While it waits, a worker must not keep memory from being filled again.
         del done
@@ -90,35 +92,14 @@ def _send(channel: Channel, segments: Segments, done: Done) -> None:
     segments.sent()
 
 
-class _Watch:
-    """What this process is doing."""
-
-    def __init__(self) -> None:
-        self._doing: tuple[int, float] = (-1, 0.0)
-        self.main = threading.get_ident()
-
-    def stage(self, doing: str) -> None:
-        """A stage begins; an empty one is none."""
-        self._doing = (-1, perf_counter() if doing else 0.0)
-
-    def row(self, row: int) -> None:
-        """The read of one row begins."""
-        self._doing = (row, perf_counter())
-
-    @property
-    def now(self) -> tuple[int, float]:
-        """The row, and since when it is being read; -1 and 0 for none."""
-        return self._doing
-
-
-def _answer(line: Channel, watch: _Watch) -> None:
+def _answer(line: Channel, watch: Stopwatch, main: int) -> None:
     """Tells the parent where this process stands, as often as it asks, and ends the process when it is gone."""
     while True:
         try:
             line.receive()
         except (EOFError, OSError):
             _end()
-        frame = sys._current_frames().get(watch.main)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        frame = sys._current_frames().get(main)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         stack = "".join(traceback.format_stack(frame)) if frame else ""
         answer: Any = (*watch.now, perf_counter(), stack)
         line.send(pickle.dumps(answer))

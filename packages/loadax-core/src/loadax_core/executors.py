@@ -17,7 +17,7 @@ from typing import Any
 from .buffers import aligned_empty
 from .fetch import Epochs, Fetch
 from .protocols import Alloc
-from .tasks import Done, Engine, Task, Watch, perform_remotely
+from .tasks import Done, Engine, Stopwatch, Task, Watch, perform_remotely
 
 MOST_KNOWN = 4
 """Datasets that a process remembers; the executor outlives the runs that use it."""
@@ -53,15 +53,7 @@ def _recall(token: str, fetch: Fetch | None = None) -> Epochs | None:
 def _work(reference: _Reference | Epochs | None, task: Task) -> Done | str:
     """What the executor runs."""
     epochs = reference.epochs if isinstance(reference, _Reference) else reference
-    return _UNKNOWN if epochs is None else perform_remotely(epochs, task, aligned_empty, _NoWatch())
-
-
-class _NoWatch:
-    def stage(self, doing: str) -> None:
-        pass
-
-    def row(self, row: int) -> None:
-        pass
+    return _UNKNOWN if epochs is None else perform_remotely(epochs, task, aligned_empty, Stopwatch())
 
 
 class Submitting:
@@ -84,6 +76,9 @@ class Submitting:
     def engine(self, _alloc: Alloc, /) -> Engine:
         """An engine that submits to the executor."""
         return self
+
+    def open(self) -> None:
+        """There is nothing to start."""
 
     def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
         """Submits a task and waits for its outcome."""

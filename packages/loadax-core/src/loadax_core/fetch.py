@@ -16,6 +16,7 @@ from .buffers import gather_array
 from .errors import RemoteTraceback, StackError
 from .plan import Step
 from .protocols import Alloc, Array, Dataset, Gather, Placement, Rows, ShardingStrategy
+from .stats import Way
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Fetch:
     Attributes:
         gathers: Whether whole batches are gathered, rather than read item by item and batched.
         places: Whether batches are moved anywhere.
+        way: How rows are read.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Fetch:
         self.gathers = self._gather is not None
         self.places = place is not None
         self._reads_many = getattr(dataset, "__getitems__", None) is not None
+        self.way: Way = "gather" if self.gathers else "many" if self._reads_many else "items"
         # Only these, not subclasses of them, are known to do no more than this.
         known = type(batcher) in (StackBatcher, PadBatcher)
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None

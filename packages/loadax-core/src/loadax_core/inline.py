@@ -9,16 +9,16 @@ from typing import Any
 from .buffers import Pool
 from .fetch import Epochs, Fetch, relayed
 from .plan import Step
-from .stats import Clock
+from .recorder import Lane
 
 
 class Inline:
     """The same interface as a `Window`, with nothing in flight."""
 
-    def __init__(self, fetch: Fetch, steps: Iterator[Step], clock: Clock) -> None:
+    def __init__(self, fetch: Fetch, steps: Iterator[Step], lane: Lane) -> None:
         self._fetches = Epochs(fetch)
         self._steps = steps
-        self._clock = clock
+        self._lane = lane
         self._pool = Pool()
 
     def take(self) -> tuple[Step, Any] | None:
@@ -40,16 +40,20 @@ class Inline:
             read, stage = perf_counter(), "batching"
             batch = loaded[0] if fetch.gathers else fetch.batch(loaded, rows, self._pool)
             batched, stage = perf_counter(), "placing"
-            batch = fetch.place(batch)
+            if fetch.places:
+                batch = fetch.place(batch)
         except BaseException as error:
             failure = relayed(error, stage, step)
             if failure is error:
                 raise
             raise failure from error
-        placed = perf_counter()
-        self._clock.reading += read - began
-        self._clock.batching += batched - read
-        self._clock.placing += placed - batched
+        lane, seconds = self._lane, self._lane.seconds
+        seconds["reading"] += read - began
+        seconds["batching"] += batched - read
+        if fetch.places:
+            seconds["placing"] += perf_counter() - batched
+        if read - began > lane.floor:
+            lane.slow(read - began, int(rows[0]), len(rows))
         return step, batch
 
     def stop(self) -> None:

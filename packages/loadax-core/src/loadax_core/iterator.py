@@ -12,7 +12,8 @@ from . import state as states
 from .errors import ClosedError
 from .inline import Inline
 from .plan import Position, Step
-from .stats import Clock, Stats
+from .recorder import Recorder
+from .stats import Stats
 from .workers import Window
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class LoaderIterator(Generic[B_co]):
         self._source: Inline | Window | None = None
         self._error: BaseException | None = None
         self._closed = False
-        self._clock = Clock()
+        self._recorder = Recorder()
         self._batches = self._rows = 0
         self._began = self._ended = self._waited = 0.0
         # Held by whoever is inside `next` or `set_state`; `close` must work while another thread waits in `next`.
@@ -79,15 +80,18 @@ class LoaderIterator(Generic[B_co]):
                 if not isinstance(error, KeyboardInterrupt | ClosedError):
                     self._error = error
                 raise
-            self._ended = perf_counter()
-            self._waited += self._ended - entered
+            self._ended = ended = perf_counter()
+            self._waited += ended - entered
             if taken is None:
                 source.stop()
                 raise StopIteration
             step, batch = taken
             self._last = step
             self._batches += 1
-            self._rows += step.size
+            rows = step.stop - step.start
+            self._rows += rows
+            if ended >= self._recorder.due:
+                self._recorder.sample(ended, self._batches, ended - self._began, self._waited, batch, rows)
             return batch
 
     def __length_hint__(self) -> int:
@@ -137,15 +141,15 @@ class LoaderIterator(Generic[B_co]):
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
-        clock, elapsed = self._clock, max(0.0, self._ended - self._began)
-        return Stats(
-            self._batches,
-            self._rows,
-            elapsed,
-            self._waited,
-            clock.reading,
-            clock.batching,
-            clock.placing,
+        run = self._run
+        return self._recorder.stats(
+            batches=self._batches,
+            rows=self._rows,
+            elapsed=max(0.0, self._ended - self._began),
+            waited=self._waited,
+            kind=run.kind if run.workers else "caller",
+            workers=run.workers,
+            way=run.fetch.way,
         )
 
     def close(self) -> None:
@@ -178,9 +182,9 @@ class LoaderIterator(Generic[B_co]):
         run = self._run
         steps = run.plan.steps_from(self._position)
         if not run.workers:
-            return Inline(run.fetch, steps, self._clock)
+            return Inline(run.fetch, steps, self._recorder.caller)
         crew = run.crew() if run.crew else None
-        window = Window(run.fetch, steps, self._clock, run.workers, run.prefetch, run.timeout, crew)
+        window = Window(run.fetch, steps, self._recorder, run.workers, run.prefetch, run.timeout, crew)
         # An iterator that is dropped, say by `break`, must not leave its workers behind.
         weakref.finalize(self, window.stop)
         return window

@@ -14,6 +14,7 @@ from .plan import Plan, Position
 from .preview import Preview, preview
 from .protocols import ShardingStrategy
 from .state import flat
+from .stats import Kind
 from .tasks import Crew
 
 B_co = TypeVar("B_co", covariant=True)
@@ -40,7 +41,7 @@ class Run:
     fetch: Fetch
     workers: int
     crew: Callable[[], Crew] | None
-    kind: str
+    kind: Kind
     prefetch: int | None
     timeout: float | None
     strategy: ShardingStrategy | None

@@ -19,6 +19,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from multiprocessing import spawn
 from typing import Any
 
@@ -87,7 +90,7 @@ class _Crew:
         self.stopped = False
 
     def engine(self, _alloc: Alloc, /) -> Engine:
-        """A process; it is started with its first task."""
+        """A process."""
         return _Process(self._processes, self)
 
     def stop(self) -> None:
@@ -111,21 +114,37 @@ class _Process:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._line: socket.socket | None = None
+        self._failed: Done | None = None
         self._asking = threading.Lock()
+
+    def open(self) -> None:
+        """Starts the process, and waits until it has opened the dataset."""
+        done = self._exchange(self._start, "while it started")
+        self._failed = done if done.error else None
 
     def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
         """Sends a task and waits for its outcome."""
+        if self._failed is not None:
+            # A copy, since each step adds its own notes.
+            return replace(self._failed, error=copy(self._failed.error))
+
+        def send() -> None:
+            assert self._channel is not None
+            self._channel.send(pickle.dumps((task, self._mapped.ended())))
+
+        return self._exchange(send, f"while it read rows {describe(np.concatenate(task.batches).tolist())}")
+
+    def _exchange(self, send: Callable[[], None], meanwhile: str) -> Done:
         try:
-            channel = self._channel or self._start()
-            channel.send(pickle.dumps((task, self._mapped.ended())))
-            message, fds = channel.receive()
+            send()
+            assert self._channel is not None
+            message, fds = self._channel.receive()
             packed: Packed = pickle.loads(message)
-            done: Done = self._mapped.unpack(packed, fds)
-        except (EOFError, BrokenPipeError, ConnectionError):
-            return Done([], self._died(task), "reading")
+            return self._mapped.unpack(packed, fds)
+        except (EOFError, ConnectionError):
+            return Done([], self._died(meanwhile), "reading")
         except BaseException as error:
-            return Done([], error, "sending")
-        return done
+            return Done([], error, "starting a worker process for")
 
     def where(self) -> tuple[int | None, float, str] | None:
         """Asks the process what it is doing."""
@@ -158,7 +177,7 @@ class _Process:
             with self._asking:
                 self._line.close()
 
-    def _start(self) -> Channel:
+    def _start(self) -> None:
         if child.starting.is_set():
             raise RuntimeError(
                 f"{self._processes.setting} was reached by a worker process that imports the main program; put what "
@@ -188,9 +207,8 @@ class _Process:
                 preparation.pop(key, None)
         shared = self._processes.shared
         self._channel.send(pickle.dumps((preparation, shared.description())), [shared.fd()])
-        return self._channel
 
-    def _died(self, task: Task) -> WorkerError:
+    def _died(self, meanwhile: str) -> WorkerError:
         """What became of the process, as an error."""
         assert self._process is not None
         code = self._reap(self._process)
@@ -198,8 +216,7 @@ class _Process:
         if code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
             how += ", perhaps because memory ran out" * (-code == signal.SIGKILL)
-        rows = describe(np.concatenate(task.batches).tolist())
-        return WorkerError(f"worker process {self._process.pid} {how} while it read rows {rows}")
+        return WorkerError(f"worker process {self._process.pid} {how} {meanwhile}")
 
     @staticmethod
     def _reap(process: subprocess.Popen[bytes]) -> int:

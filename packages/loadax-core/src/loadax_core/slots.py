@@ -6,13 +6,18 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
+from types import TracebackType
 from typing import Any
 
 from .fetch import Fetch
 from .plan import Step
 from .protocols import Rows
+from .recorder import Lane
 from .tasks import Engine
+
+CPU_SECONDS = 0.01
+"""How often a worker reads its CPU clock, which takes ten times as long as reading the other."""
 
 
 class Slot:
@@ -62,35 +67,95 @@ class Unit:
 
 
 class Activity:
-    """What one worker is doing, for a consumer that wonders why it waits."""
+    """What one worker is doing, for a consumer that wonders why it waits, and for statistics.
 
-    def __init__(self, engine: Engine) -> None:
+    Each stage is a block: `with activity.stage("reading", rows): ...`. They do not nest.
+
+    Attributes:
+        engine: Has the worker's tasks done.
+        slots: The slots that are being worked on.
+        seconds: How long the last stage took.
+    """
+
+    __slots__ = (
+        "_began",
+        "_cpu",
+        "_cpu_due",
+        "_doing",
+        "_lane",
+        "_row",
+        "_rows",
+        "_since",
+        "_thread",
+        "engine",
+        "seconds",
+        "slots",
+    )
+
+    def __init__(self, engine: Engine, lane: Lane) -> None:
         self.engine = engine
         self.slots: list[Slot] = []
-        self.since = 0.0
+        self.seconds = 0.0
+        self._lane = lane
         self._thread = threading.get_ident()
         self._doing = ""
         self._row: int | None = None
+        self._rows: Rows | None = None
+        self._began = self._since = 0.0
+        self._cpu = self._cpu_due = 0.0
 
-    def begin(self, doing: str, slots: list[Slot]) -> float:
-        """Notes that a stage begins; returns the time."""
-        self.slots = slots
-        self.stage(doing)
-        return self.since
+    def stage(self, doing: str, rows: Rows | None = None) -> Activity:
+        """Notes that a stage begins, which ends with the `with` block.
 
-    def stage(self, doing: str) -> None:
-        """Notes that a stage of the same slots begins."""
-        self._doing, self._row = doing, None
-        self.since = perf_counter()
+        Args:
+            doing: The stage.
+            rows: The rows of each slot, if they are being read.
+        """
+        self._doing, self._row, self._rows = doing, None, rows
+        self._since = self._began = perf_counter()
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        now, lane = perf_counter(), self._lane
+        self.seconds = seconds = now - self._began
+        lane.seconds[self._doing] += seconds
+        if self._rows is not None:
+            if self._row is not None:
+                if now - self._since > lane.floor:
+                    lane.slow(now - self._since, self._row, 1)
+            elif seconds > lane.floor:
+                lane.slow(seconds, int(self._rows[0]), max(1, len(self.slots)) * len(self._rows))
+        if now > self._cpu_due:
+            cpu = thread_time()
+            lane.cpu += cpu - self._cpu
+            self._cpu, self._cpu_due = cpu, now + CPU_SECONDS
+
+    def split(self, batching: float) -> None:
+        """Notes that so many seconds of the last stage, which was done elsewhere, were batching."""
+        self.seconds -= batching
+        self._lane.seconds["reading"] -= batching
+        self._lane.seconds["batching"] += batching
 
     def row(self, row: int) -> None:
         """Notes that the read of `row` begins."""
-        self._row = row
-        self.since = perf_counter()
+        now = perf_counter()
+        if self._row is not None and now - self._since > self._lane.floor:
+            self._lane.slow(now - self._since, self._row, 1)
+        self._row, self._since = row, now
+
+    @property
+    def since(self) -> float:
+        """When the stage began, or the row that is being read."""
+        return self._since
 
     def overdue(self, timeout: float) -> tuple[float, str]:
         """How much longer than now the worker may take, in seconds, and what to say if it is nothing."""
-        row, seconds, stack = self._row, perf_counter() - self.since, ""
+        row, seconds, stack = self._row, perf_counter() - self._since, ""
         elsewhere = self.engine.where()
         if elsewhere is not None:
             row, seconds, stack = elsewhere

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
@@ -51,13 +52,18 @@ class Done:
 
 
 class Watch(Protocol):
-    """Is told what a worker is about to do, so that a read that never ends can be named."""
+    """Is told what a worker is about to do, to time it, and so that a read that never ends can be named."""
 
-    def stage(self, doing: str) -> None:
-        """A stage begins: `reading` or `batching`."""
+    @property
+    def seconds(self) -> float:
+        """How long the last stage took."""
         ...
 
-    def row(self, row: int) -> None:
+    def stage(self, doing: str, rows: Rows | None = None, /) -> AbstractContextManager[None]:
+        """A stage begins, and ends with the block: `reading` the rows, or `batching`."""
+        ...
+
+    def row(self, row: int, /) -> None:
         """The read of one row begins."""
         ...
 
@@ -69,7 +75,11 @@ class Fetches(Protocol):
 
 
 class Engine(Protocol):
-    """Where one worker thread has its tasks done. Used by that thread alone."""
+    """Where one worker thread has its tasks done. Used by that thread alone, but for `where`."""
+
+    def open(self) -> None:
+        """Gets ready; what goes wrong is the outcome of every task. Called by the worker thread when it starts."""
+        ...
 
     def perform(self, fetch: Fetch, task: Task, watch: Watch, /) -> Done:
         """Does a task, or has it done.
@@ -129,26 +139,21 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
         The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
     """
     done = Done([])
-    began = perf_counter()
-    watch.stage(done.stage)
     try:
-        if fetch.gathers:
-            done.values = fetch.gather(task.batches, alloc)
-        else:
-            (rows,) = task.batches
-            items = fetch.read(rows, watch.row)
-            done.values = [items]
-            if task.whole:
-                done.reading, done.stage = perf_counter() - began, "batching"
-                watch.stage(done.stage)
-                done.values = [fetch.batch(list(items), rows, alloc)]
+        with watch.stage("reading", task.batches[0]):
+            if fetch.gathers:
+                done.values = fetch.gather(task.batches, alloc)
+            else:
+                (rows,) = task.batches
+                done.values = [fetch.read(rows, watch.row)]
+        done.reading = watch.seconds
+        if task.whole and not fetch.gathers:
+            done.stage = "batching"
+            with watch.stage("batching"):
+                done.values = [fetch.batch(list(done.values[0]), task.batches[0], alloc)]
+            done.batching = watch.seconds
     except BaseException as error:
         done.values, done.error = [], error
-    seconds = perf_counter() - began
-    if done.stage == "reading":
-        done.reading = seconds
-    else:
-        done.batching = seconds - done.reading
     return done
 
 
@@ -190,6 +195,34 @@ def failed(error: BaseException, stage: str) -> Done:
     return Done([], error.with_traceback(None), stage, trace=text)
 
 
+class Stopwatch:
+    """A `Watch` in another process: it times the stages, and knows the row that is being read.
+
+    Attributes:
+        seconds: How long the last stage took.
+        now: The row that is being read, -1 if that is not known, and since when; 0 between two tasks.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.now: tuple[int, float] = (-1, 0.0)
+
+    @contextmanager
+    def stage(self, _doing: str, _rows: Rows | None = None, /) -> Generator[None]:
+        """Times a stage."""
+        began = perf_counter()
+        self.now = -1, began
+        try:
+            yield
+        finally:
+            self.seconds = perf_counter() - began
+            self.now = -1, 0.0
+
+    def row(self, row: int, /) -> None:
+        """The read of one row begins."""
+        self.now = row, perf_counter()
+
+
 class Threads:
     """The crew of a window whose worker threads do the work themselves."""
 
@@ -208,6 +241,9 @@ class _Here:
     def __init__(self, alloc: Alloc) -> None:
         self._alloc = alloc
 
+    def open(self) -> None:
+        pass
+
     def perform(self, fetch: Fetch, task: Task, watch: Watch) -> Done:
         return perform(fetch, task, self._alloc, watch)
 
@@ -216,7 +252,3 @@ class _Here:
 
     def close(self) -> None:
         pass
-
-
-CrewMaker = Callable[[], Crew]
-"""Makes the crew of one run, when it starts."""

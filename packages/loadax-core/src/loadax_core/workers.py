@@ -41,9 +41,9 @@ from .buffers import Pool
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
 from .plan import Step
+from .recorder import MOST_READY, Recorder, size
 from .slots import Activity, Slot, Unit
-from .stats import Clock
-from .tasks import Crew, Engine, Task, Threads
+from .tasks import Crew, Task, Threads
 
 SLOW_UNITS = 4
 """A batch that takes as long as this many units is worth joining from parts."""
@@ -69,7 +69,7 @@ class Window:
         self,
         fetch: Fetch,
         steps: Iterator[Step],
-        clock: Clock,
+        recorder: Recorder,
         workers: int,
         depth: int | None,
         timeout: float | None,
@@ -77,9 +77,9 @@ class Window:
     ) -> None:
         self._fetches = Epochs(fetch)
         self._steps = steps
-        self._clock = clock
+        self._recorder = recorder
         self._workers = workers
-        self._depth = AUTO_DEPTHS[0] if depth is None else depth
+        self._depth = recorder.depth = AUTO_DEPTHS[0] if depth is None else depth
         self._auto = depth is None
         self._timeout = timeout
         self._pool = Pool()
@@ -89,14 +89,15 @@ class Window:
         self._pace: float | None = None
         self._cuts: bool | None = None
         self._crew = crew or Threads()
+        self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self.activities: list[Activity] = []
         self.stopped = False
-        self._helper = Activity(self.engine())
+        self._helper = Activity(self._crew.engine(self._pool), recorder.caller)
 
-    def engine(self) -> Engine:
-        """What a worker thread works with."""
-        return self._crew.engine(self._pool)
+    def activity(self, number: int) -> Activity:
+        """What the worker of that number works with."""
+        return Activity(self._crew.engine(self._pool), self._recorder.worker(number))
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
@@ -112,6 +113,8 @@ class Window:
             self._fill(max(1, self._depth) if self._threads else self._depth + 1)
         if not slots:
             return None
+        if self._taken:
+            self._recorder.ready[min(self._published - self._taken, MOST_READY)] += 1
         slot = slots[0]
         if not slot.done:
             self._wait(slot)
@@ -120,9 +123,10 @@ class Window:
         if self._auto:
             self._auto = False
             least, most = AUTO_DEPTHS
-            nbytes = sum(getattr(leaf, "nbytes", 0) for _, leaf in tree.leaves(slot.batch))
-            self._depth = min(max(least, AUTO_BYTES // max(1, nbytes)), most)
+            nbytes = size(slot.batch)
+            self._depth = self._recorder.depth = min(max(least, AUTO_BYTES // max(1, nbytes)), most)
         slots.popleft()
+        self._taken += 1
         self._fill(self._depth)
         return slot.step, slot.batch
 
@@ -226,7 +230,7 @@ class Window:
         atexit.unregister(stop_all)
         atexit.register(stop_all)
         for i in range(self._workers):
-            thread = threading.Thread(target=work, args=(self,), name=f"loadax-{i}", daemon=True)
+            thread = threading.Thread(target=work, args=(self, i), name=f"loadax-{i}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -266,18 +270,26 @@ class Window:
     def _do(self, unit: Unit, activity: Activity) -> None:
         slots, fetch = unit.slots, unit.slots[0].fetch
         rows = [slot.rows[unit.start : unit.stop] for slot in slots]
-        activity.begin("reading", slots)
-        done = activity.engine.perform(fetch, Task(slots[0].step.epoch, rows, unit.whole), activity)
-        if done.error is not None and len(slots) > 1:
-            # One of them failed; each gets its own outcome.
-            for slot in slots:
-                self._do(Unit([slot], unit.start, unit.stop), activity)
-            return
-        self._count(done.reading, done.batching, rows=0 if done.error else len(slots) * len(rows[0]))
+        task = Task(slots[0].step.epoch, rows, unit.whole)
+        activity.slots = slots
+        if self._crew.remote:
+            with activity.stage("reading", rows[0]):
+                done = activity.engine.perform(fetch, task, activity)
+            activity.split(done.batching)
+        else:
+            done = activity.engine.perform(fetch, task, activity)
         if done.error is not None:
-            failure = relayed(done.error, done.stage, slots[0].step, done.trace)
-            self._finish(unit, None, failure, activity)
+            if len(slots) > 1:
+                # One of them failed; each gets its own outcome.
+                for slot in slots:
+                    self._do(Unit([slot], unit.start, unit.stop), activity)
+            else:
+                failure = relayed(done.error, done.stage, slots[0].step, done.trace)
+                self._finish(unit, None, failure, activity)
             return
+        pace = done.reading / (len(slots) * len(rows[0]))
+        # It matters little if two workers do this at the same time, and one's share is lost.
+        self._pace = pace if self._pace is None else 0.8 * self._pace + 0.2 * pace
         if fetch.gathers and self._cuts is None:
             # Only NumPy arrays can be cut apart for nothing, and compiled transforms would be compiled for each size.
             self._cuts = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(done.values[0]))
@@ -301,46 +313,37 @@ class Window:
         if slot.failures:
             self._publish(slot, None, slot.failures[min(slot.failures)])
             return
-        began = activity.begin("batching", [slot])
         try:
-            batch = slot.fetch.join(slot.in_order, slot.rows, self._pool)
+            with activity.stage("batching"):
+                batch = slot.fetch.join(slot.in_order, slot.rows, self._pool)
         except BaseException as error:
             self._publish(slot, None, relayed(error, "batching", slot.step))
             return
-        self._count(batching=perf_counter() - began)
         self._place(slot, batch, activity)
 
     def _place(self, slot: Slot, batch: Any, activity: Activity) -> None:
         """Places a batch and publishes it."""
         if slot.fetch.places:
-            began = activity.begin("placing", [slot])
+            activity.slots = [slot]
             try:
-                batch = slot.fetch.place(batch)
+                with activity.stage("placing"):
+                    batch = slot.fetch.place(batch)
             except BaseException as error:
                 self._publish(slot, None, relayed(error, "placing", slot.step))
                 return
-            self._count(placing=perf_counter() - began)
         self._publish(slot, batch, None)
 
     def _publish(self, slot: Slot, batch: Any, error: BaseException | None) -> None:
         with self._lock:
             slot.publish(batch, error)
-
-    def _count(self, reading: float = 0.0, batching: float = 0.0, placing: float = 0.0, rows: int = 0) -> None:
-        """Adds to the time spent, and keeps a running average of the time that reading a row takes."""
-        with self._lock:
-            self._clock.reading += reading
-            self._clock.batching += batching
-            self._clock.placing += placing
-            if rows:
-                pace = reading / rows
-                self._pace = pace if self._pace is None else 0.8 * self._pace + 0.2 * pace
+            self._published += 1
 
 
-def work(window: Window) -> None:
+def work(window: Window, number: int) -> None:
     """The life of a worker thread."""
-    activity = Activity(window.engine())
+    activity = window.activity(number)
     window.activities.append(activity)
+    activity.engine.open()
     while (unit := window.units.get()) is not None and not window.stopped:
         window.run(unit, activity)
         # While it waits for work, a worker must not keep the last batch alive.

@@ -1,0 +1,172 @@
+"""What is noted while a run goes on: a few additions for each batch, in memory that does not grow with the run.
+
+Each thread writes to a `Lane` of its own, without a lock. Whoever adds the lanes up may find the last batch in some
+numbers and not yet in others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from heapq import heappush, heapreplace
+from typing import Any, NamedTuple
+
+from . import tree
+from .stats import Interval, Kind, SlowRead, Stats, Way
+
+SLOWEST = 5
+"""How many of the slowest reads are kept."""
+
+MOST_READY = 64
+"""Ready batches are counted up to this many, and more as this many."""
+
+POINTS = 64
+"""The course of a run is kept at this many points, or half as many."""
+
+SAMPLE_SECONDS = 0.005
+"""How far apart these are to begin with."""
+
+
+class Lane:
+    """What one worker, or the caller of `next`, has done.
+
+    Attributes:
+        seconds: Time spent in each stage.
+        cpu: CPU time of the worker's thread.
+        floor: What a read must take to be among the slowest.
+        slowest: A heap of the slowest reads.
+    """
+
+    __slots__ = ("cpu", "floor", "seconds", "slowest")
+
+    def __init__(self) -> None:
+        self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
+        self.cpu = self.floor = 0.0
+        self.slowest: list[SlowRead] = []
+
+    def slow(self, seconds: float, row: int, rows: int) -> None:
+        """Notes a read that took longer than `floor`."""
+        if len(self.slowest) < SLOWEST:
+            heappush(self.slowest, SlowRead(seconds, row, rows))
+        else:
+            heapreplace(self.slowest, SlowRead(seconds, row, rows))
+            self.floor = self.slowest[0][0]
+
+
+class Point(NamedTuple):
+    """Sums since the start of a run: batches, seconds, times that a batch was asked for, and ready batches then."""
+
+    batches: int
+    elapsed: float
+    waited: float
+    asked: int
+    ready: int
+
+
+class Recorder:
+    """What an iterator has done, over all of its restarts.
+
+    Attributes:
+        caller: What was done in the thread that calls `next`.
+        ready: How often 0, 1, 2, ... batches were ready when one was asked for.
+        due: The value of `perf_counter` after which `sample` is to be called.
+        depth: How many batches are kept ready, at most.
+        first_wait: How long the first batch was waited for.
+    """
+
+    def __init__(self) -> None:
+        self.caller = Lane()
+        self.ready = [0] * (MOST_READY + 1)
+        self.due = self.first_wait = 0.0
+        self.depth = 0
+        self._workers: dict[int, Lane] = {}
+        self._stride = SAMPLE_SECONDS
+        self._course: list[Point] = []
+        self._sampled_bytes = self._sampled_rows = 0
+
+    def worker(self, number: int) -> Lane:
+        """The lane of a worker; after a restart, of the worker that takes its place."""
+        return self._workers.setdefault(number, Lane())
+
+    def sample(self, now: float, batches: int, elapsed: float, waited: float, batch: Any, rows: int) -> None:
+        """Looks closer at one batch: at the first, and then ever more rarely.
+
+        Args:
+            now: The value of `perf_counter`.
+            batches: How many were yielded, this one included.
+            elapsed: Seconds since the first was asked for.
+            waited: Seconds in which one was waited for.
+            batch: The batch.
+            rows: How many rows it has.
+        """
+        self.first_wait = self.first_wait or waited
+        self._sampled_rows += rows
+        self._sampled_bytes += size(batch)
+        self._course.append(self._point(batches, elapsed, waited))
+        if len(self._course) == POINTS:
+            # All are sums since the start, so that each second one tells as much, more coarsely.
+            self._course = self._course[1::2]
+            self._stride *= 2
+        self.due = now + self._stride
+
+    def stats(
+        self, *, batches: int, rows: int, elapsed: float, waited: float, kind: Kind, workers: int, way: Way
+    ) -> Stats:
+        """What has been noted so far, beside what the iterator knows itself."""
+        by_workers = list(self._workers.values())
+        lanes = [self.caller, *by_workers]
+        most = max((n for n, times in enumerate(self.ready) if times), default=-1)
+        return Stats(
+            batches=batches,
+            rows=rows,
+            elapsed=elapsed,
+            waited=waited,
+            reading=sum(lane.seconds["reading"] for lane in lanes),
+            batching=sum(lane.seconds["batching"] for lane in lanes),
+            placing=sum(lane.seconds["placing"] for lane in lanes),
+            first_wait=self.first_wait,
+            bytes=round(rows * self._sampled_bytes / max(1, self._sampled_rows)),
+            kind=kind,
+            workers=workers,
+            prefetch=self.depth,
+            way=way,
+            busy=sum(sum(lane.seconds.values()) for lane in by_workers),
+            cpu=sum(lane.cpu for lane in by_workers),
+            ready=tuple(self.ready[: most + 1]),
+            course=tuple(self._intervals(self._point(batches, elapsed, waited))),
+            slowest=tuple(sorted((read for lane in lanes for read in list(lane.slowest)), reverse=True)[:SLOWEST]),
+            cores=cores(),
+        )
+
+    def _point(self, batches: int, elapsed: float, waited: float) -> Point:
+        ready = sum(n * times for n, times in enumerate(self.ready))
+        return Point(batches, elapsed, waited, sum(self.ready), ready)
+
+    def _intervals(self, end: Point) -> Iterator[Interval]:
+        """The run in pieces: the differences between the points at which its sums were noted."""
+        last = Point(0, 0.0, 0.0, 0, 0)
+        for point in [*self._course, end]:
+            if point.batches <= last.batches:
+                continue
+            asked = point.asked - last.asked
+            yield Interval(
+                point.batches - last.batches,
+                point.elapsed - last.elapsed,
+                point.waited - last.waited,
+                (point.ready - last.ready) / asked if asked else 0.0,
+            )
+            last = point
+
+
+def size(batch: Any) -> int:
+    """The bytes of a batch's arrays; 0 for what cannot be looked into."""
+    try:
+        return int(sum(getattr(leaf, "nbytes", 0) for _, leaf in tree.leaves(batch)))
+    except Exception:
+        # A batch may be any object, and statistics are no reason to fail.
+        return 0
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
