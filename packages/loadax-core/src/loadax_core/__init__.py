@@ -34,6 +34,8 @@ from .protocols import SupportsFingerprint as SupportsFingerprint
 from .protocols import SupportsGather as SupportsGather
 from .protocols import SupportsGetItems as SupportsGetItems
 from .shaped import with_length as with_length
+from .stats import Interval as Interval
+from .stats import SlowRead as SlowRead
 from .stats import Stats as Stats
 
 __version__ = _version("loadax-core")

@@ -141,10 +141,13 @@ class LoaderIterator(Generic[B_co]):
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
-        run = self._run
+        run, size = self._run, self._run.plan.batch_size
+        # A process loads the same share of each batch.
+        share = 1.0 if run.strategy is None else len(run.strategy.local_rows(size)) / size
         return self._recorder.stats(
             batches=self._batches,
             rows=self._rows,
+            local_rows=round(share * self._rows),
             elapsed=max(0.0, self._ended - self._began),
             waited=self._waited,
             kind=run.kind if run.workers else "caller",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from heapq import heappush, heapreplace
+from time import process_time
 from typing import Any, NamedTuple
 
 from . import tree
@@ -79,6 +80,7 @@ class Recorder:
         self.ready = [0] * (MOST_READY + 1)
         self.due = self.first_wait = 0.0
         self.depth = 0
+        self._cpu_before = self._cpu = 0.0
         self._workers: dict[int, Lane] = {}
         self._stride = SAMPLE_SECONDS
         self._course: list[Point] = []
@@ -99,9 +101,12 @@ class Recorder:
             batch: The batch.
             rows: How many rows it has.
         """
-        self.first_wait = self.first_wait or waited
+        cpu = process_time()
+        if not self._course:
+            self.first_wait, self._cpu_before = waited, cpu
         self._sampled_rows += rows
         self._sampled_bytes += size(batch)
+        self._cpu = cpu - self._cpu_before
         self._course.append(self._point(batches, elapsed, waited))
         if len(self._course) == POINTS:
             # All are sums since the start, so that each second one tells as much, more coarsely.
@@ -110,7 +115,16 @@ class Recorder:
         self.due = now + self._stride
 
     def stats(
-        self, *, batches: int, rows: int, elapsed: float, waited: float, kind: Kind, workers: int, way: Way
+        self,
+        *,
+        batches: int,
+        rows: int,
+        local_rows: int,
+        elapsed: float,
+        waited: float,
+        kind: Kind,
+        workers: int,
+        way: Way,
     ) -> Stats:
         """What has been noted so far, beside what the iterator knows itself."""
         by_workers = list(self._workers.values())
@@ -119,6 +133,7 @@ class Recorder:
         return Stats(
             batches=batches,
             rows=rows,
+            local_rows=local_rows,
             elapsed=elapsed,
             waited=waited,
             reading=sum(lane.seconds["reading"] for lane in lanes),
@@ -130,8 +145,9 @@ class Recorder:
             workers=workers,
             prefetch=self.depth,
             way=way,
-            busy=sum(sum(lane.seconds.values()) for lane in by_workers),
+            busy=sum(sum(lane.seconds.values()) for lane in lanes) if workers else 0.0,
             cpu=sum(lane.cpu for lane in by_workers),
+            process_cpu=self._cpu,
             ready=tuple(self.ready[: most + 1]),
             course=tuple(self._intervals(self._point(batches, elapsed, waited))),
             slowest=tuple(sorted((read for lane in lanes for read in list(lane.slowest)), reverse=True)[:SLOWEST]),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
+
+from .verdict import verdict
 
 Kind: TypeAlias = Literal["caller", "thread", "process", "executor"]
 """Who loads: the thread that calls `next`, or workers of some kind."""
 
 Way: TypeAlias = Literal["gather", "many", "items"]
 """How rows are read: whole batches by `gather`, many at once by `__getitems__`, or one by one by `[i]`."""
+
+NOUNS = {"caller": "caller", "thread": "thread", "process": "process", "executor": "worker"}
+"""What a worker of each kind is called."""
 
 
 class Interval(NamedTuple):
@@ -20,6 +26,14 @@ class Interval(NamedTuple):
         elapsed: Seconds that it took.
         waited: Seconds of these that the caller waited for data.
         ready: How many batches were ready when one was asked for, on average.
+
+    Example:
+        >>> from loadax_core import DataLoader
+        >>> batches = iter(DataLoader().build([1, 2, 3]))
+        >>> for batch in batches:
+        ...     pass
+        >>> sum(interval.batches for interval in batches.stats().course)
+        3
     """
 
     batches: int
@@ -34,12 +48,20 @@ class SlowRead(NamedTuple):
     Attributes:
         seconds: How long it took.
         row: The row that was read, or the first of several.
-        rows: How many rows were read together; from the batch that begins there, if there are several.
+        rows: How many rows were read together; they are of the batches that begin there.
+
+    Example:
+        >>> print(SlowRead(seconds=1.5, row=70, rows=1))
+        row 70 in 1.50 s
     """
 
     seconds: float
     row: int
     rows: int
+
+    def __str__(self) -> str:
+        what = f"row {self.row}" if self.rows == 1 else f"{self.rows} rows from {self.row}"
+        return f"{what} in {self.seconds:.2f} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,7 @@ class Stats:
             `dataset[i]` or `dataset.gather`, where a loader cannot see them.
         batching: Time spent making items into batches, summed over workers; none where whole batches are gathered.
         placing: Time spent moving batches to devices, summed over workers.
+        local_rows: Those of `rows` that this process loaded.
         first_wait: The part of `waited` that was for the first batch, when nothing could be ready.
         bytes: Size of the arrays in the batches yielded, estimated from a sample of them.
         kind: Who loads: `"caller"`, which is the thread that calls `next`, or workers, `"thread"`, `"process"` or
@@ -62,17 +85,21 @@ class Stats:
         workers: How many workers load; 0 if the caller does.
         prefetch: How many batches are kept ready, at most.
         way: How rows are read: `"gather"` for whole batches, `"many"` by `__getitems__`, or `"items"`, one by one.
-        busy: Time that workers spent reading, batching and placing, summed over workers.
-        cpu: CPU time of threads that are workers, up to the last hundredth of a second of each.
-        ready: How often 0, 1, 2, ... batches were ready when one was asked for, the first one left out; more than 64
-            count as 64.
+        busy: Time that workers spent reading, batching and placing, summed over workers; with what the caller did in
+            their place while it waited.
+        cpu: CPU time of workers that are threads, up to the last hundredth of a second of each.
+        process_cpu: CPU time of this process since its first batch, training included.
+        ready: How often 0, 1, 2, ... batches were ready when one was asked for, the first one left out. It is 0 if the
+            next one was not ready, whatever is behind it; more than 64 count as 64.
         course: The run in up to 64 pieces.
         slowest: The slowest reads, slowest first, up to five.
         cores: CPU cores that this process may use.
 
     Example:
-        >>> print(Stats(batches=40, rows=10_000, elapsed=2.0, waited=0.1, reading=1.5, batching=0.2, placing=0.1))
-        40 batches, 10,000 rows in 2.00 s (5,000 rows/s); waited 0.10 s for data (5.0%)
+        >>> print(Stats(batches=40, rows=10_000, elapsed=2.0, waited=0.02, reading=1.5, batching=0.2, placing=0.1))
+        40 batches, 10,000 rows in 2.00 s (5,000 rows/s); waited 0.02 s for data (1.0%)
+        reading 1.50 s, batching 0.20 s, placing 0.10 s, by the caller
+        Compute-bound: training waited for data 1.0% of the time; a faster loader would not help.
     """
 
     batches: int
@@ -82,6 +109,7 @@ class Stats:
     reading: float
     batching: float
     placing: float
+    local_rows: int = 0
     first_wait: float = 0.0
     bytes: int = 0
     kind: Kind = "caller"
@@ -90,6 +118,7 @@ class Stats:
     way: Way = "items"
     busy: float = 0.0
     cpu: float = 0.0
+    process_cpu: float = 0.0
     ready: tuple[int, ...] = ()
     course: tuple[Interval, ...] = ()
     slowest: tuple[SlowRead, ...] = ()
@@ -111,8 +140,48 @@ class Stats:
         available = self.elapsed * self.workers
         return min(1.0, self.busy / available) if available else 0.0
 
+    @property
+    def ready_on_average(self) -> float:
+        """How many batches were ready when one was asked for, on average."""
+        return sum(n * times for n, times in enumerate(self.ready)) / max(1, sum(self.ready))
+
+    @property
+    def verdict(self) -> str:
+        """Whether the loader or the training step holds the run up, and the setting that would help."""
+        return verdict(self)
+
     def __str__(self) -> str:
-        done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s"
+        speed = f"{self.rows_per_second:,.0f} rows/s"
+        if self.bytes and self.elapsed:
+            speed += f", {in_bytes(self.bytes / self.elapsed)}/s"
+        done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s ({speed})"
+        stages = f"reading {self.reading:.2f} s, batching {self.batching:.2f} s, placing {self.placing:.2f} s"
+        lines = [
+            f"{done}; waited {self.waited:.2f} s for data ({self.wait_share:.1%})",
+            f"{stages}, by {self._who}",
+        ]
+        usual = self.reading / max(1, self.local_rows)
+        slow = [read for read in self.slowest[:3] if read.seconds > max(0.01, 5 * usual * read.rows)]
+        if slow:
+            lines.append("slowest reads: " + ", ".join(map(str, slow)))
+        return "\n".join([*lines, self.verdict])
+
+    @property
+    def _who(self) -> str:
+        if not self.workers:
+            return "the caller"
         return (
-            f"{done} ({self.rows_per_second:,.0f} rows/s); waited {self.waited:.2f} s for data ({self.wait_share:.1%})"
+            f"{plural(self.workers, NOUNS[self.kind])}, busy {self.busy_share:.0%} of the time; "
+            f"{self.ready_on_average:.1f} of {self.prefetch} batches ready on average"
         )
+
+
+def plural(count: int, noun: str) -> str:
+    """A number of things, as in `1 thread` and `2 processes`."""
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
+def in_bytes(size: float) -> str:
+    """A number of bytes, as in `1.5 MB`."""
+    exponent = min(4, max(0, int(math.log10(max(1, size))) // 3))
+    return f"{size / 1000**exponent:,.{min(exponent, 1)}f} {('B', 'kB', 'MB', 'GB', 'TB')[exponent]}"

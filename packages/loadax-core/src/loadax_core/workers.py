@@ -113,9 +113,9 @@ class Window:
             self._fill(max(1, self._depth) if self._threads else self._depth + 1)
         if not slots:
             return None
-        if self._taken:
-            self._recorder.ready[min(self._published - self._taken, MOST_READY)] += 1
         slot = slots[0]
+        if self._taken:
+            self._recorder.ready[min(self._published - self._taken, MOST_READY) if slot.done else 0] += 1
         if not slot.done:
             self._wait(slot)
         if slot.error is not None:

@@ -20,6 +20,7 @@ from loadax_core import ClosedError as ClosedError
 from loadax_core import DataLoader as DataLoader
 from loadax_core import Dataset as Dataset
 from loadax_core import Gather as Gather
+from loadax_core import Interval as Interval
 from loadax_core import Loader as Loader
 from loadax_core import LoaderIterator as LoaderIterator
 from loadax_core import MeshLike as MeshLike
@@ -28,6 +29,7 @@ from loadax_core import Placement as Placement
 from loadax_core import Preview as Preview
 from loadax_core import Rows as Rows
 from loadax_core import ShardingStrategy as ShardingStrategy
+from loadax_core import SlowRead as SlowRead
 from loadax_core import StackBatcher as StackBatcher
 from loadax_core import StackError as StackError
 from loadax_core import StateError as StateError
@@ -113,6 +115,7 @@ __all__ = [
     "ImageFolderDataset",
     "InMemoryDataset",
     "IndexedDataset",
+    "Interval",
     "Loader",
     "LoaderIterator",
     "MappedDataset",
@@ -136,6 +139,7 @@ __all__ = [
     "ShardingStrategy",
     "ShuffledDataset",
     "SlicedDataset",
+    "SlowRead",
     "StackBatcher",
     "StackError",
     "StateError",

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from loadax_core import DataLoader, Stats
+from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
+from loadax_core.stats import in_bytes, plural
+from loadax_core.workers import Window
+
+BASE = Stats(
+    batches=100,
+    rows=3200,
+    local_rows=3200,
+    elapsed=10.0,
+    waited=4.0,
+    reading=8.0,
+    batching=0.5,
+    placing=0.5,
+    kind="thread",
+    workers=2,
+    prefetch=2,
+    busy=18.0,
+    cpu=1.0,
+    process_cpu=2.0,
+    ready=(60, 39),
+    cores=8,
+)
+"""Two threads that read slow rows from somewhere, and are not done in time."""
+
+
+class Rows:
+    """Integers; the read of some waits for what a test gives them to wait for."""
+
+    def __init__(self, rows: int, wait: dict[int, Any]) -> None:
+        self.rows, self.wait = rows, wait
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> int:
+        if row in self.wait:
+            self.wait[row]()
+        return row
+
+
+def pause() -> None:
+    threading.Event().wait(0.05)
+
+
+def until_ready(batches: Any, which: slice) -> None:
+    """Waits until some of the next batches are ready."""
+    deadline = perf_counter() + 20
+    while not all(slot.done for slot in list(batches._source._slots)[which]):
+        assert perf_counter() < deadline
+        threading.Event().wait(0.001)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"batches": 1}, "Too early to say: the first batch has to be waited for."),
+        ({"waited": 0.1}, "Compute-bound: training waited for data 1.0% of the time; a faster loader would not help."),
+        # Only the first batch was waited for.
+        ({"waited": 4.1, "first_wait": 4.05}, "Compute-bound: training waited for data 0.8% of the time"),
+        ({}, "Loader-bound: training waited for data 40% of the time. All 2 workers were busy 90% of the time: .work"),
+        ({}, ".workers(3) would share the work."),
+        ({"waited": 9.99}, ".workers(8) would share the work."),
+        ({"waited": 10.0}, ".workers(8) would share the work."),
+        ({"kind": "process"}, '.workers(3, kind="process") would share the work.'),
+        ({"workers": 1, "busy": 9.0}, "The worker was busy 90% of the time: .workers(2) would share the work."),
+        ({"workers": 1, "busy": 9.0, "cpu": 8.0}, 'share the work, or processes, kind="process", if its work is Pyth'),
+        ({"cpu": 9.9}, "2 threads used 1.0 CPU cores together, since only one at a time can run Python: .workers(2, "),
+        ({"cpu": 9.9, "kind": "process"}, '.workers(3, kind="process") would share'),
+        ({"cpu": 9.9, "workers": 1, "busy": 9.9}, "or processes"),
+        # NumPy, which lets other threads run, would have used two cores.
+        ({"cpu": 16.0}, "would share the work"),
+        # Too little CPU time to tell.
+        ({"cpu": 0.09, "elapsed": 0.1, "busy": 0.18, "waited": 0.05, "process_cpu": 0.1}, "would share the work"),
+        ({"cpu": 9.9, "process_cpu": 79.0}, "All 8 CPU cores are busy: make the dataset's transforms cheaper"),
+        ({"process_cpu": 9.5, "cores": 1}, "The CPU core is busy"),
+        ({"reading": 0.05, "batching": 0.0}, "Most of the loader's time goes into moving batches"),
+        ({"reading": 0.03, "placing": 0.0}, "Rows are read one by one, in 9.4 us each, which is mostly Python"),
+        # On 64 hosts, each row took 64 times as long.
+        ({"reading": 0.03, "placing": 0.0, "local_rows": 50}, "would share the work"),
+        ({"reading": 0.03, "placing": 0.0, "way": "many"}, "would share the work"),
+        ({"reading": 0.03, "placing": 0.0, "way": "gather"}, "would share the work"),
+        ({"busy": 4.0, "ready": (60, 39)}, "Workers were busy 20% of the time; .prefetch(4) lets them work further ah"),
+        ({"busy": 4.0, "workers": 9}, ".prefetch(9) lets them work further ahead."),
+        ({"busy": 4.0, "ready": (20, 20, 60)}, "found all batches ready at 60% of the steps and none at 20%: some tak"),
+        ({"busy": 4.0, "ready": ()}, "Workers were busy 20% of the time"),
+        ({"kind": "caller", "workers": 0, "waited": 9.0, "reading": 7.5}, "only when they are asked for: .workers(4) "),
+        ({"kind": "caller", "workers": 0, "reading": 3.5, "busy": 0.0}, "asked for: .prefetch(2) loads them while"),
+    ],
+)
+def test_verdicts(changes: dict[str, Any], expected: str) -> None:
+    stats = replace(BASE, **changes)
+    assert expected in stats.verdict
+    assert str(stats).endswith(stats.verdict)
+
+
+def test_a_run_that_waits_for_its_data_is_loader_bound() -> None:
+    with iter(DataLoader().batch_size(2).build(Rows(6, dict.fromkeys(range(6), pause)))) as batches:
+        assert "Too early" in batches.stats().verdict
+        for _ in batches:
+            pause()
+        assert batches.stats().verdict.startswith("Loader-bound: ")
+        assert "only when they are asked for: .workers(" in batches.stats().verdict
+
+
+def test_a_run_whose_batches_are_ready_is_compute_bound() -> None:
+    with iter(DataLoader().batch_size(2).prefetch(2).build(range(12))) as batches:
+        for _ in batches:
+            pause()
+        assert batches.stats().verdict.startswith("Compute-bound: ")
+
+
+def test_ready_batches_are_counted() -> None:
+    with iter(DataLoader(list[int]).workers(2).prefetch(3).build(range(10))) as batches:
+        next(batches)
+        for _ in range(9):
+            until_ready(batches, slice(3))
+            next(batches)
+        stats = batches.stats()
+        # At the end, fewer are left to be ready.
+        assert stats.ready == (0, 1, 1, 7)
+        assert stats.ready_on_average == 24 / 9
+        assert stats.prefetch == 3
+        assert list(batches) == []
+        assert batches.stats().ready == stats.ready, "there was no batch to be ready"
+
+
+def test_batches_behind_a_late_one_do_not_count_as_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = threading.Event()
+    wait = Window._wait
+
+    def release(window: Window, slot: Any) -> None:
+        if slot.step.number:
+            late.set()
+        wait(window, slot)
+
+    monkeypatch.setattr(Window, "_wait", release)
+    with iter(DataLoader(list[int]).workers(2).prefetch(2).build(Rows(3, {1: lambda: late.wait(20)}))) as batches:
+        next(batches)
+        until_ready(batches, slice(1, 2))
+        next(batches)
+        assert batches.stats().ready == (1,)
+
+
+@pytest.mark.parametrize(("workers", "slowest"), [(0, (20, 10)), (1, (27, 1)), (3, (27, 1))])
+def test_the_slowest_reads_are_named(workers: int, slowest: tuple[int, int]) -> None:
+    dataset = Rows(40, {27: pause, 14: lambda: threading.Event().wait(0.02)})
+    with iter(DataLoader().batch_size(10).workers(workers).build(dataset)) as batches:
+        assert len(list(batches)) == 4
+        stats = batches.stats()
+    assert stats.slowest[0][1:] == slowest
+    assert stats.slowest[0].seconds >= 0.05
+    assert len(stats.slowest) == (SLOWEST if workers else 4)
+    assert list(stats.slowest) == sorted(stats.slowest, reverse=True)
+    assert str(stats.slowest[0]).startswith("row 27 in 0.0" if workers else "10 rows from 20 in 0.0")
+    # A batch of ten rows is not five times as slow as most rows are on average.
+    assert ("slowest reads: row 27 in 0.0" in str(stats)) == bool(workers)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_slow_gathers_are_named(workers: int) -> None:
+    class Gathered(Rows):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            if 6 in rows:
+                pause()
+            return rows
+
+    with iter(DataLoader().batch_size(3).workers(workers).build(Gathered(9, {}))) as batches:
+        assert [batch.tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+        stats = batches.stats()
+    assert stats.way == "gather"
+    assert stats.slowest[0][1:] == (6, 3)
+    assert stats.batching == 0.0 or workers == 0
+
+
+def test_only_the_slowest_reads_are_kept() -> None:
+    lane = Lane()
+    for seconds in [3, 9, 1, 7, 5, 8, 2, 6, 4]:
+        if seconds > lane.floor:
+            lane.slow(seconds, 10 * seconds, 1)
+    assert sorted(read.row for read in lane.slowest) == [50, 60, 70, 80, 90]
+    assert lane.floor == 5
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_what_workers_did(workers: int) -> None:
+    def batcher(items: list[int]) -> Any:
+        pause()
+        return np.array(items, np.int32)
+
+    with iter(DataLoader(batcher).batch_size(4).workers(workers).build(range(18))) as batches:
+        list(batches)
+        stats = batches.stats()
+    assert (stats.workers, stats.kind) == (workers, "thread" if workers else "caller")
+    assert stats.rows == stats.local_rows == 18
+    assert stats.bytes == 72
+    assert stats.batching >= 0.25
+    assert 0 < stats.reading < stats.batching
+    assert 0.05 <= stats.first_wait <= stats.waited
+    assert stats.busy == (pytest.approx(stats.reading + stats.batching) if workers else 0)
+    assert 0 < stats.busy_share <= 1 if workers else stats.busy_share == 0
+    assert 0 < stats.cpu < 0.1 if workers else stats.cpu == 0
+    assert stats.cores > 0
+    assert f"by {workers} thread" in str(stats) if workers else ", by the caller" in str(stats)
+
+
+def test_cpu_time_is_that_of_the_workers() -> None:
+    def spin(items: list[int]) -> int:
+        began = perf_counter()
+        while perf_counter() - began < 0.03:
+            pass
+        return items[0]
+
+    with iter(DataLoader(spin).workers(2).build(range(6))) as batches:
+        list(batches)
+        stats = batches.stats()
+    # A lock is held in turn, and a busy machine gives less.
+    assert 0.03 < stats.cpu < 0.2
+    assert stats.process_cpu > 0
+
+
+def test_a_restored_run_goes_on_counting() -> None:
+    with iter(DataLoader().batch_size(2).workers(2).build(range(8))) as batches:
+        start = batches.get_state()
+        for _ in range(3):
+            assert len(list(batches)) == 4
+            batches.set_state(start)
+        stats = batches.stats()
+        assert (stats.batches, stats.rows) == (12, 24)
+        assert len(batches._recorder._workers) == 2
+
+
+def test_the_course_of_a_run_adds_up() -> None:
+    with iter(DataLoader(list[int]).batch_size(2).prefetch(2).build(range(50))) as batches:
+        for batch in batches:
+            if batch[0] % 10 == 0:
+                threading.Event().wait(0.006)
+        stats = batches.stats()
+    assert sum(part.batches for part in stats.course) == 25
+    assert len(stats.course) >= 5
+    assert sum(part.elapsed for part in stats.course) == pytest.approx(stats.elapsed)
+    assert sum(part.waited for part in stats.course) == pytest.approx(stats.waited)
+    assert 0 < max(part.ready for part in stats.course) <= 2
+
+
+def test_memory_does_not_grow_with_the_run() -> None:
+    recorder = Recorder()
+    steps, done = 100_000, 0
+    for step in range(steps):
+        recorder.ready[step % MOST_READY] += 1
+        if step * 0.01 >= recorder.due:
+            recorder.sample(step * 0.01, step + 1, step * 0.01, 0.0, np.zeros(1), 1)
+            done += 1
+    known: Any = {"local_rows": 0, "waited": 0.0, "kind": "thread", "workers": 1, "way": "items"}
+    course = recorder.stats(batches=steps, rows=steps, elapsed=steps * 0.01, **known).course
+    assert POINTS / 2 <= len(course) <= POINTS
+    assert done < POINTS * 10
+    assert sum(part.batches for part in course) == steps
+    longest, shortest = (pick(part.batches for part in course[:-1]) for pick in (max, min))
+    assert longest <= 2 * shortest, "all pieces but the last are about as long"
+    # Each number of ready batches came equally often.
+    assert course[-1].ready == pytest.approx(31.5, abs=1)
+
+
+def test_batches_of_any_kind_have_a_size() -> None:
+    class Broken:
+        @property
+        def nbytes(self) -> int:
+            raise RuntimeError
+
+    assert size({"x": np.zeros((2, 3), np.int16), "y": [np.zeros(2), "text", None, 5]}) == 28
+    assert size(Broken()) == 0
+
+
+def test_numbers_for_people() -> None:
+    assert [in_bytes(n) for n in (0, 999, 1000, 15_049, 2.55e6, 1e9, 1e12, 1e16)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "15.0 kB",
+        "2.5 MB",
+        "1.0 GB",
+        "1.0 TB",
+        "10,000.0 TB",
+    ]
+    assert [plural(1, "thread"), plural(2, "process"), plural(3000, "thread")] == [
+        "1 thread",
+        "2 processes",
+        "3,000 threads",
+    ]
