@@ -35,13 +35,13 @@ def check_siblings() -> None:
     outdated: set[str] = set()
     for package in PACKAGES:
         for name, lower, upper in _requirements(package):
-            installed = _version(name)
-            if installed is not None and _release(lower) <= _release(installed) < _release(upper):
+            installed = version_of(name)
+            if installed is not None and release(lower) <= release(installed) < release(upper):
                 continue
             needed = f"{package} {version(package)} needs {name}>={lower},<{upper}"
             problems.append(f"{needed}, but {installed or 'none'} is installed")
             # What is too new for a package was released after it.
-            too_new = installed is not None and _release(installed) >= _release(upper)
+            too_new = installed is not None and release(installed) >= release(upper)
             outdated.add(package if too_new else name)
     if problems:
         raise ImportError(
@@ -50,7 +50,8 @@ def check_siblings() -> None:
         )
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The installed version of a package, None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -59,13 +60,13 @@ def _version(package: str) -> str | None:
 
 def _requirements(package: str) -> list[tuple[str, str, str]]:
     """The siblings that an installed package requires: name, lowest version, and the first one that is too new."""
-    lines = (requires(package) or []) if _version(package) else []
+    lines = (requires(package) or []) if version_of(package) else []
     # Installers may write the two bounds in either order.
     found = [(re.match(r"(loadax-[a-z]+)", line), dict(re.findall(r"(>=|<)\s*([\d.]+)", line))) for line in lines]
     return [(name[1], bounds[">="], bounds["<"]) for name, bounds in found if name]
 
 
-def _release(version: str) -> tuple[int, ...]:
+def release(version: str) -> tuple[int, ...]:
     """The numbers of a version. A pre-release counts as the release it leads to, whose changes it may hold."""
     numbers = re.match(r"\d+(\.\d+)*", version)
     assert numbers, version
