@@ -36,7 +36,7 @@ PEERS = {
 }
 """What a block may need, said in a comment before it (`<!-- needs: torch -->`), and why it is not installed for tests.
 
-Such a block runs where its peer is installed, as in benchmarks/.venv, and is only compiled elsewhere.
+Such a block runs where its peer is installed, and is only compiled elsewhere.
 """
 
 NEEDS = re.compile(r"<!-- needs: (\w+) -->\s*\Z")
@@ -58,7 +58,7 @@ class Blocks:
         self.count = 0
         self._python = PythonEvaluator()
         self._last: Example | None = None
-        self._printed = ""
+        self._printed: str | None = ""
         self._document = Document.parse(str(path), self._parse)
         self._module = ModuleType(MODULE)
         self._document.namespace = vars(self._module)
@@ -101,6 +101,7 @@ class Blocks:
         if need and importlib.util.find_spec(need[1]) is None:
             assert need[1] in PEERS, f"{need[1]} is not known to be missing from the tests"
             compile(example.parsed, example.path, "exec")
+            self._printed = None
             return
         with contextlib.redirect_stdout(io.StringIO()) as out:
             self._python(example)
@@ -108,7 +109,7 @@ class Blocks:
 
     def _compare(self, example: Example) -> str | None:
         printed, self._printed = self._printed, ""
-        if example.parsed == printed:
+        if printed is None or example.parsed == printed:
             return None
         return f"The document shows:\n{example.parsed}\nThis was printed:\n{printed}"
 
@@ -204,7 +205,8 @@ def test_only_known_peers_excuse_a_block(tmp_path: Path, need: str, error: type[
 def test_blocks_that_cannot_run_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PEERS, "not_there", "it does not exist")
     document = tmp_path / "page.md"
-    text = "<!-- needs: not_there -->\n```python\n1 / 0\n```\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
+    text = "<!-- needs: not_there -->\n```python\n1 / 0\n```\n```text\n?\n```\n"
+    text += "\n```python\nprint(1)\n```\n```text\n1\n```\n"
     document.write_text(text)
     Blocks(document).run()
     document.write_text(text.replace("1 / 0", "1 /"))
