@@ -33,7 +33,7 @@ def batcher_that_takes_one_item() -> None:
 def settings_of_another_type() -> None:
     DataLoader().batch_size(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     DataLoader().batch_size("4")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    DataLoader().workers(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DataLoader().workers(None)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     DataLoader().prefetch(2, True)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     DataLoader().shard("data")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
