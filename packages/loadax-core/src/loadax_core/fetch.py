@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from .protocols import Alloc, Array, Dataset, Gather, Placement, Rows, ShardingS
 from .stats import Way
 
 T = TypeVar("T")
+
+Numbers: TypeAlias = "Rows | list[int]"
+"""Row numbers as they are wanted: an array for those that are gathered, a list for those that are read as items."""
 
 
 def gather_of(dataset: Dataset[Any]) -> Gather | None:
@@ -107,13 +110,16 @@ class Fetch:
         at_epoch = getattr(self._dataset, "at_epoch", None)
         return self if at_epoch is None else Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place)
 
-    def rows(self, step: Step) -> Rows:
-        """The rows of the step's batch that this process loads, of shape `(n,)`."""
+    def rows(self, step: Step) -> Numbers:
+        """The rows of the step's batch that this process loads."""
         if self._strategy is None:
+            if not self.gathers:
+                return list(range(step.start, step.stop))
             return np.arange(step.start, step.stop, dtype=np.int64)
-        return np.asarray(self._strategy.local_rows(step.size), np.int64) + step.start
+        rows = np.asarray(self._strategy.local_rows(step.size), np.int64) + step.start
+        return rows if self.gathers else rows.tolist()
 
-    def gather(self, batches: list[Rows], alloc: Alloc) -> list[Any]:
+    def gather(self, batches: list[Any], alloc: Alloc) -> list[Any]:
         """Several batches, in one call.
 
         Args:
@@ -138,24 +144,23 @@ class Fetch:
             for start in range(0, len(rows), size)
         ]
 
-    def read(self, rows: Rows, watch: Callable[[int], None] | None = None) -> Sequence[Any]:
+    def read(self, rows: list[int], watch: Callable[[int], None] | None = None) -> Sequence[Any]:
         """The items of `rows`.
 
         Args:
-            rows: Row numbers of shape `(n,)`.
+            rows: Row numbers.
             watch: Called with each row before it is read, if rows are read one by one.
         """
-        numbers: list[int] = rows.tolist()
-        if self._reads_many and len(numbers) > 1:
+        if self._reads_many and len(rows) > 1:
             try:
-                return read_items(self._dataset, numbers)
+                return read_items(self._dataset, rows)
             except BaseException as error:
-                self._note_culprit(error, numbers)
+                self._note_culprit(error, rows)
                 raise
         items: list[Any] = []
         row = -1
         try:
-            for row in numbers:
+            for row in rows:
                 if watch is not None:
                     watch(row)
                 items.append(self._dataset[row])
@@ -164,7 +169,7 @@ class Fetch:
             raise
         return items
 
-    def join(self, parts: list[Any], rows: Rows, alloc: Alloc) -> Any:
+    def join(self, parts: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch of what was read in parts: gathered arrays, or items.
 
         Args:
@@ -181,7 +186,7 @@ class Fetch:
         leaves = iter(joined)
         return tree.map_leaves(lambda _, __: next(leaves), parts[0])
 
-    def batch(self, items: list[Any], rows: Rows, alloc: Alloc) -> Any:
+    def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
         try:
             return self._stack(items, alloc) if self._stack else self._batcher(items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from .buffers import Pool
 from .fetch import Epochs, Fetch, relayed
@@ -36,10 +36,15 @@ class Inline:
             fetch = self._fetches[step.epoch]
             rows = fetch.rows(step)
             stage = "reading"
-            loaded = fetch.gather([rows], self._pool) if fetch.gathers else list(fetch.read(rows))
-            read, stage = perf_counter(), "batching"
-            batch = loaded[0] if fetch.gathers else fetch.batch(loaded, rows, self._pool)
-            batched, stage = perf_counter(), "placing"
+            if fetch.gathers:
+                (batch,) = fetch.gather([rows], self._pool)
+                read = batched = perf_counter()
+            else:
+                items = list(fetch.read(cast("list[int]", rows)))
+                read, stage = perf_counter(), "batching"
+                batch = fetch.batch(items, rows, self._pool)
+                batched = perf_counter()
+            stage = "placing"
             if fetch.places:
                 batch = fetch.place(batch)
         except BaseException as error:

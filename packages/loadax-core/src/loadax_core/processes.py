@@ -25,8 +25,6 @@ from dataclasses import replace
 from multiprocessing import spawn
 from typing import Any
 
-import numpy as np
-
 from . import child
 from .channel import Channel
 from .errors import WorkerError
@@ -132,7 +130,9 @@ class _Process:
             assert self._channel is not None
             self._channel.send(pickle.dumps((task, self._mapped.ended())))
 
-        return self._exchange(send, f"while it read rows {describe(np.concatenate(task.batches).tolist())}")
+        return self._exchange(
+            send, f"while it read rows {describe([int(row) for rows in task.batches for row in rows])}"
+        )
 
     def _exchange(self, send: Callable[[], None], meanwhile: str) -> Done:
         try:

@@ -10,9 +10,8 @@ from time import perf_counter, thread_time
 from types import TracebackType
 from typing import Any
 
-from .fetch import Fetch
+from .fetch import Fetch, Numbers
 from .plan import Step
-from .protocols import Rows
 from .recorder import Lane
 from .tasks import Engine
 
@@ -25,7 +24,7 @@ class Slot:
 
     __slots__ = ("batch", "done", "error", "failures", "fetch", "missing", "parts", "ready", "rows", "step")
 
-    def __init__(self, step: Step, fetch: Fetch, rows: Rows) -> None:
+    def __init__(self, step: Step, fetch: Fetch, rows: Numbers) -> None:
         self.step = step
         self.fetch = fetch
         self.rows = rows
@@ -100,11 +99,11 @@ class Activity:
         self._thread = threading.get_ident()
         self._doing = ""
         self._row: int | None = None
-        self._rows: Rows | None = None
+        self._rows: Numbers | None = None
         self._began = self._since = 0.0
         self._cpu = self._cpu_due = 0.0
 
-    def stage(self, doing: str, rows: Rows | None = None) -> Activity:
+    def stage(self, doing: str, rows: Numbers | None = None) -> Activity:
         """Notes that a stage begins, which ends with the `with` block.
 
         Args:

@@ -8,11 +8,11 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from .errors import WorkerError
-from .fetch import Fetch
-from .protocols import Alloc, Rows
+from .fetch import Fetch, Numbers
+from .protocols import Alloc
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class Task:
 
     Attributes:
         epoch: The epoch that they belong to.
-        batches: Row numbers of shape `(n,)`, for each batch; several are gathered in one go.
+        batches: The row numbers of each batch; several are gathered in one go.
         whole: Whether they are whole batches, or a part of one, to be joined with the other parts later.
     """
 
     epoch: int
-    batches: list[Rows]
+    batches: list[Numbers]
     whole: bool
 
 
@@ -59,7 +59,7 @@ class Watch(Protocol):
         """How long the last stage took."""
         ...
 
-    def stage(self, doing: str, rows: Rows | None = None, /) -> AbstractContextManager[None]:
+    def stage(self, doing: str, rows: Numbers | None = None, /) -> AbstractContextManager[None]:
         """A stage begins, and ends with the block: `reading` the rows, or `batching`."""
         ...
 
@@ -144,8 +144,7 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
             if fetch.gathers:
                 done.values = fetch.gather(task.batches, alloc)
             else:
-                (rows,) = task.batches
-                done.values = [fetch.read(rows, watch.row)]
+                done.values = [fetch.read(cast("list[int]", task.batches[0]), watch.row)]
         done.reading = watch.seconds
         if task.whole and not fetch.gathers:
             done.stage = "batching"
@@ -208,7 +207,7 @@ class Stopwatch:
         self.now: tuple[int, float] = (-1, 0.0)
 
     @contextmanager
-    def stage(self, _doing: str, _rows: Rows | None = None, /) -> Generator[None]:
+    def stage(self, _doing: str, _rows: Numbers | None = None, /) -> Generator[None]:
         """Times a stage."""
         began = perf_counter()
         self.now = -1, began

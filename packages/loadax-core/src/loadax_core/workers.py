@@ -59,8 +59,6 @@ CLOSE_SECONDS = 0.1
 EXIT_SECONDS = 0.5
 """How long closing and interpreter exit wait for busy workers; a read cannot be interrupted."""
 
-NO_ROWS = np.empty(0, np.int64)
-
 
 class Window:
     """Loads up to `depth` batches ahead of the consumer, with a pool of threads, and hands them over in order."""
@@ -176,7 +174,7 @@ class Window:
             slot = Slot(step, fetch, fetch.rows(step))
         except Exception as error:
             # It belongs to this step, and earlier batches are still to be handed out.
-            slot = Slot(step, self._fetches.base, NO_ROWS)
+            slot = Slot(step, self._fetches.base, [])
             slot.publish(error=relayed(error, "preparing", step))
         self._slots.append(slot)
         return slot

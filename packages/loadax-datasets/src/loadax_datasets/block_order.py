@@ -56,6 +56,10 @@ class BlockOrder:
         slots, offsets = numbers // self._block, numbers % self._block
         return self._block_at(slots) * self._block + offsets
 
+    def run(self, start: int, stop: int) -> list[int]:
+        """What stands at each of the rows from `start` to `stop - 1`."""
+        return self(np.arange(start, stop, dtype=np.int64)).tolist()
+
     def _jump(self, rows: Rows) -> Rows:
         """Numbers of rows as if every block were full."""
         return np.where(rows < self._gap_at, rows, rows + self._gap)

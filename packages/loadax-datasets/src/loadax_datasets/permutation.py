@@ -98,6 +98,13 @@ class Permutation:
             result[here] = self._feistel(rows[here]) if block is None else block[rows[here] - index * BLOCK]
         return result
 
+    def run(self, start: int, stop: int) -> list[int]:
+        """What stands at each of the rows from `start` to `stop - 1`, all in `range(length)`."""
+        index, offset = divmod(start, BLOCK)
+        end = offset + stop - start
+        block = self._find(index, stop - start) if end <= BLOCK else None
+        return self(np.arange(start, stop, dtype=np.int64)).tolist() if block is None else block[offset:end].tolist()
+
     def _find(self, index: int, count: int) -> Rows | None:
         """The block at `index`, of which `count` rows are wanted, if it is there or worth computing."""
         for known, block in self._blocks:

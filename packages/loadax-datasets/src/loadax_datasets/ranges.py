@@ -55,7 +55,7 @@ class RangeDataset(BaseDataset[int]):
         """The numbers at `rows`."""
         numbers = self._range
         try:
-            return [numbers[row] for row in rows]
+            return list(map(numbers.__getitem__, rows))
         except (IndexError, TypeError):
             rows_in_range(rows, len(self))  # says which row it is
             raise

@@ -58,6 +58,10 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         """What the order has at `rows`."""
         return self._order(rows)
 
+    def source_run(self, start: int, stop: int) -> list[int]:
+        """What the order has from `start` to `stop - 1`."""
+        return self._order.run(start, stop)
+
     def fingerprint(self) -> dict[str, Any]:
         """The seed, the blocks and the source."""
         blocks = {} if self._block is None else {"block": self._block, "window": self._window}

@@ -74,6 +74,10 @@ class ReorderedDataset(Transform[T_co]):
     def source_rows(self, rows: Rows) -> Rows:
         """`source_row` of each of `rows`, of shape `(n,)`."""
 
+    def source_run(self, start: int, stop: int) -> list[int]:
+        """`source_row` of each of the rows from `start` to `stop - 1`."""
+        return self.source_rows(np.arange(start, stop, dtype=np.int64)).tolist()
+
     def read(self, row: int) -> T_co:
         """The source's row."""
         source_row = self.source_row(row)
@@ -85,6 +89,10 @@ class ReorderedDataset(Transform[T_co]):
 
     def read_many(self, rows: list[int]) -> list[T_co]:
         """The source's rows, in one read."""
+        first = rows[0] if rows else None
+        if type(first) is int and 0 <= first <= len(self) - len(rows) and rows == list(range(first, first + len(rows))):
+            # What loaders ask for. Python lists are quicker than arrays for a handful of rows.
+            return list(self._source.read_many(self.source_run(first, first + len(rows))))
         wanted = np.array(rows_in_range(rows, len(self)), np.int64)
         return list(self._source.read_many(self.source_rows(wanted).tolist()))
 
