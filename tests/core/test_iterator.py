@@ -126,6 +126,15 @@ def test_prefetch_without_a_number_fills_its_memory_budget() -> None:
     assert [ready(size) for size in (64, 8, 1)] == [2, 8, 64]
 
 
+def test_the_caller_does_not_help_with_batches_that_take_long() -> None:
+    def batcher(items: list[int]) -> str:
+        threading.Event().wait(0.005)
+        return threading.current_thread().name
+
+    batches = iter(DataLoader(batcher).workers(2).prefetch(4).build(range(20)))
+    assert {name.split("-")[0] for name in batches} == {"loadax"}
+
+
 def test_epochs_run_on_and_can_be_viewed_one_by_one() -> None:
     class Rotating(Watched):
         def at_epoch(self, epoch: int) -> Any:

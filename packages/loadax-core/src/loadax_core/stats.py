@@ -92,7 +92,7 @@ class Stats:
         ready: How often 0, 1, 2, ... batches were ready when one was asked for, the first one left out. It is 0 if the
             next one was not ready, whatever is behind it; more than 64 count as 64.
         course: The run in up to 64 pieces.
-        slowest: The slowest reads, slowest first, up to five. Rows that take under 20 us on average are timed together.
+        slowest: The slowest reads, slowest first, up to five.
         cores: CPU cores that this process may use.
 
     Example:

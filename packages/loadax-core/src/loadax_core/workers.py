@@ -30,6 +30,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from itertools import groupby
+from math import inf
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any
@@ -85,6 +86,8 @@ class Window:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._pace: float | None = None
+        # Time of the last call of the batcher; the consumer must not get into a slow one.
+        self._batching = 0.0 if fetch.gathers else inf
         self._cuts: bool | None = None
         self._crew = crew or Threads()
         self._published = self._taken = 0
@@ -235,8 +238,9 @@ class Window:
     def _wait(self, slot: Slot) -> None:
         """Waits until the slot is done, or a stage of it has taken longer than the timeout."""
         if self._timeout is None:
-            if self._pace is not None and self._pace * len(slot.rows) < HELP_SECONDS and not self._crew.remote:
-                self._help(slot)
+            if self._pace is not None and not self._crew.remote:
+                if self._pace * len(slot.rows) + self._batching < HELP_SECONDS:
+                    self._help(slot)
             if not slot.done:
                 slot.ready.acquire()
             return
@@ -292,6 +296,7 @@ class Window:
             # Only NumPy arrays can be cut apart for nothing, and compiled transforms would be compiled for each size.
             self._cuts = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(done.values[0]))
         if unit.whole:
+            self._batching = done.batching
             for slot, batch in zip(slots, done.values, strict=True):
                 self._place(slot, batch, activity)
         else:
@@ -317,6 +322,7 @@ class Window:
         except BaseException as error:
             self._publish(slot, None, relayed(error, "batching", slot.step))
             return
+        self._batching = activity.seconds
         self._place(slot, batch, activity)
 
     def _place(self, slot: Slot, batch: Any, activity: Activity) -> None:
