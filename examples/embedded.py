@@ -113,7 +113,8 @@ def main() -> int:
         stats = batches.stats()
 
     missed = miss(model, held_out)
-    print(f"after {stats.rows:,} readings in {stats.elapsed:.1f} s, by {missed:.3f}")
+    print(f"after training, by {missed:.3f}")
+    print(stats)
     if missed > TARGET:
         print(f"That is more than {TARGET}.", file=sys.stderr)
         return 1
