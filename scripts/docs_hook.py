@@ -22,6 +22,12 @@ SOURCE = "https://github.com/loadax/loadax/blob/main/"
 BENCHMARKS = "benchmarks/README.md"
 PLOTS = "benchmarks/plots"
 PAGE = "benchmarks.md"
+CAPTIONS = {
+    "limit": "How near each loader comes to what the machine can do.",
+    "stall": "How much of its time a training loop waits for data.",
+    "memory": "How much memory each loader adds.",
+    "growth": "What a batch costs as rows, batches and hosts grow.",
+}
 
 UPWARDS = re.compile(r"(?<=\]\()\.\./[^)#\s]+")
 """The target of a link that starts with `../`, without its anchor."""
@@ -33,9 +39,14 @@ RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the page of benchmarks and its pictures."""
     text = links_to_source((ROOT / BENCHMARKS).read_text(), RELATIVE, "benchmarks")
-    files.append(File.generated(config, PAGE, content=text))
-    for plot in sorted((ROOT / PLOTS).glob("*")):
+    plots = sorted((ROOT / PLOTS).glob("*.svg"))
+    if plots:
+        text += "\n## Pictures\n"
+    for plot in plots:
+        caption = CAPTIONS.get(plot.stem, plot.stem)
+        text += f"\n{caption}\n\n![{caption}](plots/{plot.name})\n"
         files.append(File.generated(config, f"plots/{plot.name}", abs_src_path=str(plot)))
+    files.append(File.generated(config, PAGE, content=text))
     return files
 
 
