@@ -54,7 +54,7 @@ format: $(LOCAL_UV) ## Format the code, and fix what ruff can fix
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(RUN) --group docs mkdocs
 
 docs: $(LOCAL_UV) ## Build the documentation site into site/; a dead link is an error
-	$(MKDOCS) build --strict --quiet
+	$(MKDOCS) build --strict
 
 docs-serve: $(LOCAL_UV) ## Show the documentation site, and rebuild it while you write
 	$(MKDOCS) serve --strict --watch packages --watch benchmarks/README.md
