@@ -238,9 +238,8 @@ class Window:
     def _wait(self, slot: Slot) -> None:
         """Waits until the slot is done, or a stage of it has taken longer than the timeout."""
         if self._timeout is None:
-            if self._pace is not None and not self._crew.remote:
-                if self._pace * len(slot.rows) + self._batching < HELP_SECONDS:
-                    self._help(slot)
+            if self._is_quick(slot):
+                self._help(slot)
             if not slot.done:
                 slot.ready.acquire()
             return
@@ -251,6 +250,11 @@ class Window:
             patience, complaint = oldest.overdue(self._timeout) if oldest else (self._timeout, "")
             if complaint:
                 raise TimeoutError(complaint)
+
+    def _is_quick(self, slot: Slot) -> bool:
+        if self._pace is None or self._crew.remote:
+            return False
+        return self._pace * len(slot.rows) + self._batching < HELP_SECONDS
 
     def _help(self, slot: Slot) -> None:
         """Works in the consumer's thread: for quick batches, that takes less time than waking a worker."""
