@@ -113,3 +113,33 @@ class Modules(Numbers):
 
     def __getitem__(self, row: int) -> int:
         return int("jax" in sys.modules)
+
+
+class Marking:
+    """Changes its own data when it is read."""
+
+    def __init__(self) -> None:
+        self.data = np.zeros(100_000, np.int64)
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, row: int) -> int:
+        self.data[0] += 1
+        return int(self.data[0])
+
+
+def with_descriptors(items: list[Any]) -> dict[str, Any]:
+    """The first item, and how many files this process has open."""
+    return {"item": items[0], "open": len(os.listdir("/proc/self/fd"))}
+
+
+def wait_forever() -> None:
+    threading.Event().wait()
+
+
+class NeverOpened(Numbers):
+    """Another process that opens it waits for ever."""
+
+    def __reduce__(self) -> Any:
+        return wait_forever, ()

@@ -40,6 +40,7 @@ def main(work: int, lifeline: int) -> None:
     """
     # Ctrl-C goes to every process of the terminal; the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     watch = Stopwatch()
     line = Channel(socket.socket(fileno=lifeline))
     threading.Thread(

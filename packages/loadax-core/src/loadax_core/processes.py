@@ -189,6 +189,8 @@ class _Process:
             passed = [work_there.fileno(), line_there.fileno()]
             code = BOOT.format(path=sys.path, work=passed[0], line=passed[1])
             self._line, self._channel = line, Channel(work)
+            # The process inherits this, and is safe from Ctrl-C until it ignores it.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             self._process = subprocess.Popen(
                 [os.fsdecode(spawn.get_executable()), "-c", code],
                 pass_fds=passed,
@@ -196,6 +198,7 @@ class _Process:
                 # The accelerators belong to this process.
                 env={**os.environ, "JAX_PLATFORMS": "cpu"},
             )
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self._crew.lifelines.append(line)
         if self._crew.stopped:
             self._crew.stop()
