@@ -99,8 +99,8 @@ def test_items_that_differ_are_refused_by_leaf_and_item(items: list[Any], messag
 def test_what_cannot_be_stacked_is_refused_by_leaf_and_type() -> None:
     with pytest.raises(TypeError, match=r"cannot stack batch\['when'\]: date is neither an array nor a number"):
         stack([{"when": date(2020, 1, 1)}])
-    with pytest.raises(OverflowError, match=r"cannot stack batch\['n'\]: an int does not fit int64"):
-        stack([{"n": 2**70}])
+    with pytest.raises(OverflowError, match=rf"cannot stack batch\['n'\]: {2**70}, of item 1, does not fit int64"):
+        stack([{"n": 1}, {"n": 2**70}])
 
 
 def test_the_rows_that_differ_are_named_by_the_loader() -> None:
@@ -170,3 +170,18 @@ def test_items_that_cannot_be_padded() -> None:
         PadBatcher()([np.ones(2, int), np.ones(2)])
     with pytest.raises(ValueError, match="already has an entry 'ids_lengths'"):
         PadBatcher()([{"ids": np.ones(1), "ids_lengths": 1}])
+
+
+def test_padding_that_its_leaf_cannot_hold_names_the_leaf() -> None:
+    items: list[Any] = [{"ids": np.arange(2)}, {"ids": np.arange(3)}]
+    with pytest.raises(ValueError, match=r"cannot pad batch\['ids'\]: value=nan is no int64; choose another value"):
+        PadBatcher(value=float("nan"))(items)
+
+
+def test_items_that_differ_are_named_though_the_first_is_empty() -> None:
+    columns = [np.zeros((0, 5)), np.zeros((2, 3))]
+    with pytest.raises(
+        StackError, match=r"item 1 has shape \(2, 3\) but item 0 has shape \(0, 5\); only the"
+    ) as raised:
+        PadBatcher()(columns)
+    assert raised.value.items == (1, 0)

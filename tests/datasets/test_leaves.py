@@ -50,6 +50,11 @@ def test_in_memory_keeps_what_it_was_given() -> None:
     assert list(rows) == [1, 2, 3]
 
 
+def test_in_memory_refuses_what_holds_no_items() -> None:
+    with pytest.raises(TypeError, match="InMemoryDataset takes items to iterate over, such as a list, got 5"):
+        InMemoryDataset(5)  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize("bad", [{"x": [1]}, "text", b"bytes"])
 def test_in_memory_refuses_what_is_not_a_list_of_items(bad: Iterable[Any]) -> None:
     with pytest.raises(TypeError, match=r"one item|not rows"):

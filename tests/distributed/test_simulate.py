@@ -126,12 +126,12 @@ def test_a_last_short_batch_is_kept_or_dropped() -> None:
         ({"dataset_length": 162}, ValueError, r"last batch of 2 rows .* drop_remainder=True, .*pad_to_multiple\(4\)"),
         ({"device_order": range(7)}, ValueError, "has 8 places, but device_order has 7 devices"),
         ({"device_order": [0, 1, 2, 3, 4, 5, 6, 8]}, ValueError, "device_order has device 8, but .* from 0 to 7"),
-        ({"device_order": [0, 1, 2, 3, 4, 5, 6, 6]}, ValueError, "device_order has a device twice"),
+        ({"device_order": [0, 1, 2, 3, 4, 5, 6, 6]}, ValueError, "device_order has device 6 twice"),
         ({"device_order": np.arange(8.0)}, TypeError, "device_order has dtype float64"),
         (
             {"mesh_shape": {"data": 2}, "device_order": [0, 4]},
             ValueError,
-            "the mesh has no device of host 1; every host",
+            "the mesh has no device of host 1; give it one, since every host",
         ),
     ],
 )

@@ -149,20 +149,29 @@ class PadBatcher:
             return _stack(column, path, alloc)
         arrays = [np.asarray(leaf) for leaf in column]
         # An empty list has no dtype of its own; it takes that of its neighbours.
-        first = next((array for array in arrays if array.size), arrays[0])
+        known = next((i for i, array in enumerate(arrays) if array.size), 0)
+        first = arrays[known]
         arrays = [
             first[:0] if type(leaf) is list and not leaf else array for leaf, array in zip(column, arrays, strict=True)
         ]
         for i, array in enumerate(arrays):
             if array.shape[1:] != first.shape[1:] or array.ndim != first.ndim:
-                what = f"item 0 has shape {first.shape} but item {i} has shape {array.shape}"
-                raise StackError(f"cannot pad {tree.name(path)}: {what}; only the first dimension may differ", (0, i))
+                fix = "; only the first dimension may differ where leaves are padded"
+                raise _differ(path, "shape", first.shape, i, array.shape, fix, known)
             if array.dtype != first.dtype:
-                raise _differ(path, "dtype", first.dtype, i, array.dtype)
+                raise _differ(
+                    path, "dtype", first.dtype, i, array.dtype, "; cast them to one dtype in the dataset", known
+                )
         lengths = np.array([len(array) for array in arrays], np.int32)
         width = self._width(lengths, path)
         values = alloc((len(arrays), width, *first.shape[1:]), first.dtype)
-        values[...] = self._value
+        try:
+            values[...] = self._value
+        except (OverflowError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"cannot pad {tree.name(path)}: value={self._value!r} is no {first.dtype}; choose another value, "
+                "or cast the leaf in the dataset"
+            ) from error
         for row, array in zip(values, arrays, strict=True):
             row[: len(array)] = array
         if self._add is None:
@@ -255,7 +264,11 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
         try:
             out[:] = column
         except OverflowError as error:
-            raise OverflowError(f"cannot stack {tree.name(path)}: an int does not fit int64") from error
+            i = next(i for i, number in enumerate(column) if not -(2**63) <= number < 2**63)
+            raise OverflowError(
+                f"cannot stack {tree.name(path)}: {column[i]}, of item {i}, does not fit int64; make it an array of "
+                "another dtype, or a float, in the dataset"
+            ) from error
         return out
     if not hasattr(first, "__array__"):
         raise TypeError(
@@ -278,13 +291,18 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
                 "; PadBatcher pads leaves of different lengths",
             )
         if arrays and array.dtype != arrays[0].dtype:
-            raise _differ(path, "dtype", arrays[0].dtype, i, array.dtype)
+            raise _differ(path, "dtype", arrays[0].dtype, i, array.dtype, "; cast them to one dtype in the dataset")
         arrays.append(array)
     out = alloc((len(arrays), *arrays[0].shape), arrays[0].dtype)
     np.stack(arrays, out=out)
     return out
 
 
-def _differ(path: tree.Path, what: str, first: object, i: int, other: object, fix: str = "") -> StackError:
+ALIKE = "; make the items alike in the dataset, or write a batcher for them"
+
+
+def _differ(
+    path: tree.Path, what: str, first: object, i: int, other: object, fix: str = ALIKE, known: int = 0
+) -> StackError:
     where = f"cannot stack {tree.name(path)}"
-    return StackError(f"{where}: item 0 has {what} {first} but item {i} has {what} {other}{fix}", (0, i))
+    return StackError(f"{where}: item {known} has {what} {first} but item {i} has {what} {other}{fix}", (known, i))

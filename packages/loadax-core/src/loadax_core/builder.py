@@ -240,7 +240,10 @@ class DataLoader(Generic[T_contra, B_co]):
         rows = check_length(dataset)
         plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs)
         if settings.epochs is None and not plan.steps_per_epoch:
-            raise ValueError(f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}")
+            raise ValueError(
+                f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}; give it more "
+                "rows, a smaller batch_size, or drop_remainder=False"
+            )
         workers, prefetch = settings.workers, settings.prefetch
         if workers is None:
             workers = int(bool(prefetch) or settings.timeout is not None)

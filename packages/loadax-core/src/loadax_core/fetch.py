@@ -57,7 +57,10 @@ def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
         return [dataset[row] for row in rows]
     items = read_many(rows)
     if len(items) != len(rows):
-        raise ValueError(f"{type(dataset).__name__}.__getitems__ was asked for {len(rows)} items, gave {len(items)}")
+        raise ValueError(
+            f"{type(dataset).__name__}.__getitems__ was asked for {len(rows)} items, gave {len(items)}; it must return "
+            "one for each row"
+        )
     return items
 
 

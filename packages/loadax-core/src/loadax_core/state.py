@@ -47,16 +47,22 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
         StateError: If it is no state, of an unknown version, or of a run over another order; says what differs.
     """
     if not isinstance(state, Mapping):
-        raise StateError(f"a state is the dict that get_state() returned, got {type(state).__name__}: {state!r}")
+        raise StateError(f"a state is the dict that get_state() returned, got {type(state).__name__}: {state!r:.80}")
     entries = cast("Mapping[Any, Any]", state)
     version = entries.get("version")
     if type(version) is not int or version != VERSION:
-        raise StateError(f"unknown state version {version!r}; this release of loadax-core reads version {VERSION}")
+        raise StateError(
+            f"unknown state version {version!r}; this release of loadax-core reads version {VERSION}; use the "
+            "release that saved it"
+        )
     if set(entries) != {"version", "epoch", "row", "fingerprint"}:
         raise StateError(f"a state has the keys version, epoch, row and fingerprint, got {sorted(map(str, entries))}")
     differences = list(differing(entries["fingerprint"], facts))
     if differences:
-        raise StateError("the state is of a run over another order of rows: " + "; ".join(differences))
+        raise StateError(
+            "the state is of a run over another order of rows, so that its position means nothing here; build the same "
+            "dataset, or start anew: " + "; ".join(differences)
+        )
     epoch, row = entries["epoch"], entries["row"]
     if type(epoch) is not int or epoch < 0:
         raise StateError(f"the state's epoch must be an integer of at least 0, got {epoch!r}")

@@ -48,7 +48,7 @@ class ArrayDataset(BaseDataset[T_co]):
             if len(leaf) != len(first):
                 raise ValueError(
                     f"arrays must have the same number of rows: {_name(first_path)} has {len(first)}, "
-                    f"{_name(path)} has {len(leaf)}"
+                    f"{_name(path)} has {len(leaf)}; cut them to the shortest"
                 )
         self._length = len(first)
         # A gather of objects would not equal the stack of the items, whose type depends on the objects.

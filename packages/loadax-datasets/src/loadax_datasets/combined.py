@@ -220,7 +220,8 @@ def _merge(parts: list[tuple[Rows, Any]], length: int, alloc: Alloc) -> Any:
     for positions, part in parts[1:]:
         if _structure(part) != structure:
             raise StackError(
-                f"cannot stack rows of different structure: {first!r:.200} and {part!r:.200}",
+                f"cannot stack rows of different structure: {first!r:.200} and {part!r:.200}; map the "
+                "sources to items of one form",
                 (int(first_positions[0]), int(positions[0])),
             )
     merged: list[Any] = []
@@ -230,7 +231,7 @@ def _merge(parts: list[tuple[Rows, Any]], length: int, alloc: Alloc) -> Any:
             if values.dtype != leaf.dtype or values.shape[1:] != leaf.shape[1:]:
                 raise StackError(
                     f"cannot stack {tree.name(path)}: one source has {leaf.dtype} rows of shape {leaf.shape[1:]}, "
-                    f"another {values.dtype} rows of shape {values.shape[1:]}",
+                    f"another {values.dtype} rows of shape {values.shape[1:]}; map them to one dtype and shape",
                     (int(first_positions[0]), int(positions[0])),
                 )
             out[positions] = np.asarray(values)

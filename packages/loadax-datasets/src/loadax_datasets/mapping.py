@@ -36,7 +36,9 @@ class MappedArray:
         """
         size = self.path.stat().st_size
         if size < self.start + self.nbytes:
-            raise ValueError(f"{self.path} has shrunk: {size} bytes, mapped were {self.start + self.nbytes}")
+            raise ValueError(
+                f"{self.path} has shrunk: {size} bytes, mapped were {self.start + self.nbytes}; make it again"
+            )
         buffer = np.memmap(self.path, np.uint8, "r", self.start, (self.nbytes,))
         return np.ndarray(self.shape, self.dtype, buffer, self.offset, self.strides)
 

@@ -37,6 +37,8 @@ class InMemoryDataset(BaseDataset[T_co]):
             raise TypeError("a dict has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
         if isinstance(items, str | bytes):
             raise TypeError(f"{items[:40]!r} is one item; put it in a list")
+        if not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
+            raise TypeError(f"InMemoryDataset takes items to iterate over, such as a list, got {items!r}")
         self._items: tuple[T_co, ...] | ArrayDataset[Any] = (
             ArrayDataset(cast("Any", items)) if isinstance(items, np.ndarray) else tuple(items)
         )

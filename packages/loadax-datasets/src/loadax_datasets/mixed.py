@@ -146,7 +146,7 @@ def shares_of(weights: Sequence[float], count: int) -> list[int]:
     if array.shape != (count,) or not (np.isfinite(array) & (array > 0)).all():
         raise ValueError(f"weights must be one finite number above 0 for each of {count} sources, got {weights!r}")
     if count > BLOCK:
-        raise ValueError(f"cannot mix {count} sources; at most {BLOCK}")
+        raise ValueError(f"cannot mix {count} sources, only up to {BLOCK}; join some of them with concat")
     exact: npt.NDArray[np.float64] = array / array.max()
     exact *= BLOCK / exact.sum()
     shares = np.floor(exact).astype(np.int64)

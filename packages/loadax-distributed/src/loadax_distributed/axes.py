@@ -132,7 +132,8 @@ def check_fits(path: tree.Path, shape: tuple[int, ...], sharding: NamedSharding)
     spec: PartitionSpec = sharding.spec
     if len(spec) > len(shape):
         raise ValueError(
-            f"{tree.name(path)} has shape {shape}, which lacks dimensions: its spec {spec} needs {len(spec)}"
+            f"{tree.name(path)} has shape {shape}, which lacks dimensions: its spec {spec} needs {len(spec)}; "
+            "shorten it"
         )
     for dimension, entry in list(enumerate(spec))[1:]:
         parts = 1
@@ -141,7 +142,8 @@ def check_fits(path: tree.Path, shape: tuple[int, ...], sharding: NamedSharding)
         if shape[dimension] % parts:
             raise ValueError(
                 f"{tree.name(path)} has {shape[dimension]} elements in dimension {dimension}, which its spec {spec} "
-                f"divides into {parts} parts; {shape[dimension]} is not divisible by {parts}"
+                f"divides into {parts} parts; {shape[dimension]} is not divisible by {parts}: pad it, "
+                "or leave the axis out of the spec"
             )
 
 

@@ -86,7 +86,8 @@ def _check_target(target: Any) -> Any:
         own = local_devices(target.platform)
         if target not in own:
             raise ValueError(
-                f"{target} is not a device of this process, number {process_index()}; it has {', '.join(map(str, own))}"
+                f"{target} is not a device of this process, number {process_index()}; choose of "
+                f"{', '.join(map(str, own))}"
             )
         return target
     raise TypeError(

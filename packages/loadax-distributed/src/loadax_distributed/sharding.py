@@ -153,7 +153,9 @@ class MeshShardingStrategy:
             nonlocal first
             array = self._rules.check(path, leaf)
             if not array.ndim:
-                raise ValueError(f"{tree.name(path)} is a single value; each leaf needs a first dimension, the rows")
+                raise ValueError(
+                    f"{tree.name(path)} is a single value; each leaf needs a first dimension, the rows: repeat it"
+                )
             if first is None:
                 first = path, len(array)
             elif len(array) != first[1]:

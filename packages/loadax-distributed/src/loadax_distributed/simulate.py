@@ -170,7 +170,9 @@ def plan(
     first_shard = np.searchsorted(holder, np.arange(hosts + 1))
     idle = np.flatnonzero(np.diff(first_shard) == 0)
     if len(idle):
-        raise ValueError(f"the mesh has no device of host {idle[0]}; every host that trains takes part in loading")
+        raise ValueError(
+            f"the mesh has no device of host {idle[0]}; give it one, since every host that trains takes part in loading"
+        )
     return Plan(hosts, batch_size, dataset_length, num_data_shards, steps, first_shard, held)
 
 
@@ -180,18 +182,23 @@ def _check_order(devices: int, shape: dict[str, int], device_order: npt.ArrayLik
     mesh = ", ".join(f"{axis}={size}" for axis, size in shape.items())
     if device_order is None:
         if wanted != devices:
-            raise ValueError(f"the mesh {mesh} has {wanted} places, but there are {devices} devices")
+            raise ValueError(
+                f"the mesh {mesh} has {wanted} places, but there are {devices} devices; give sizes that multiply to it"
+            )
         return np.arange(devices)
     order = np.asarray(device_order).ravel()
     if order.dtype.kind not in "iu":
         raise TypeError(f"device_order has dtype {order.dtype}; give the numbers of devices")
     if len(order) != wanted:
-        raise ValueError(f"the mesh {mesh} has {wanted} places, but device_order has {len(order)} devices")
+        raise ValueError(
+            f"the mesh {mesh} has {wanted} places, but device_order has {len(order)} devices; give as many"
+        )
     wrong = order[(order < 0) | (order >= devices)]
     if len(wrong):
         raise ValueError(f"device_order has device {wrong[0]}, but devices are numbered from 0 to {devices - 1}")
-    if len(np.unique(order)) < wanted:
-        raise ValueError("device_order has a device twice")
+    numbers, times = np.unique(order, return_counts=True)
+    if len(numbers) < wanted:
+        raise ValueError(f"device_order has device {numbers[times > 1][0]} twice; give each once")
     return order.astype(np.int64)
 
 

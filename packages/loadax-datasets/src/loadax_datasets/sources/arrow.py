@@ -138,7 +138,9 @@ def _filling(name: str, value: Any, dtype: Any) -> Any:
         if arrow.types.is_integer(dtype) and scalar.as_py() != value:
             raise ValueError(f"{value!r} is no integer")
     except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
-        raise ValueError(f"fill_null gives {value!r} for column {name!r}, which is {dtype}") from error
+        raise ValueError(
+            f"fill_null gives {value!r} for column {name!r}, which is {dtype}; give a value of that type"
+        ) from error
     return scalar
 
 

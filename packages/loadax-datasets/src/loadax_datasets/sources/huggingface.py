@@ -142,7 +142,10 @@ def _check_dataset(dataset: Any, library: Any) -> None:
     if isinstance(dataset, library.DatasetDict):
         raise TypeError(f"a DatasetDict holds several datasets; choose one of its splits: {sorted(dataset)}")
     if not isinstance(dataset, library.Dataset):
-        raise TypeError(f"HuggingFaceDataset takes a datasets.Dataset, got a {type(dataset).__name__}")
+        raise TypeError(
+            f"HuggingFaceDataset takes a datasets.Dataset, got a {type(dataset).__name__}; load one with "
+            "datasets.load_dataset"
+        )
 
 
 def _check_media(name: str, feature: Any, library: Any) -> None:

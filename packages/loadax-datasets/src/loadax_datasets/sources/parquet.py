@@ -133,7 +133,7 @@ class ParquetDataset(TableDataset):
         file, index, _ = self._groups[number]
         try:
             if file.path.stat().st_size != file.size:
-                raise ValueError(f"{file.path} has changed: it had {file.size} bytes")
+                raise ValueError(f"{file.path} has changed: it had {file.size} bytes; make the dataset anew")
             with parquet.ParquetFile(file.path, metadata=file.metadata) as opened:
                 # Loading is parallel already, by the workers.
                 table = opened.read_row_group(index, columns=self._names, use_threads=False)
@@ -235,7 +235,10 @@ def _check_schema(file: _File, first: _File, columns: Sequence[str] | None) -> N
             raise ValueError(f"{file.path} has no column {name!r}, which {first.path} has; it has {known}")
         here, there = file.schema.field(name).type, first.schema.field(name).type
         if here != there:
-            raise ValueError(f"column {name!r} is {here} in {file.path}, but {there} in {first.path}")
+            raise ValueError(
+                f"column {name!r} is {here} in {file.path}, but {there} in {first.path}; write them alike, or leave it "
+                "out with columns=[...]"
+            )
     for name in known if columns is None else ():
         if name not in first.schema.names:
             raise ValueError(

@@ -62,7 +62,10 @@ class PolarsDataset(TableDataset):
         if isinstance(columns, str):
             raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
-            raise TypeError(f"PolarsDataset takes a DataFrame or a LazyFrame, got a {type(frame).__name__}")
+            raise TypeError(
+                f"PolarsDataset takes a DataFrame or a LazyFrame, got a {type(frame).__name__}; make one with "
+                "polars.DataFrame"
+            )
         known = frame.lazy().collect_schema().names()
         for name in [*(columns or ()), *(fill_null or ())]:
             if name not in known:

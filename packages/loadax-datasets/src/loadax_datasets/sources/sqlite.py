@@ -136,7 +136,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
     def _item(self, row: int, key: int, values: Sequence[Value | None] | None) -> dict[str, Value]:
         if values is None:
             raise LookupError(
-                f"row {row} ({self._key} {key}) of {self._noun} has gone: the database changed since it was opened"
+                f"row {row} ({self._key} {key}) of {self._noun} has gone: the database has changed; make the "
+                "dataset anew"
             )
         item: dict[str, Value] = {}
         for name, stored in zip(self._columns, values, strict=True):
@@ -176,7 +177,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         count, low, high, others = connection.execute(summary, self._parameters).fetchone()
         if others:
             raise ValueError(
-                f"the key {self._key!r} of {self._noun} must be an integer; {int(others)} of {count} are not"
+                f"the key {self._key!r} of {self._noun} must be an integer, which {int(others)} of {count} are not; "
+                "choose another key"
             )
         if not count:
             return range(0)
@@ -191,7 +193,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         repeated = keys[1:][keys[1:] == keys[:-1]]
         if len(repeated):
             raise ValueError(
-                f"the key {self._key!r} of {self._noun} must be distinct; {repeated[0]} comes more than once"
+                f"the key {self._key!r} of {self._noun} must be distinct, but {repeated[0]} comes more than once; "
+                "choose another key"
             )
         return keys
 

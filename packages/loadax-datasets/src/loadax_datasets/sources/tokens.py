@@ -66,12 +66,12 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         if self._tokens.ndim != 1:
             raise ValueError(f"{self._name} must have the shape (tokens,), but has {self._tokens.shape}; flatten it")
         if self._tokens.dtype.kind not in "iu":
-            raise TypeError(f"{self._name} must hold integers, but has the dtype {self._tokens.dtype}")
+            raise TypeError(f"{self._name} must hold integers, but has the dtype {self._tokens.dtype}; cast it")
         spare = len(self._tokens) - self._window
         if spare < 0:
             raise ValueError(
                 f"{self._name} has {len(self._tokens)} tokens, fewer than the {self._window} of one window"
-                f"{' and its last target' if targets else ''}"
+                f"{' and its last target' if targets else ''}; choose a smaller length"
             )
         self._length = spare // self._stride + 1
 
