@@ -57,16 +57,16 @@ class ChoosingDataset(CombinedDataset[T_co]):
     """A dataset whose every row is a row of one of its sources; a subclass defines which of which."""
 
     @abstractmethod
-    def locate(self, rows: Rows) -> tuple[Rows, Rows]:
+    def _locate(self, rows: Rows) -> tuple[Rows, Rows]:
         """For each of `rows`, of shape `(n,)`: the number of the source, and the row there."""
 
     @abstractmethod
-    def locate_one(self, row: int) -> tuple[int, int]:
-        """`locate` of one row."""
+    def _locate_one(self, row: int) -> tuple[int, int]:
+        """`_locate` of one row."""
 
     def read(self, row: int) -> T_co:
         """The row of the source that it is a row of."""
-        which, source_row = self.locate_one(row)
+        which, source_row = self._locate_one(row)
         try:
             return self._sources[which].read(source_row)
         except Exception as error:
@@ -75,7 +75,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def read_many(self, rows: list[int]) -> list[T_co]:
         """The rows, with one read of each source."""
-        which, source_rows = self.locate(np.array(rows_in_range(rows, len(self)), np.int64))
+        which, source_rows = self._locate(np.array(rows_in_range(rows, len(self)), np.int64))
         items: list[Any] = [None] * len(rows)
         for number, positions in _positions(which):
             read = self._sources[number].read_many(source_rows[positions].tolist())
@@ -90,7 +90,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
         check_rows(rows, len(self))
-        which, source_rows = self.locate(rows.astype(np.int64, copy=False))
+        which, source_rows = self._locate(rows.astype(np.int64, copy=False))
         parts = _positions(which)
         if len(parts) < 2:
             return gather_from(self._sources[parts[0][0] if parts else 0], source_rows, alloc)
@@ -126,12 +126,12 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
     def __len__(self) -> int:
         return self._ends[-1]
 
-    def locate_one(self, row: int) -> tuple[int, int]:
+    def _locate_one(self, row: int) -> tuple[int, int]:
         """The first source that ends beyond the row."""
         which = bisect_right(self._ends, row)
         return which, row - self._starts[which]
 
-    def locate(self, rows: Rows) -> tuple[Rows, Rows]:
+    def _locate(self, rows: Rows) -> tuple[Rows, Rows]:
         """The first sources that end beyond the rows."""
         which = np.searchsorted(self._ends, rows, side="right")
         return which, rows - np.array(self._starts, np.int64)[which]

@@ -47,7 +47,7 @@ class FilteredDataset(ReorderedDataset[T_co]):
         [0, 3, 6, 9]
     """
 
-    noun = "filter"
+    _noun = "filter"
 
     def __init__(self, source: Dataset[T_co], predicate: Callable[[T_co], object]) -> None:
         if not callable(predicate):
@@ -61,11 +61,11 @@ class FilteredDataset(ReorderedDataset[T_co]):
     def __len__(self) -> int:
         return len(self._index())
 
-    def source_row(self, row: int) -> int:
+    def _source_row(self, row: int) -> int:
         """The row that is kept at that place."""
         return self._index().item(row)
 
-    def source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Rows) -> Rows:
         """The rows that are kept at those places."""
         return self._index()[rows]
 

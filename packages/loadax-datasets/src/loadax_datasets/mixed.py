@@ -75,14 +75,14 @@ class MixedDataset(ChoosingDataset[T_co]):
     def __len__(self) -> int:
         return self._length
 
-    def locate_one(self, row: int) -> tuple[int, int]:
+    def _locate_one(self, row: int) -> tuple[int, int]:
         """The source that the block has at the row, and its row after those of earlier blocks."""
         index, offset = divmod(row, BLOCK)
         which, ranks = self._block(index)
         number = which.item(offset)
         return number, (index * self._shares[number] + ranks.item(offset)) % len(self._sources[number])
 
-    def locate(self, rows: Rows) -> tuple[Rows, Rows]:
+    def _locate(self, rows: Rows) -> tuple[Rows, Rows]:
         """The sources that the blocks have at the rows, and their rows after those of earlier blocks."""
         which, ranks = np.empty_like(rows), np.empty_like(rows)
         indices = rows // BLOCK

@@ -38,7 +38,7 @@ class RandomMappedDataset(Transform[U_co]):
         (True, False)
     """
 
-    changes_with_epoch = True
+    _changes_with_epoch = True
 
     def __init__(self, source: Dataset[T], fn: Callable[[T, np.random.Generator], U_co], seed: int = 0) -> None:
         if not callable(fn):

@@ -34,7 +34,7 @@ class RepeatedDataset(ReorderedDataset[T_co]):
         ['a', 'b', 'a', 'b']
     """
 
-    noun = "repetition"
+    _noun = "repetition"
 
     def __init__(self, source: Dataset[T_co], times: int) -> None:
         super().__init__(source)
@@ -44,11 +44,11 @@ class RepeatedDataset(ReorderedDataset[T_co]):
     def __len__(self) -> int:
         return len(self._source) * self._times
 
-    def source_row(self, row: int) -> int:
+    def _source_row(self, row: int) -> int:
         """The row, counted from the start of its repetition."""
         return row % len(self._source)
 
-    def source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Rows) -> Rows:
         """The rows, counted from the starts of their repetitions."""
         return rows % max(1, len(self._source))
 

@@ -40,8 +40,8 @@ class SampledDataset(ReorderedDataset[T_co]):
         [766, 234, 0]
     """
 
-    noun = "sample"
-    changes_with_epoch = True
+    _noun = "sample"
+    _changes_with_epoch = True
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class SampledDataset(ReorderedDataset[T_co]):
     def __len__(self) -> int:
         return self._count
 
-    def source_row(self, row: int) -> int:
+    def _source_row(self, row: int) -> int:
         """The row drawn at `row`."""
-        return self.source_rows(np.array([row], np.int64)).item()
+        return self._source_rows(np.array([row], np.int64)).item()
 
-    def source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Rows) -> Rows:
         """The rows drawn at `rows`."""
         if not self._replace:
             return self._order(rows) if self._weights is None else self._ranking()[rows]

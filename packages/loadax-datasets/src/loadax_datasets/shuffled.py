@@ -40,8 +40,8 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         (['a', 'b', 'c', 'd'], True)
     """
 
-    noun = "shuffle"
-    changes_with_epoch = True
+    _noun = "shuffle"
+    _changes_with_epoch = True
 
     def __init__(self, source: Dataset[T_co], seed: int = 0, *, block: int | None = None, window: int = 16) -> None:
         super().__init__(source)
@@ -50,11 +50,11 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         self._window = check_int("window", window, 1)
         self._set_epoch(0)
 
-    def source_row(self, row: int) -> int:
+    def _source_row(self, row: int) -> int:
         """What the order has at `row`."""
         return self._order.at(row)
 
-    def source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Rows) -> Rows:
         """What the order has at `rows`."""
         return self._order(rows)
 

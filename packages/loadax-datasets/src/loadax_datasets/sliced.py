@@ -27,7 +27,7 @@ class SlicedDataset(ReorderedDataset[T_co]):
         ['b', 'd']
     """
 
-    noun = "slice"
+    _noun = "slice"
 
     def __init__(self, source: Dataset[T_co], rows: slice) -> None:
         super().__init__(source)
@@ -36,11 +36,11 @@ class SlicedDataset(ReorderedDataset[T_co]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def source_row(self, row: int) -> int:
+    def _source_row(self, row: int) -> int:
         """The row at that distance from the start."""
         return self._rows[row]
 
-    def source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Rows) -> Rows:
         """The rows at those distances from the start."""
         return rows * self._rows.step + self._rows.start
 

@@ -26,7 +26,7 @@ class Transform(BaseDataset[T_co]):
         TypeError: If `source` cannot be counted or read by number.
     """
 
-    changes_with_epoch: ClassVar[bool] = False
+    _changes_with_epoch: ClassVar[bool] = False
 
     def __init__(self, source: Dataset[Any]) -> None:
         self._source: BaseDataset[Any] = as_dataset(source)
@@ -43,7 +43,7 @@ class Transform(BaseDataset[T_co]):
         """The same transform in `epoch`, of the source as it is then."""
         epoch = check_int("epoch", epoch, 0)
         source = self._source.at_epoch(epoch)
-        if source is self._source and not self.changes_with_epoch:
+        if source is self._source and not self._changes_with_epoch:
             return self
         moved = copy.copy(self)
         moved._source = source  # noqa: SLF001 (a copy of self)
@@ -59,20 +59,20 @@ class Transform(BaseDataset[T_co]):
 
 
 class ReorderedDataset(Transform[T_co]):
-    """The rows of a source in another order: row `r` is the source's row `source_row(r)`.
+    """The rows of a source in another order: row `r` is the source's row `_source_row(r)`.
 
-    A subclass defines `source_row` and `source_rows`, which must agree, and names itself for error messages.
+    A subclass defines `_source_row` and `_source_rows`, which must agree, and names itself for error messages.
     """
 
-    noun: ClassVar[str]
+    _noun: ClassVar[str]
 
     @abstractmethod
-    def source_row(self, row: int) -> int:
+    def _source_row(self, row: int) -> int:
         """The source's row for `row`, both counted from 0."""
 
     @abstractmethod
-    def source_rows(self, rows: Rows) -> Rows:
-        """`source_row` of each of `rows`, of shape `(n,)`."""
+    def _source_rows(self, rows: Rows) -> Rows:
+        """`_source_row` of each of `rows`, of shape `(n,)`."""
 
     def source_run(self, start: int, stop: int) -> list[int]:
         """`source_row` of each of the rows from `start` to `stop - 1`."""
@@ -80,11 +80,11 @@ class ReorderedDataset(Transform[T_co]):
 
     def read(self, row: int) -> T_co:
         """The source's row."""
-        source_row = self.source_row(row)
+        source_row = self._source_row(row)
         try:
             return self._source.read(source_row)
         except Exception as error:
-            error.add_note(f"row {row} of this {self.noun} is row {source_row} of its source")
+            error.add_note(f"row {row} of this {self._noun} is row {source_row} of its source")
             raise
 
     def read_many(self, rows: list[int]) -> list[T_co]:
@@ -94,7 +94,7 @@ class ReorderedDataset(Transform[T_co]):
             # What loaders ask for. Python lists are quicker than arrays for a handful of rows.
             return list(self._source.read_many(self.source_run(first, first + len(rows))))
         wanted = np.array(rows_in_range(rows, len(self)), np.int64)
-        return list(self._source.read_many(self.source_rows(wanted).tolist()))
+        return list(self._source.read_many(self._source_rows(wanted).tolist()))
 
     @property
     def gather(self) -> Gather | None:
@@ -103,7 +103,7 @@ class ReorderedDataset(Transform[T_co]):
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
         check_rows(rows, len(self))
-        return gather_from(self._source, self.source_rows(rows.astype(np.int64, copy=False)), alloc)
+        return gather_from(self._source, self._source_rows(rows.astype(np.int64, copy=False)), alloc)
 
 
 def gather_from(source: BaseDataset[Any], rows: Rows, alloc: Alloc) -> Any:

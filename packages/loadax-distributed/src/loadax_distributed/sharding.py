@@ -25,7 +25,7 @@ from .axes import check_axes, check_data_axes, check_fits, check_mesh, leaf_shar
 from .checks import count
 from .devices import process_count, process_index, row_spans
 from .leaves import LeafRules
-from .table import Table
+from .table import Table, device_table
 
 
 class MeshShardingStrategy:
@@ -189,7 +189,7 @@ class MeshShardingStrategy:
         """
         batch_size = self._num_data_shards if batch_size is None else batch_size
         self._rows_per_shard(batch_size)
-        return Table.of_devices(row_spans(self._rows_only, batch_size, local=False))
+        return device_table(row_spans(self._rows_only, batch_size, local=False))
 
     def __repr__(self) -> str:
         mesh = ", ".join(f"{axis}={size}" for axis, size in self._mesh.shape.items())

@@ -23,25 +23,6 @@ class Table:
     header: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
 
-    @staticmethod
-    def of_devices(rows: Mapping[Device, tuple[int, int]]) -> Table:
-        """A line for each device, by process.
-
-        Args:
-            rows: The first row that each device holds, and the one after its last.
-
-        Returns:
-            The table.
-        """
-        devices = sorted(rows, key=by_process)
-        return Table(
-            ("process", "device", "rows"),
-            tuple(
-                (str(device.process_index), f"{device.platform}:{device.id}", _span(*rows[device]))
-                for device in devices
-            ),
-        )
-
     def __str__(self) -> str:
         lines = (self.header, *self.cells)
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -55,6 +36,17 @@ class Table:
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in self.cells
         )
         return f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def device_table(rows: Mapping[Device, tuple[int, int]]) -> Table:
+    """A table with a line for each device, by process.
+
+    Args:
+        rows: The first row that each device holds, and the one after its last.
+    """
+    devices = sorted(rows, key=by_process)
+    lines = [(str(one.process_index), f"{one.platform}:{one.id}", _span(*rows[one])) for one in devices]
+    return Table(("process", "device", "rows"), tuple(lines))
 
 
 def _span(start: int, stop: int) -> str:

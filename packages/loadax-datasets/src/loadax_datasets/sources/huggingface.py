@@ -97,7 +97,7 @@ class HuggingFaceDataset(TableDataset):
         return {name: self._columns.types.get(name, type(features[name]).__name__) for name in self._names}
 
     @property
-    def stacks(self) -> bool:
+    def _stacks(self) -> bool:
         """Whether there is no transform, no image to decode, and no list of any size."""
         return not self._transformed and self._columns.stacks and not any(map(self._decodes, self._media))
 
@@ -116,7 +116,7 @@ class HuggingFaceDataset(TableDataset):
         """Whether there is no transform."""
         return not self._transformed
 
-    def columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+    def _columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
         """The columns of `rows`, with images decoded."""
         table = self._dataset[rows.tolist()]
         columns = self._columns.of(table, alloc)

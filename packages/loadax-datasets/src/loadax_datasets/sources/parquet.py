@@ -106,11 +106,11 @@ class ParquetDataset(TableDataset):
         return self._columns.types
 
     @property
-    def stacks(self) -> bool:
+    def _stacks(self) -> bool:
         """Whether there is no list of any size."""
         return self._columns.stacks
 
-    def columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+    def _columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
         """The columns of `rows`, read group by group."""
         arrow = require("pyarrow", "parquet", "ParquetDataset")
         groups = np.searchsorted(self._ends, rows, side="right")

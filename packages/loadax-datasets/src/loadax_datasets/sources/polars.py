@@ -81,7 +81,7 @@ class PolarsDataset(TableDataset):
         )
         for series in self._frame:
             _check_nulls(series)
-        self._stacks = not any(_varies(dtype) for dtype in self._frame.dtypes)
+        self._even = not any(_varies(dtype) for dtype in self._frame.dtypes)
         self._views = _views(self._frame)
 
     def __len__(self) -> int:
@@ -93,11 +93,11 @@ class PolarsDataset(TableDataset):
         return {name: str(dtype) for name, dtype in self._frame.schema.items()}
 
     @property
-    def stacks(self) -> bool:
+    def _stacks(self) -> bool:
         """Whether there is no list."""
-        return self._stacks
+        return self._even
 
-    def columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+    def _columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
         """The columns of `rows`."""
         columns: dict[str, Column] = {}
         for series in self._frame:

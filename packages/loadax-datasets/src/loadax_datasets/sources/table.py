@@ -22,11 +22,11 @@ differ in size, or the columns of a struct."""
 class TableDataset(BaseDataset[dict[str, Any]]):
     """Rows of named columns, as dicts from names to values.
 
-    A subclass defines `__len__`, `columns_at`, `types` and `stacks`.
+    A subclass defines `__len__`, `_columns_at`, `types` and `_stacks`.
     """
 
     @abstractmethod
-    def columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+    def _columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
         """The columns of `rows`, of shape `(n,)` and each in `range(len(self))`; arrays in memory from `alloc`."""
 
     @property
@@ -36,7 +36,7 @@ class TableDataset(BaseDataset[dict[str, Any]]):
 
     @property
     @abstractmethod
-    def stacks(self) -> bool:
+    def _stacks(self) -> bool:
         """Whether the values of each column have the same shape in all rows."""
 
     def read(self, row: int) -> dict[str, Any]:
@@ -51,17 +51,17 @@ class TableDataset(BaseDataset[dict[str, Any]]):
     def read_many(self, rows: list[int]) -> list[dict[str, Any]]:
         """The rows, read together."""
         wanted = np.array(rows_in_range(rows, len(self)), np.int64)
-        columns = self.columns_at(wanted, aligned_empty)
+        columns = self._columns_at(wanted, aligned_empty)
         return [{name: _value(column, i) for name, column in columns.items()} for i in range(len(wanted))]
 
     @property
     def gather(self) -> Gather | None:
         """Reads columns; None if the values of one differ in shape."""
-        return self._gather if self.stacks else None
+        return self._gather if self._stacks else None
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
         check_rows(rows, len(self))
-        columns = self.columns_at(rows.astype(np.int64, copy=False), alloc)
+        columns = self._columns_at(rows.astype(np.int64, copy=False), alloc)
         return {name: _stacked(column, alloc) for name, column in columns.items()}
 
     def fingerprint(self) -> dict[str, Any]:
