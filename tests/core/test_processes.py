@@ -22,6 +22,7 @@ from elsewhere import (
     Gathered,
     Marking,
     Modules,
+    NeverOpened,
     Numbers,
     PeculiarError,
     Pids,

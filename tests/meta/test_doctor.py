@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from loadax import doctor
+from loadax.cli import main
 from loadax.doctor import Failure, Machine, Requirement
 
 HEALTHY = Machine(
@@ -152,6 +153,12 @@ def test_the_exit_status_says_whether_there_are_problems(
     monkeypatch.setattr(doctor, "look", lambda: changed(files=16, shared=0))
     assert doctor.run() == 1
     assert capsys.readouterr().out.count("\nproblem: ") == 2
+
+
+def test_it_is_a_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "look", lambda: HEALTHY)
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().out.endswith("No problems found.\n")
 
 
 def test_a_probe_that_fails_or_hangs_is_an_answer() -> None:

@@ -58,7 +58,7 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         """What the order has at `rows`."""
         return self._order(rows)
 
-    def source_run(self, start: int, stop: int) -> list[int]:
+    def _source_run(self, start: int, stop: int) -> list[int]:
         """What the order has from `start` to `stop - 1`."""
         return self._order.run(start, stop)
 

@@ -74,9 +74,9 @@ class ReorderedDataset(Transform[T_co]):
     def _source_rows(self, rows: Rows) -> Rows:
         """`_source_row` of each of `rows`, of shape `(n,)`."""
 
-    def source_run(self, start: int, stop: int) -> list[int]:
+    def _source_run(self, start: int, stop: int) -> list[int]:
         """`source_row` of each of the rows from `start` to `stop - 1`."""
-        return self.source_rows(np.arange(start, stop, dtype=np.int64)).tolist()
+        return self._source_rows(np.arange(start, stop, dtype=np.int64)).tolist()
 
     def read(self, row: int) -> T_co:
         """The source's row."""
@@ -92,7 +92,7 @@ class ReorderedDataset(Transform[T_co]):
         first = rows[0] if rows else None
         if type(first) is int and 0 <= first <= len(self) - len(rows) and rows == list(range(first, first + len(rows))):
             # What loaders ask for. Python lists are quicker than arrays for a handful of rows.
-            return list(self._source.read_many(self.source_run(first, first + len(rows))))
+            return list(self._source.read_many(self._source_run(first, first + len(rows))))
         wanted = np.array(rows_in_range(rows, len(self)), np.int64)
         return list(self._source.read_many(self._source_rows(wanted).tolist()))
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from . import bench
+from . import bench, doctor
 from .siblings import versions
 
 
@@ -26,6 +26,7 @@ class Command(Protocol):
 
 COMMANDS: dict[str, Command] = {
     "bench": bench,
+    "doctor": doctor,
 }
 
 
