@@ -223,3 +223,7 @@ def test_the_reference_has_every_public_name(package: str) -> None:
     names = set(re.findall(rf"^{package}\.(\w+)\b(?!.* is loadax_)", recorded, re.MULTILINE))
     modules = {"testing", "sources"} & names  # `sources` repeats what the package has
     assert shown | modules == names
+    source = ROOT / "packages" / package.replace("_", "-") / "src" / package
+    for name in re.findall(rf"^{package}\.(\w+)\(", recorded, re.MULTILINE):
+        if (source / name).with_suffix(".py").exists() or (source / name).is_dir():
+            assert f"::: {package}.{name}.{name}\n" in reference, f"{package}.{name} would show the module of that name"
