@@ -80,7 +80,7 @@ def sample(model: Model, prompt: jax.Array, size: int) -> jax.Array:
 
     def write(state: tuple[jax.Array, jax.Array], key: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         memory, scores = state
-        token = jax.random.categorical(key, scores / 0.6)
+        token = jax.random.categorical(key, scores / 0.8)
         return model.step(memory, token), token
 
     memory, scores = model(prompt)
@@ -127,8 +127,8 @@ def main() -> None:
         bits = np.mean([loss_of(model, batch) for batch in builder.build(some)]) / np.log(2)
         baseline = unigram_bits(train, held_out)
 
-    prompt = b"def "
-    written = sample(model, jnp.array(list(prompt), jnp.uint8), 150)
+    prompt = b"def __init__(self, "
+    written = sample(model, jnp.array(list(prompt), jnp.uint8), 200)
     print((prompt + bytes(written.tolist())).decode(errors="replace"))
     print(f"held-out bits per byte {bits:.3f}; from the bytes' frequencies alone, {baseline:.3f}")
     print(stats)
