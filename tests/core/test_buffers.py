@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import DataLoader, Rows, aligned_empty, gather_array
-from loadax_core.buffers import LEAST_RECYCLED, MOST_IDLE, Pool
+from loadax_core.buffers import MOST_IDLE, Pool
 
 
 @given(
@@ -58,7 +58,7 @@ def test_gathering_no_rows_gives_an_empty_batch() -> None:
     assert gather_array(np.ones((3, 2)), np.array([], np.int64), aligned_empty).shape == (0, 2)
 
 
-BIG = (LEAST_RECYCLED // 8 + 100,)
+BIG = (2**15 + 100,)
 FLOAT = np.dtype(np.float64)
 
 
@@ -90,12 +90,18 @@ def test_whoever_sees_the_memory_keeps_it(see: Any) -> None:
     assert pool(BIG, FLOAT).ctypes.data == address
 
 
-def test_small_arrays_and_objects_are_not_leased() -> None:
-    pool = Pool()
-    assert pool((4,), FLOAT).ctypes.data % 64 == 0
-    objects = pool(BIG, np.dtype(object))
-    objects[:] = "x"
-    assert objects[-1] == "x"
+@pytest.mark.parametrize(
+    "dtype", ["f4", ">f8", "?", "c16", "U3", "S5", "M8[us]", "V4", [("a", "i1"), ("b", "f8")], np.object_]
+)
+@pytest.mark.parametrize("shape", [(4,), (3, 5, 2), (0, 3), (2, 0)])
+def test_arrays_of_any_kind(dtype: Any, shape: tuple[int, ...]) -> None:
+    dtype, pool = np.dtype(dtype), Pool()
+    for _ in range(2):
+        array = pool(shape, dtype)
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, dtype, True)
+        array[...] = np.zeros((), dtype)
+        if not dtype.hasobject and array.size:
+            assert array.ctypes.data % 64 == 0
 
 
 def test_a_pool_keeps_a_bounded_amount_of_idle_memory() -> None:
@@ -103,7 +109,15 @@ def test_a_pool_keeps_a_bounded_amount_of_idle_memory() -> None:
     shape = (MOST_IDLE // 4,)
     held = [pool(shape, np.dtype(np.uint8)) for _ in range(10)]
     del held
-    assert sum(len(idle) for idle in pool._idle.values()) == 4
+    assert sum(len(shelf.idle) for shelf in pool._shelves.values()) == 4
+
+
+def test_arrays_of_ever_other_shapes_leave_a_bounded_amount_behind() -> None:
+    pool = Pool()
+    for n in range(300):
+        held = [pool((2**20 + n,), np.dtype(np.uint8)) for _ in range(2)]
+        del held
+        assert sum(len(shelf.idle) * shelf.nbytes for shelf in pool._shelves.values()) <= MOST_IDLE + 2**22
 
 
 def test_leased_arrays_pickle_and_outlive_their_pool() -> None:

@@ -11,7 +11,6 @@ import jax as typed_jax
 import numpy as np
 import pytest
 from loadax_core import DataLoader
-from loadax_core.buffers import LEAST_RECYCLED
 
 jax: Any = typed_jax  # its own types are partly unknown
 ROWS = 64
@@ -66,7 +65,6 @@ def loader(dataset: Any, place: str, epochs: int = 6) -> Any:
 
 
 def test_these_batches_are_recycled() -> None:
-    assert BATCH * Images()[0].nbytes >= LEAST_RECYCLED
     addresses = {batch.ctypes.data for batch in loader(Images(), "host", epochs=20)}
     assert len(addresses) < 40, "every batch has had memory of its own, so the tests below show nothing"
 

@@ -19,11 +19,11 @@ from .protocols import Alloc, Array, Rows
 ALIGNMENT = 64
 """Bytes; XLA's CPU client uses host memory without a copy only when it starts at a multiple of this."""
 
-LEAST_RECYCLED = 1 << 18
-"""Bytes; below this, the C library recycles memory as fast as a pool does."""
-
 MOST_IDLE = 1 << 26
 """Bytes that a pool keeps for later; what is returned beyond that is freed."""
+
+MOST_ARRAYS = 256
+"""Arrays of one kind that a pool keeps for later."""
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -43,7 +43,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 class Pool:
-    """An `Alloc` that recycles large arrays. Thread-safe.
+    """An `Alloc` that recycles the memory of arrays of the same shape and dtype. Thread-safe.
 
     Example:
         >>> pool = Pool()
@@ -59,37 +59,70 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        # By size. Lists, whose append and pop are atomic, because a lease may end in any thread, at any instruction.
-        self._idle: dict[int, list[Array]] = {}
+        self._shelves: dict[tuple[tuple[int, ...], np.dtype[Any]], _Shelf] = {}
 
     def __call__(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Array:
         """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
-        nbytes = math.prod(shape) * dtype.itemsize
-        if nbytes < LEAST_RECYCLED or dtype.hasobject:
-            return aligned_empty(shape, dtype)
-        idle = self._idle.get(nbytes)
-        if idle is None:
-            idle = self._idle.setdefault(nbytes, [])
+        shelf = self._shelves.get((shape, dtype))
+        if shelf is None:
+            if dtype.hasobject or 0 in shape:
+                return np.empty(shape, dtype)
+            shelf = self._shelves.setdefault((shape, dtype), _Shelf(shape, dtype))
         try:
-            memory = idle.pop()
+            memory = shelf.idle.pop()
         except IndexError:
-            memory = _aligned_bytes(nbytes)
-        return np.asarray(_Lease(memory, idle)).view(dtype).reshape(shape)
+            self._make_room(shelf)
+            memory = shelf.make()
+        array = np.asarray(_Lease(memory, shelf))
+        return array if shelf.plain else array.view(dtype).reshape(shape)
+
+    def _make_room(self, shelf: _Shelf) -> None:
+        """Before memory is added, frees what lies idle for arrays of other kinds, if that is much."""
+        others = [other for other in list(self._shelves.items()) if other[1] is not shelf]
+        if sum(len(other.idle) * other.nbytes for _, other in others) > MOST_IDLE:
+            for key, _ in others:
+                # Leases that still live return their memory to a shelf that nobody uses, and so free it.
+                self._shelves.pop(key, None)
+
+
+class _Shelf:
+    """The idle memory for arrays of one kind.
+
+    Attributes:
+        plain: Whether an array interface can describe the dtype.
+        idle: Memory, each with its array interface. A list, whose append and pop are atomic, because a lease may end in
+            any thread, at any instruction.
+    """
+
+    __slots__ = ("_dtype", "_shape", "idle", "most", "nbytes", "plain")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._shape, self._dtype = shape, dtype
+        self.nbytes = math.prod(shape) * dtype.itemsize
+        self.plain = not dtype.metadata and np.dtype(dtype.str) == dtype
+        self.most = min(max(2, MOST_IDLE // self.nbytes), MOST_ARRAYS)
+        self.idle: list[tuple[Array, dict[str, Any]]] = []
+
+    def make(self) -> tuple[Array, dict[str, Any]]:
+        """New memory, with the interface of the array that it is for, or of its bytes."""
+        memory = _aligned_bytes(self.nbytes)
+        array = memory.view(self._dtype).reshape(self._shape) if self.plain else memory
+        return memory, array.__array_interface__
 
 
 class _Lease:
     """Owns memory as long as an array that is made from it, or anything made from that array, lives."""
 
-    __slots__ = ("__array_interface__", "_idle", "_memory")
+    __slots__ = ("__array_interface__", "_memory", "_shelf")
 
-    def __init__(self, memory: Array, idle: list[Array]) -> None:
-        self.__array_interface__ = memory.__array_interface__
+    def __init__(self, memory: tuple[Array, dict[str, Any]], shelf: _Shelf) -> None:
+        self.__array_interface__ = memory[1]
         self._memory = memory
-        self._idle = idle
+        self._shelf = shelf
 
     def __del__(self) -> None:
-        if len(self._idle) < max(2, MOST_IDLE // self._memory.nbytes):
-            self._idle.append(self._memory)
+        if len(self._shelf.idle) < self._shelf.most:
+            self._shelf.idle.append(self._memory)
 
 
 def _aligned_bytes(nbytes: int) -> Array:
@@ -134,7 +167,7 @@ def take_rows(array: Array, rows: Rows, alloc: Alloc) -> Array:
         out[...] = array[rows]
         return out
     # With mode="raise", `take` goes through a temporary whenever it has an `out`.
-    return np.take(array, rows, axis=0, out=out, mode="clip")
+    return array.take(rows, 0, out, "clip")
 
 
 def check_rows(rows: Rows, length: int) -> None:

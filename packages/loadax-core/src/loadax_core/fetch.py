@@ -142,10 +142,8 @@ class Fetch:
         if len(batches) == 1:
             return [gathered]
         size = len(batches[0])
-        return [
-            tree.map_leaves(lambda _, leaf, start=start: leaf[start : start + size], gathered)
-            for start in range(0, len(rows), size)
-        ]
+        leaves, build = tree.flatten(gathered)
+        return [build([leaf[start : start + size] for leaf in leaves]) for start in range(0, len(rows), size)]
 
     def read(self, rows: list[int], watch: Callable[[int], None] | None = None) -> Sequence[Any]:
         """The items of `rows`.
@@ -182,12 +180,13 @@ class Fetch:
         """
         if not self.gathers:
             return self.batch([item for part in parts for item in part], rows, alloc)
-        columns = zip(*([leaf for _, leaf in tree.leaves(part)] for part in parts), strict=True)
-        joined = [
-            np.concatenate(column, out=alloc((len(rows), *column[0].shape[1:]), column[0].dtype)) for column in columns
-        ]
-        leaves = iter(joined)
-        return tree.map_leaves(lambda _, __: next(leaves), parts[0])
+        taken_apart = [tree.flatten(part) for part in parts]
+        _, build = taken_apart[0]
+        joined: list[Any] = []
+        for column in zip(*(leaves for leaves, _ in taken_apart), strict=True):
+            out = alloc((len(rows), *column[0].shape[1:]), column[0].dtype)
+            joined.append(np.concatenate(column, out=out))
+        return build(joined)
 
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""

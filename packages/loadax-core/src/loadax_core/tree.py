@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, TypeAlias, cast
 
 Path: TypeAlias = tuple[str, ...]
@@ -71,6 +72,36 @@ def map_leaves(fn: Callable[[Path, Any], Any], tree: Any, path: Path = ()) -> An
         return fn(path, tree)
     steps, build = opened
     return build([map_leaves(fn, child, (*path, step)) for step, child in steps])
+
+
+def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """Takes a tree apart once, to put many like it together.
+
+    Args:
+        tree: Any tree; a bare leaf is one too.
+
+    Returns:
+        Its leaves, in order, and a function that makes a tree of the same containers from as many other leaves.
+
+    Example:
+        >>> leaves, build = flatten({"a": 1, "b": (2, 3)})
+        >>> build([leaf * 10 for leaf in leaves])
+        {'a': 10, 'b': (20, 30)}
+    """
+    opened = children(tree)
+    if opened is None:
+        return [tree], lambda new: new[0]
+    steps, build = opened
+    parts = [flatten(child) for _, child in steps]
+    if all(len(part) == 1 for part, _ in parts) and not any(children(child) for _, child in steps):
+        return [part[0] for part, _ in parts], build
+    ends = list(accumulate(len(part) for part, _ in parts))
+
+    def rebuild(new: list[Any]) -> Any:
+        starts = [0, *ends[:-1]]
+        return build([make(new[i:j]) for (_, make), i, j in zip(parts, starts, ends, strict=True)])
+
+    return [leaf for part, _ in parts for leaf in part], rebuild
 
 
 def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -53,6 +53,7 @@ class ArrayDataset(BaseDataset[T_co]):
         self._length = len(first)
         # A gather of objects would not equal the stack of the items, whose type depends on the objects.
         self._gathers = not any(leaf.dtype.hasobject for _, leaf in leaves)
+        self._flat, self._build = tree.flatten(self._arrays)
 
     def __len__(self) -> int:
         return self._length
@@ -68,7 +69,7 @@ class ArrayDataset(BaseDataset[T_co]):
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
         check_rows(rows, self._length)
-        return tree.map_leaves(lambda _, array: _gather_leaf(array, rows, alloc), self._arrays)
+        return self._build([_gather_leaf(array, rows, alloc) for array in self._flat])
 
     def describe(self) -> str:
         """The length, and each array's dtype and shape of a row."""
@@ -77,11 +78,14 @@ class ArrayDataset(BaseDataset[T_co]):
         return f"ArrayDataset({len(self)} rows: {shown})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_arrays": tree.map_leaves(lambda _, array: mapping.reference(array), self._arrays)}
+        state = vars(self) | {"_arrays": tree.map_leaves(lambda _, array: mapping.reference(array), self._arrays)}
+        del state["_flat"], state["_build"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._arrays = tree.map_leaves(lambda _, leaf: _reopen(leaf), self._arrays)
+        self._flat, self._build = tree.flatten(self._arrays)
 
 
 def _check_leaf(path: tree.Path, leaf: Any) -> npt.NDArray[Any]:
