@@ -8,7 +8,10 @@ import numpy.typing as npt
 _GAMMA, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = 2**64 - 1
 
+_SHORT_1, _SHORT_2 = 0x7FEB352D, 0x846CA68B
+
 U64 = npt.NDArray[np.uint64]
+U32 = npt.NDArray[np.uint32]
 
 
 def random_words(key: int, positions: npt.NDArray[np.integer]) -> U64:
@@ -46,3 +49,17 @@ def mix_one(value: int) -> int:
     """`mix` of one number."""
     value = (value ^ value >> 30) * _MIX_1 & _MASK
     return (value ^ value >> 27) * _MIX_2 & _MASK
+
+
+def mix_short(values: U32) -> None:
+    """Wellons's 32-bit hash "lowbias32", in place, without its last shift, which only matters to the lower half."""
+    values ^= values >> np.uint32(16)
+    values *= np.uint32(_SHORT_1)
+    values ^= values >> np.uint32(15)
+    values *= np.uint32(_SHORT_2)
+
+
+def mix_one_short(value: int) -> int:
+    """`mix_short` of one number."""
+    value = (value ^ value >> 16) * _SHORT_1 & 0xFFFFFFFF
+    return (value ^ value >> 15) * _SHORT_2 & 0xFFFFFFFF
