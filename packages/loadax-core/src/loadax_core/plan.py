@@ -88,10 +88,11 @@ class Plan:
         end, size = self.end, self.batch_size
         position = self.settle(position)
         while end is None or position < end:
-            epoch, start = position
-            stop = min(start + size, self.rows)
-            yield Step(epoch, -(-start // size), start, stop)
-            position = self.settle(Position(epoch, stop))
+            epoch, first = position
+            last = self.rows - size if self.drop_remainder else self.rows - 1
+            for start in range(first, last + 1, size):
+                yield Step(epoch, -(-start // size), start, min(start + size, self.rows))
+            position = Position(epoch + 1, 0)
 
     def steps_done(self, position: Position) -> int:
         """How many batches of a run lie before `position`."""

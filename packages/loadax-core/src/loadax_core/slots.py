@@ -28,8 +28,9 @@ class Slot:
         self.step = step
         self.fetch = fetch
         self.rows = rows
-        self.parts: dict[int, Any] = {}
-        self.failures: dict[int, BaseException] = {}
+        # What was read in parts, by the first row of each; most batches are not.
+        self.parts: dict[int, Any] | None = None
+        self.failures: dict[int, BaseException] | None = None
         self.missing = 0
         self.batch: Any = None
         self.error: BaseException | None = None
@@ -37,16 +38,36 @@ class Slot:
         self.ready = threading.Lock()
         self.ready.acquire()
 
+    def add(self, start: int, part: Any, failure: BaseException | None) -> bool:
+        """Adds a part, or why it is not there; the caller holds the window's lock.
+
+        Returns:
+            Whether it was the last missing one.
+        """
+        if self.parts is None or self.failures is None:
+            self.parts, self.failures = {}, {}
+        self.parts[start] = part
+        if failure is not None:
+            self.failures[start] = failure
+        self.missing -= 1
+        return self.missing <= 0
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the first part that failed is not there."""
+        return self.failures[min(self.failures)] if self.failures else None
+
     @property
     def in_order(self) -> list[Any]:
         """The parts, once every unit has read its own."""
-        return [self.parts[start] for start in sorted(self.parts)]
+        parts = self.parts or {}
+        return [parts[start] for start in sorted(parts)]
 
     def publish(self, batch: Any = None, error: BaseException | None = None) -> None:
         """Hands the outcome to the consumer; only the first call counts, and the caller holds the window's lock."""
         if not self.done:
             self.batch, self.error = batch, error
-            self.parts.clear()
+            self.parts = None
             self.done = True
             self.ready.release()
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any, TypeAlias, cast
 
+import numpy as np
+
 Path: TypeAlias = tuple[str, ...]
 """The way from a tree's root to one of its nodes, each step as it would be written in Python."""
 
@@ -30,6 +32,9 @@ def children(node: Any) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], An
         TypeError: If `node` is a dataclass with a field that its constructor does not take.
     """
     kind = cast("type[Any]", type(node))
+    if kind is np.ndarray:
+        # By far the most frequent, and the questions below take a while.
+        return None
     if node is None:
         return [], lambda _: None
     if kind is dict or isinstance(node, Mapping):

@@ -90,6 +90,7 @@ class Window:
         self._batching = 0.0 if fetch.gathers else inf
         self._cuts: bool | None = None
         self._crew = crew or Threads()
+        self._group = 1
         self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self.activities: list[Activity] = []
@@ -159,11 +160,14 @@ class Window:
         """Adds slots until `limit` are on their way, or the steps are at their end."""
         while not self.stopped:
             room = limit - len(self._slots)
-            most = self._group_size(limit)
-            if room < most:
+            # Mostly there is no room for another group, and the size of the last one is a good enough guess of it.
+            if room < self._group:
+                return
+            self._group = self._group_size(limit)
+            if room < self._group:
                 return
             added: list[Slot] = []
-            while len(added) < most and (step := next(self._steps, None)) is not None:
+            while len(added) < self._group and (step := next(self._steps, None)) is not None:
                 added.append(self._add(step))
             if not added:
                 return
@@ -310,15 +314,10 @@ class Window:
         """Adds a part to its slot and, if it was the last missing one, joins and places the batch."""
         (slot,) = unit.slots
         with self._lock:
-            slot.parts[unit.start] = part
-            if failure is not None:
-                slot.failures[unit.start] = failure
-            slot.missing -= 1
-            last = slot.missing <= 0
-        if not last:
-            return
-        if slot.failures:
-            self._publish(slot, None, slot.failures[min(slot.failures)])
+            if not slot.add(unit.start, part, failure):
+                return
+        if slot.failure is not None:
+            self._publish(slot, None, slot.failure)
             return
         try:
             with activity.stage("batching"):
