@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Stats
-from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
+from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Recorder, size
 from loadax_core.stats import in_bytes, plural
 from loadax_core.workers import Window
 
@@ -67,7 +67,7 @@ def until_ready(batches: Any, which: slice) -> None:
         ({"waited": 0.1}, "Compute-bound: training waited for data 1.0% of the time; a faster loader would not help."),
         # Only the first batch was waited for.
         ({"waited": 4.1, "first_wait": 4.05}, "Compute-bound: training waited for data 0.8% of the time"),
-        ({}, "Loader-bound: training waited for data 40% of the time. All 2 workers were busy 90% of the time: .work"),
+        ({}, "Loader-bound: training waited for data 40% of the time. The 2 workers were busy 90% of the time: .work"),
         ({}, ".workers(3) would share the work."),
         ({"waited": 9.99}, ".workers(8) would share the work."),
         ({"waited": 10.0}, ".workers(8) would share the work."),
@@ -183,7 +183,7 @@ def test_slow_gathers_are_named(workers: int) -> None:
 
 
 def test_only_the_slowest_reads_are_kept() -> None:
-    lane = Lane()
+    lane = Recorder().caller
     for seconds in [3, 9, 1, 7, 5, 8, 2, 6, 4]:
         if seconds > lane.floor:
             lane.slow(seconds, 10 * seconds, 1)

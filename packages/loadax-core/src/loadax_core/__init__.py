@@ -22,6 +22,8 @@ from .loader import Loader as Loader
 from .preview import ArraySpec as ArraySpec
 from .preview import Preview as Preview
 from .progress import progress as progress
+from .measuring import Measurement as Measurement
+from .measuring import measure as measure
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather
@@ -37,5 +39,7 @@ from .shaped import with_length as with_length
 from .stats import Interval as Interval
 from .stats import SlowRead as SlowRead
 from .stats import Stats as Stats
+from .timeline import Span as Span
+from .timeline import Timeline as Timeline
 
 __version__ = _version("loadax-core")

@@ -9,16 +9,17 @@ from typing import Any, cast
 from .buffers import Pool
 from .fetch import Epochs, Fetch, relayed
 from .plan import Step
-from .recorder import Lane
+from .recorder import Recorder
+from .traces import TracedFetch
 
 
 class Inline:
     """The same interface as a `Window`, with nothing in flight."""
 
-    def __init__(self, fetch: Fetch, steps: Iterator[Step], lane: Lane) -> None:
+    def __init__(self, fetch: Fetch, steps: Iterator[Step], recorder: Recorder) -> None:
         self._fetches = Epochs(fetch)
         self._steps = steps
-        self._lane = lane
+        self._recorder = recorder
         self._pool = Pool()
 
     def take(self) -> tuple[Step, Any] | None:
@@ -34,6 +35,8 @@ class Inline:
         stage = "preparing"
         try:
             fetch = self._fetches[step.epoch]
+            if self._recorder.annotate is not None:
+                fetch = TracedFetch(fetch, self._recorder.annotate, step)
             rows = fetch.rows(step)
             stage = "reading"
             if fetch.gathers:
@@ -52,11 +55,18 @@ class Inline:
             if failure is error:
                 raise
             raise failure from error
-        lane, seconds = self._lane, self._lane.seconds
+        placed = perf_counter() if fetch.places else batched
+        lane = self._recorder.caller
+        seconds = lane.seconds
         seconds["reading"] += read - began
         seconds["batching"] += batched - read
-        if fetch.places:
-            seconds["placing"] += perf_counter() - batched
+        seconds["placing"] += placed - batched
+        if lane.spans is not None:
+            lane.spans.append(("reading", began, read, step))
+            if not fetch.gathers:
+                lane.spans.append(("batching", read, batched, step))
+            if fetch.places:
+                lane.spans.append(("placing", batched, placed, step))
         if read - began > lane.floor:
             lane.slow(read - began, int(rows[0]), len(rows))
         return step, batch

@@ -9,11 +9,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import state as states
+from .checks import check_int
 from .errors import ClosedError
 from .inline import Inline
 from .plan import Position, Step
 from .recorder import Recorder
 from .stats import Stats
+from .timeline import Timeline
+from .traces import NAMES, tracer
 from .workers import Window
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class LoaderIterator(Generic[B_co]):
         self._error: BaseException | None = None
         self._closed = False
         self._recorder = Recorder()
+        self._annotate, self._is_traced = tracer()
         self._batches = self._rows = 0
         self._began = self._ended = self._waited = 0.0
         # Held by whoever is inside `next` or `set_state`; `close` must work while another thread waits in `next`.
@@ -63,16 +67,25 @@ class LoaderIterator(Generic[B_co]):
                 `set_state`.
         """
         with self._turn:
-            self._check_open()
             if self._error is not None:
+                self._check_open()
                 raise self._error
             entered = perf_counter()
-            self._began = self._began or entered
-            source = self._source = self._source or self._start()
+            source, recorder = self._source, self._recorder
+            if source is None:
+                self._check_open()
+                self._began = self._began or entered
+                self._annotate, self._is_traced = tracer()
+                source = self._source = self._start()
             # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
-            self._check_open()
+            if self._closed:
+                self._check_open()
             try:
-                taken = source.take()
+                if self._is_traced is not None and self._is_traced():
+                    taken = self._take_traced(source)
+                else:
+                    recorder.annotate = None
+                    taken = source.take()
             except BaseException as error:
                 # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
                 source.stop()
@@ -86,12 +99,14 @@ class LoaderIterator(Generic[B_co]):
                 source.stop()
                 raise StopIteration
             step, batch = taken
+            if recorder.waits is not None:
+                recorder.waits.append(("waiting", entered, ended, step))
             self._last = step
             self._batches += 1
             rows = step.stop - step.start
             self._rows += rows
-            if ended >= self._recorder.due:
-                self._recorder.sample(ended, self._batches, ended - self._began, self._waited, batch, rows)
+            if ended >= recorder.due:
+                recorder.sample(ended, self._batches, ended - self._began, self._waited, batch, rows)
             return batch
 
     def __length_hint__(self) -> int:
@@ -155,6 +170,21 @@ class LoaderIterator(Generic[B_co]):
             way=run.fetch.way,
         )
 
+    def timeline(self, most: int = 10_000) -> Timeline:
+        """Records what each worker does and when the caller waits, for a picture of a stretch of the run.
+
+        Args:
+            most: How many spans are kept of each worker and of the caller; the last ones, if there are more.
+
+        Returns:
+            A timeline, which records while its `with` block is open.
+
+        Raises:
+            TypeError: If `most` is not an integer.
+            ValueError: If it is less than 1.
+        """
+        return Timeline(self._recorder, check_int("most", most, 1))
+
     def close(self) -> None:
         """Ends the run and its workers; does nothing the second time.
 
@@ -185,12 +215,18 @@ class LoaderIterator(Generic[B_co]):
         run = self._run
         steps = run.plan.steps_from(self._position)
         if not run.workers:
-            return Inline(run.fetch, steps, self._recorder.caller)
+            return Inline(run.fetch, steps, self._recorder)
         crew = run.crew() if run.crew else None
         window = Window(run.fetch, steps, self._recorder, run.workers, run.prefetch, run.timeout, crew)
         # An iterator that is dropped, say by `break`, must not leave its workers behind.
         weakref.finalize(self, window.stop)
         return window
+
+    def _take_traced(self, source: Inline | Window) -> tuple[Step, Any] | None:
+        assert self._annotate is not None, "something was found to ask whether a trace is being taken"
+        self._recorder.annotate = self._annotate
+        with self._annotate(NAMES["waiting"]):
+            return source.take()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -7,13 +7,19 @@ numbers and not yet in others.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from heapq import heappush, heapreplace
 from time import process_time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from . import tree
+from .plan import Step
 from .stats import Interval, Kind, SlowRead, Stats, Way
+from .traces import Annotate
+
+Note: TypeAlias = tuple[str, float, float, Step]
+"""A stage, when it began and ended, and the first step that it was for."""
 
 SLOWEST = 5
 """How many of the slowest reads are kept."""
@@ -36,14 +42,23 @@ class Lane:
         cpu: CPU time of the worker's thread.
         floor: What a read must take to be among the slowest.
         slowest: A heap of the slowest reads.
+        recorder: What the lane belongs to.
+        spans: When each stage was, if a timeline is recorded.
     """
 
-    __slots__ = ("cpu", "floor", "seconds", "slowest")
+    __slots__ = ("cpu", "floor", "recorder", "seconds", "slowest", "spans")
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.spans: deque[Note] | None = None
         self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
         self.cpu = self.floor = 0.0
         self.slowest: list[SlowRead] = []
+
+    def take_spans(self) -> list[Note]:
+        """Ends the recording of a timeline."""
+        spans, self.spans = self.spans, None
+        return list(spans or ())
 
     def slow(self, seconds: float, row: int, rows: int) -> None:
         """Notes a read that took longer than `floor`."""
@@ -68,6 +83,8 @@ class Recorder:
     """What an iterator has done, over all of its restarts.
 
     Attributes:
+        annotate: What marks a block in a trace of `jax.profiler`, while one is taken.
+        waits: When `next` was called, if a timeline is recorded.
         caller: What was done in the thread that calls `next`.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
         due: The value of `perf_counter` after which `sample` is to be called.
@@ -76,7 +93,9 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.caller = Lane()
+        self.caller = Lane(self)
+        self.annotate: Annotate | None = None
+        self.waits: deque[Note] | None = None
         self.ready = [0] * (MOST_READY + 1)
         self.due = self.first_wait = 0.0
         self.depth = 0
@@ -88,7 +107,24 @@ class Recorder:
 
     def worker(self, number: int) -> Lane:
         """The lane of a worker; after a restart, of the worker that takes its place."""
-        return self._workers.setdefault(number, Lane())
+        lane = self._workers.setdefault(number, Lane(self))
+        if self.waits is not None and lane.spans is None:
+            lane.spans = deque(maxlen=self.waits.maxlen)
+        return lane
+
+    def record(self, most: int) -> None:
+        """Begins to keep when each stage was, the last `most` of each lane."""
+        self.waits = deque(maxlen=most)
+        for lane in [self.caller, *self._workers.values()]:
+            lane.spans = deque(maxlen=most)
+
+    def recorded(self) -> dict[str, list[Note]]:
+        """Ends that, and returns what was kept of each lane."""
+        waits, self.waits = self.waits, None
+        lanes = {"training": list(waits or ()), "caller": self.caller.take_spans()}
+        for number, lane in sorted(self._workers.items()):
+            lanes[f"worker {number}"] = lane.take_spans()
+        return {name: spans for name, spans in lanes.items() if spans}
 
     def sample(self, now: float, batches: int, elapsed: float, waited: float, batch: Any, rows: int) -> None:
         """Looks closer at one batch: at the first, and then ever more rarely.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter, thread_time
 from types import TracebackType
@@ -14,6 +15,7 @@ from .fetch import Fetch, Numbers
 from .plan import Step
 from .recorder import Lane
 from .tasks import Engine
+from .traces import block
 
 CPU_SECONDS = 0.01
 """How often a worker reads its CPU clock, which takes ten times as long as reading the other."""
@@ -103,6 +105,7 @@ class Activity:
         "_cpu_due",
         "_doing",
         "_lane",
+        "_mark",
         "_row",
         "_rows",
         "_since",
@@ -117,6 +120,7 @@ class Activity:
         self.slots: list[Slot] = []
         self.seconds = 0.0
         self._lane = lane
+        self._mark: AbstractContextManager[Any] | None = None
         self._thread = threading.get_ident()
         self._doing = ""
         self._row: int | None = None
@@ -132,11 +136,15 @@ class Activity:
             rows: The rows of each slot, if they are being read.
         """
         self._doing, self._row, self._rows = doing, None, rows
+        annotate = self._lane.recorder.annotate
+        if annotate is not None:
+            self._mark = block(annotate, doing, self.slots[0].step)
         self._since = self._began = perf_counter()
         return self
 
     def __enter__(self) -> None:
-        pass
+        if self._mark is not None:
+            self._mark.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -144,6 +152,11 @@ class Activity:
         now, lane = perf_counter(), self._lane
         self.seconds = seconds = now - self._began
         lane.seconds[self._doing] += seconds
+        if self._mark is not None:
+            self._mark.__exit__(kind, error, traceback)
+            self._mark = None
+        if lane.spans is not None:
+            lane.spans.append((self._doing, self._began, now, self.slots[0].step))
         if self._rows is not None:
             if self._row is not None:
                 if now - self._since > lane.floor:
@@ -157,9 +170,14 @@ class Activity:
 
     def split(self, batching: float) -> None:
         """Notes that so many seconds of the last stage, which was done elsewhere, were batching."""
+        lane = self._lane
         self.seconds -= batching
-        self._lane.seconds["reading"] -= batching
-        self._lane.seconds["batching"] += batching
+        lane.seconds["reading"] -= batching
+        lane.seconds["batching"] += batching
+        if lane.spans and batching:
+            _, began, ended, step = lane.spans.pop()
+            lane.spans.append(("reading", began, ended - batching, step))
+            lane.spans.append(("batching", ended - batching, ended, step))
 
     def row(self, row: int) -> None:
         """Notes that the read of `row` begins."""

@@ -156,8 +156,9 @@ class Stats:
             speed += f", {in_bytes(self.bytes / self.elapsed)}/s"
         done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s ({speed})"
         stages = f"reading {self.reading:.2f} s, batching {self.batching:.2f} s, placing {self.placing:.2f} s"
+        start = f", {self.first_wait:.2f} s of it for the first batch" if self.first_wait >= 0.01 else ""
         lines = [
-            f"{done}; waited {self.waited:.2f} s for data ({self.wait_share:.1%})",
+            f"{done}; waited {self.waited:.2f} s for data ({self.wait_share:.1%}){start}",
             f"{stages}, by {self._who}",
         ]
         usual = self.reading / max(1, self.local_rows)

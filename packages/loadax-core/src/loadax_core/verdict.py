@@ -117,7 +117,7 @@ def busy_workers(stats: Stats) -> str | None:
     more = f".workers({wanted})"
     if stats.kind == "process":
         more = f'.workers({wanted}, kind="process")'
-    busy = "The worker was" if stats.workers == 1 else f"All {stats.workers} workers were"
+    busy = "The worker was" if stats.workers == 1 else f"The {stats.workers} workers were"
     unsure = ""
     if stats.kind == "thread" and stats.workers == 1 and stats.cpu > 0.5 * stats.busy:
         unsure = ', or processes, kind="process", if its work is Python'

@@ -23,6 +23,7 @@ from loadax_core import Gather as Gather
 from loadax_core import Interval as Interval
 from loadax_core import Loader as Loader
 from loadax_core import LoaderIterator as LoaderIterator
+from loadax_core import Measurement as Measurement
 from loadax_core import MeshLike as MeshLike
 from loadax_core import PadBatcher as PadBatcher
 from loadax_core import Placement as Placement
@@ -30,6 +31,7 @@ from loadax_core import Preview as Preview
 from loadax_core import Rows as Rows
 from loadax_core import ShardingStrategy as ShardingStrategy
 from loadax_core import SlowRead as SlowRead
+from loadax_core import Span as Span
 from loadax_core import StackBatcher as StackBatcher
 from loadax_core import StackError as StackError
 from loadax_core import StateError as StateError
@@ -39,11 +41,13 @@ from loadax_core import SupportsFingerprint as SupportsFingerprint
 from loadax_core import SupportsGather as SupportsGather
 from loadax_core import SupportsGetItems as SupportsGetItems
 from loadax_core import WorkerError as WorkerError
+from loadax_core import Timeline as Timeline
 from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
 from loadax_core import gather_of as gather_of
 from loadax_core import progress as progress
+from loadax_core import measure as measure
 from loadax_core import read_items as read_items
 from loadax_core import take_rows as take_rows
 from loadax_core import tree as tree
@@ -119,6 +123,7 @@ __all__ = [
     "Loader",
     "LoaderIterator",
     "MappedDataset",
+    "Measurement",
     "MeshLike",
     "MeshShardingStrategy",
     "MixedDataset",
@@ -140,6 +145,7 @@ __all__ = [
     "ShuffledDataset",
     "SlicedDataset",
     "SlowRead",
+    "Span",
     "StackBatcher",
     "StackError",
     "StateError",
@@ -149,6 +155,7 @@ __all__ = [
     "SupportsGather",
     "SupportsGetItems",
     "Table",
+    "Timeline",
     "TokenDataset",
     "WorkerError",
     "ZippedDataset",
@@ -162,6 +169,7 @@ __all__ = [
     "gather_of",
     "launch",
     "make_mesh",
+    "measure",
     "plan",
     "progress",
     "read_items",
