@@ -72,7 +72,7 @@ def test_traces_for_chrome_and_perfetto(recorded: tuple[int, Timeline], tmp_path
     spans = [event for event in events if event["ph"] == "X"]
     assert len(spans) == sum(map(len, timeline.lanes.values()))
     first = timeline.lanes["training"][0]
-    (wait,) = (event for event in spans if event["name"] == "loadax:wait" and event["args"]["step"] == 1)
+    (wait,) = (event for event in spans if event["name"] == "loadax.wait" and event["args"]["step"] == 1)
     assert lanes[wait["tid"]] == "training"
     assert (wait["ts"], wait["dur"]) == (first.began * 1e6, (first.ended - first.began) * 1e6)
 

@@ -15,12 +15,12 @@ Annotate: TypeAlias = Callable[..., AbstractContextManager[Any]]
 """`jax.profiler.TraceAnnotation`: a block of a name, with arguments."""
 
 NAMES = {
-    "reading": "loadax:read",
-    "batching": "loadax:batch",
-    "placing": "loadax:place",
-    "waiting": "loadax:wait",
+    "reading": "loadax.read",
+    "batching": "loadax.batch",
+    "placing": "loadax.place",
+    "waiting": "loadax.wait",
 }
-"""What each stage is called in a trace."""
+"""What each stage is called in a trace, whose viewers would show only what is behind a colon."""
 
 
 def tracer() -> tuple[Annotate | None, Callable[[], bool] | None]:
