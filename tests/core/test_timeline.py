@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from loadax_core import DataLoader, Span, Timeline
 from loadax_core.timeline_plot import COLORS, STAGES
@@ -61,6 +62,14 @@ def test_lanes_show_what_was_done_when(recorded: tuple[int, Timeline]) -> None:
         assert spans[0].began >= 0
         assert spans[-1].ended <= timeline.seconds
         assert all(a.began <= a.ended <= b.began for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_did_not_happen_is_not_shown(workers: int) -> None:
+    batches = iter(DataLoader().batch_size(2).workers(workers).build(np.arange(6)))
+    with batches, batches.timeline() as timeline:
+        list(batches)
+    assert {span.stage for spans in timeline.lanes.values() for span in spans} == {"waiting", "reading"}
 
 
 def test_traces_for_chrome_and_perfetto(recorded: tuple[int, Timeline], tmp_path: Path) -> None:
