@@ -19,11 +19,7 @@ from loadax_core import DataLoader
 @contextmanager
 def traced(folder: Path, events: list[dict[str, Any]]) -> Generator[None]:
     """Takes a trace of the block, and puts its events that are Loadax's into `events`."""
-    options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0
-    with jax.profiler.trace(  # pyright: ignore[reportUnknownMemberType]
-        str(folder), profiler_options=options
-    ):
+    with jax.profiler.trace(str(folder)):  # pyright: ignore[reportUnknownMemberType]
         yield
     (file,) = folder.rglob("*.trace.json.gz")
     found = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
