@@ -19,11 +19,11 @@ from .fetch import gather_of as gather_of
 from .fetch import read_items as read_items
 from .iterator import LoaderIterator as LoaderIterator
 from .loader import Loader as Loader
+from .measuring import Measurement as Measurement
+from .measuring import measure as measure
 from .preview import ArraySpec as ArraySpec
 from .preview import Preview as Preview
 from .progress import progress as progress
-from .measuring import Measurement as Measurement
-from .measuring import measure as measure
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather

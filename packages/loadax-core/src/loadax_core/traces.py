@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .fetch import Fetch, Numbers
 from .plan import Step
-from .protocols import Alloc, Rows
+from .protocols import Alloc
 
 Annotate: TypeAlias = Callable[..., AbstractContextManager[Any]]
 """`jax.profiler.TraceAnnotation`: a block of a name, with arguments."""
@@ -40,7 +40,7 @@ class TracedFetch:
         """As of `Fetch`."""
         return self._fetch.rows(step)
 
-    def gather(self, batches: list[Rows], alloc: Alloc) -> list[Any]:
+    def gather(self, batches: list[Any], alloc: Alloc) -> list[Any]:
         """As of `Fetch`."""
         with block(self._annotate, "reading", self._step):
             return self._fetch.gather(batches, alloc)

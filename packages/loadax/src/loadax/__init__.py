@@ -40,14 +40,14 @@ from loadax_core import SupportsEpoch as SupportsEpoch
 from loadax_core import SupportsFingerprint as SupportsFingerprint
 from loadax_core import SupportsGather as SupportsGather
 from loadax_core import SupportsGetItems as SupportsGetItems
-from loadax_core import WorkerError as WorkerError
 from loadax_core import Timeline as Timeline
+from loadax_core import WorkerError as WorkerError
 from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
 from loadax_core import gather_of as gather_of
-from loadax_core import progress as progress
 from loadax_core import measure as measure
+from loadax_core import progress as progress
 from loadax_core import read_items as read_items
 from loadax_core import take_rows as take_rows
 from loadax_core import tree as tree
