@@ -21,11 +21,11 @@ from elsewhere import (
     Batches,
     Gathered,
     Marking,
+    Meeting,
     Modules,
     NeverOpened,
     Numbers,
     PeculiarError,
-    Pids,
     Rotating,
     Stuck,
     Unpicklable,
@@ -103,8 +103,8 @@ def test_the_contract_of_iterators_holds() -> None:
     check_loader(DataLoader().batch_size(4).workers(1, kind="process").prefetch(3).build(Numbers(7)))
 
 
-def test_several_processes_work_and_they_are_others() -> None:
-    loader = DataLoader().batch_size(1).workers(2, kind="process").prefetch(8).build(Pids(400))
+def test_several_processes_work_at_once_and_they_are_others(tmp_path: Path) -> None:
+    loader = DataLoader().workers(2, kind="process").timeout(FOREVER).build(Meeting(4, tmp_path))
     pids = {int(batch[0]) for batch in loader}
     assert len(pids) == 2
     assert os.getpid() not in pids
