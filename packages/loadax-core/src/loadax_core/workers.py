@@ -52,6 +52,9 @@ SLOW_UNITS = 4
 HELP_SECONDS = 1e-4
 """A consumer that would have to wait does units that are shorter than this itself."""
 
+GROUP_BYTES = 4 * 2**20
+"""Memory of batches that are gathered together."""
+
 AUTO_BYTES = 64 * 2**20
 AUTO_DEPTHS = (2, 64)
 """A prefetch depth that is left open fills this much memory with batches, within these depths."""
@@ -90,7 +93,7 @@ class Window:
         self._batching = 0.0 if fetch.gathers else inf
         self._cuts: bool | None = None
         self._crew = crew or Threads()
-        self._group = 1
+        self._group = self._most = 1
         self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self.activities: list[Activity] = []
@@ -189,12 +192,13 @@ class Window:
     def _group_size(self, limit: int) -> int:
         """How many slots to add at once, a power of two: those that are gathered in one unit, if batches are quick.
 
-        A group takes a quarter of the window at most, so that it is refilled well before it is empty.
+        A group takes a quarter of the window at most, so that it is refilled well before it is empty, and no more
+        memory than the processor's cache is likely to hold.
         """
         if not self._cuts or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
             return 1
         wanted = self._crew.unit_seconds / max(1e-9, self._pace * len(self._slots[-1].rows))
-        return power_of_two(min(wanted, limit // 4))
+        return power_of_two(min(wanted, limit // 4, self._most))
 
     def _units_of(self, added: list[Slot]) -> Iterator[Unit]:
         """The work that these slots are."""
@@ -303,10 +307,14 @@ class Window:
         if fetch.gathers and self._cuts is None:
             # Only NumPy arrays can be cut apart for nothing, and compiled transforms would be compiled for each size.
             self._cuts = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(done.values[0]))
+            self._most = max(1, GROUP_BYTES // max(1, size(done.values[0])))
         if unit.whole:
             self._batching = done.batching
-            for slot, batch in zip(slots, done.values, strict=True):
-                self._place(slot, batch, activity)
+            if fetch.places:
+                for slot, batch in zip(slots, done.values, strict=True):
+                    self._place(slot, batch, activity)
+            else:
+                self._publish_all(slots, done.values)
         else:
             self._finish(unit, done.values[0], None, activity)
 
@@ -339,6 +347,13 @@ class Window:
                 self._publish(slot, None, relayed(error, "placing", slot.step))
                 return
         self._publish(slot, batch, None)
+
+    def _publish_all(self, slots: list[Slot], batches: list[Any]) -> None:
+        """Hands over batches; the last first, so that a consumer that waits for the first is woken when all is done."""
+        with self._lock:
+            for slot, batch in zip(reversed(slots), reversed(batches), strict=True):
+                slot.publish(batch)
+            self._published += len(slots)
 
     def _publish(self, slot: Slot, batch: Any, error: BaseException | None) -> None:
         with self._lock:
