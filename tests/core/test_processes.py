@@ -30,6 +30,8 @@ from elsewhere import (
     Stuck,
     Unpicklable,
     Wide,
+    platforms,
+    returns_a_lock,
     with_descriptors,
 )
 from loadax_core import ClosedError, DataLoader, PadBatcher, WorkerError
@@ -260,10 +262,6 @@ def test_a_batch_that_cannot_be_sent_is_an_error() -> None:
     assert caught.value.__notes__[-1] == "loadax: while sending the batch of epoch 0, step 0"
 
 
-def returns_a_lock(items: list[int]) -> Any:
-    return threading.Lock()
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_is_killed_is_an_error_at_once(how: signal.Signals, tmp_path: Path) -> None:
     batches = iter(DataLoader().batch_size(4).workers(1, kind="process").build(Stuck(12, tmp_path)))
@@ -331,12 +329,8 @@ def test_a_stuck_read_names_the_row_and_shows_where_the_process_stands(tmp_path:
 def test_a_process_does_not_import_jax_and_finds_cpu_devices_only() -> None:
     (batch,) = DataLoader().workers(1, kind="process").build(Modules(1))
     assert batch.tolist() == [0]
-    (batch,) = DataLoader(environment).workers(1, kind="process").build(Numbers(1))
+    (batch,) = DataLoader(platforms).workers(1, kind="process").build(Numbers(1))
     assert batch == "cpu"
-
-
-def environment(items: list[int]) -> str | None:
-    return os.environ.get("JAX_PLATFORMS")
 
 
 def test_what_cannot_be_pickled_is_named_in_build() -> None:

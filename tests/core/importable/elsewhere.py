@@ -152,3 +152,11 @@ class NeverOpened(Numbers):
 
     def __reduce__(self) -> Any:
         return wait_forever, ()
+
+
+def returns_a_lock(items: list[int]) -> Any:
+    return threading.Lock()
+
+
+def platforms(items: list[int]) -> str | None:
+    return os.environ.get("JAX_PLATFORMS")
