@@ -9,7 +9,6 @@ place. Needs Pillow: `pip install 'loadax-datasets[images]'`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from loadax import DataLoader, ImageFolderDataset
+from loadax import DataLoader, ImageFolderDataset, LabelledImage
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -39,18 +38,18 @@ def write_images(root: Path) -> None:
         image.save(folder / f"{i:04}.png")
 
 
-def crop(item: Mapping[str, Any], down: int, right: int) -> dict[str, Any]:
-    """A part of an image, and its label in int32, as JAX has no int64."""
-    return {"image": item["image"][down : down + CROP, right : right + CROP], "label": np.int32(item["label"])}
+def crop(item: LabelledImage, down: int, right: int) -> dict[str, Any]:
+    """A part of an image, with its label."""
+    return {"image": item["image"][down : down + CROP, right : right + CROP], "label": item["label"]}
 
 
-def crop_anywhere(item: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+def crop_anywhere(item: LabelledImage, rng: np.random.Generator) -> dict[str, Any]:
     """A random part of an image, for training: another one in each epoch."""
     down, right = rng.integers(0, SIZE - CROP + 1, size=2)
     return crop(item, down, right)
 
 
-def crop_centre(item: Mapping[str, Any]) -> dict[str, Any]:
+def crop_centre(item: LabelledImage) -> dict[str, Any]:
     """The middle of an image."""
     return crop(item, (SIZE - CROP) // 2, (SIZE - CROP) // 2)
 

@@ -43,7 +43,9 @@ def expected(root: Path) -> list[dict[str, Any]]:
     save(root / ".git" / "x.png", 20)
     (root / "dog" / "notes.txt").write_text("not an image")
     (root / "labels.csv").write_text("nor is this")
-    return [{"image": image, "label": 0} for image in cats] + [{"image": dogs[i], "label": 2} for i in (1, 2, 0)]
+    return [{"image": image, "label": np.int32(0)} for image in cats] + [
+        {"image": dogs[i], "label": np.int32(2)} for i in (1, 2, 0)
+    ]
 
 
 def test_folder(check_dataset: CheckDataset, root: Path, expected: list[dict[str, Any]]) -> None:

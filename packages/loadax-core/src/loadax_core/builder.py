@@ -85,7 +85,8 @@ class DataLoader(Generic[T_contra, B_co]):
 
         Args:
             n: Rows of a batch, at least 1.
-            drop_remainder: Leave out an epoch's last batch if it has fewer rows.
+            drop_remainder: Leave out an epoch's last batch if it has fewer rows, for which a jitted step would be
+                compiled once more.
 
         Raises:
             TypeError: If `n` is not an integer.

@@ -22,6 +22,7 @@ from .sliced import SlicedDataset as SlicedDataset
 from .sources import ArrayRecordDataset as ArrayRecordDataset
 from .sources import HuggingFaceDataset as HuggingFaceDataset
 from .sources import ImageFolderDataset as ImageFolderDataset
+from .sources import LabelledImage as LabelledImage
 from .sources import ParquetDataset as ParquetDataset
 from .sources import PolarsDataset as PolarsDataset
 from .sources import SQLiteDataset as SQLiteDataset

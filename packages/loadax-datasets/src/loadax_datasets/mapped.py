@@ -27,7 +27,8 @@ class MappedDataset(Transform[U_co]):
         source: Any object with `len()` and `[i]`.
         fn: Takes an item and returns the new one. If `vectorized`, takes the stacked items of several rows, each leaf
             of shape `(n, ...)`, and returns a tree of leaves of shape `(n, ...)`; it must treat each row by itself.
-        vectorized: Whether `fn` takes many rows at once, which saves a Python call for each of them.
+        vectorized: Whether `fn` takes many rows at once, which saves a Python call for each of them. Where the source
+            cannot gather, its items are stacked first.
 
     Raises:
         TypeError: If `fn` is not callable.

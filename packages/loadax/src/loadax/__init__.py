@@ -62,6 +62,7 @@ from loadax_datasets import HuggingFaceDataset as HuggingFaceDataset
 from loadax_datasets import ImageFolderDataset as ImageFolderDataset
 from loadax_datasets import IndexedDataset as IndexedDataset
 from loadax_datasets import InMemoryDataset as InMemoryDataset
+from loadax_datasets import LabelledImage as LabelledImage
 from loadax_datasets import MappedDataset as MappedDataset
 from loadax_datasets import MixedDataset as MixedDataset
 from loadax_datasets import PaddedDataset as PaddedDataset
@@ -120,6 +121,7 @@ __all__ = [
     "InMemoryDataset",
     "IndexedDataset",
     "Interval",
+    "LabelledImage",
     "Loader",
     "LoaderIterator",
     "MappedDataset",

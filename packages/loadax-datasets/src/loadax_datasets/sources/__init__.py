@@ -3,6 +3,7 @@
 from .arrayrecord import ArrayRecordDataset as ArrayRecordDataset
 from .huggingface import HuggingFaceDataset as HuggingFaceDataset
 from .images import ImageFolderDataset as ImageFolderDataset
+from .images import LabelledImage as LabelledImage
 from .parquet import ParquetDataset as ParquetDataset
 from .polars import PolarsDataset as PolarsDataset
 from .sqlite import SQLiteDataset as SQLiteDataset

@@ -17,19 +17,19 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", "
 
 
 class LabelledImage(TypedDict):
-    """One image, and the number of its class."""
+    """One image, of shape `(height, width)` or `(height, width, channels)`, and the number of its class."""
 
     image: npt.NDArray[np.uint8]
-    label: int
+    label: np.int32
 
 
 class ImageFolderDataset(BaseDataset[LabelledImage]):
     """Images in one folder for each class, as `root/class/.../name.png`.
 
     Rows are dicts: `"image"` is a `uint8` array of shape `(height, width, 3)`, or `(height, width)` with `mode="L"`;
-    `"label"` is the place of the class among `classes`. Classes and images are in the order of their names, the same on
-    every machine. An image is decoded when its row is read, and only then; images of other sizes need a `.map` that
-    crops or resizes before they make a batch. Other files, and names that begin with a dot, are left out.
+    `"label"` is the place of the class among `classes`, an `int32`. Classes and images are in the order of their names,
+    the same on every machine. An image is decoded when its row is read, and only then; images of other sizes need a
+    `.map` that crops or resizes before they make a batch. Other files, and names that begin with a dot, are left out.
 
     Args:
         root: The folder with the folders of the classes.
@@ -51,7 +51,7 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         ...     (root / name).mkdir()
         ...     Image.new("RGB", (6, 4)).save(root / name / "0.png")
         >>> rows = ImageFolderDataset(root)
-        >>> rows.classes, rows[1]["label"], rows[1]["image"].shape
+        >>> rows.classes, int(rows[1]["label"]), rows[1]["image"].shape
         (['cat', 'dog'], 1, (4, 6, 3))
     """
 
@@ -94,7 +94,7 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         except Exception as error:
             error.add_note(f"raised while reading {path}")
             raise
-        return {"image": pixels, "label": self._labels[row]}
+        return {"image": pixels, "label": np.int32(self._labels[row])}
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows, the classes, and a hash of the names of the files."""
