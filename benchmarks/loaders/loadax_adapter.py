@@ -78,5 +78,19 @@ class Sync(Recommended):
         return chain
 
 
+class Processes(Recommended):
+    """`.workers(n, kind="process").prefetch()`: processes, for items that hold the GIL."""
+
+    arrays = tokens = numbers = device = None
+
+    @classmethod
+    def suits(cls, work: Work) -> bool:
+        """Only where items hold the GIL."""
+        return work.processes
+
+    def ahead(self, work: Work, chain: DataLoader[Any, Any]) -> DataLoader[Any, Any]:
+        return chain.workers(work.workers, kind="process").prefetch()
+
+
 VERSION = version("loadax")
-LOADERS = {"loadax": Recommended, "loadax-1": OneWorker, "loadax-sync": Sync}
+LOADERS = {"loadax": Recommended, "loadax-1": OneWorker, "loadax-sync": Sync, "loadax-process": Processes}

@@ -8,7 +8,8 @@ from typing import Any, cast
 from . import tree
 from .plan import Plan
 from .printing import columns, counted, size, table
-from .workers import AUTO_BYTES, AUTO_DEPTHS
+from .recorder import size as bytes_of
+from .workers import auto_depth
 
 
 class ArraySpec:
@@ -119,9 +120,7 @@ def preview(batch: Any, plan: Plan, prefetch: int | None) -> Preview:
         prefetch: Batches kept ready ahead of the caller; None if the loader sizes it.
     """
     if prefetch is None:
-        least, most = AUTO_DEPTHS
-        nbytes = sum(getattr(leaf, "nbytes", 0) for _, leaf in tree.leaves(batch))
-        prefetch = min(max(least, AUTO_BYTES // max(1, nbytes)), most)
+        prefetch = auto_depth(bytes_of(batch))
     kept = prefetch + 1 if plan.steps is None else min(prefetch + 1, plan.steps)
     return Preview(tree.map_leaves(lambda _, leaf: spec(leaf), batch), min(plan.rows, plan.batch_size), kept)
 

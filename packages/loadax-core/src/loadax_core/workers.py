@@ -1,13 +1,14 @@
 """The batches on their way: loaded by a pool of threads, ahead of the consumer.
 
-This is the only module that starts threads. What holds at all times:
+This is the only module that starts threads in the process that trains. Whether a thread does its tasks itself, or has a
+process or an executor do them, is between it and its engine (`tasks`). What holds at all times:
 
 1.  *One producer of work.* Only the consumer, inside `Window.take`, adds slots (batches to be loaded) and puts their
     units of work into the queue, in the order of the steps. The oldest slot that is not done is therefore always being
     worked on, or next in the queue, and waiting for it cannot deadlock.
-2.  *No worker waits for another.* Slow items of a slot are split into several units, and quick slots are gathered
-    several to a unit, so that a unit holds about a millisecond of work. Whichever worker completes a slot's last unit
-    also batches, places and publishes the slot.
+2.  *No worker waits for another.* Slow slots are split into several units, and quick ones are gathered several to a
+    unit, so that a unit holds about a millisecond of work, more if it has to travel. Whichever worker completes a
+    slot's last unit also batches, places and publishes the slot.
 3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the window's
     lock; after that nobody writes to it.
 4.  *Bounded.* At most `depth` batches are loaded or loading beyond the one that the consumer holds. The first call,
@@ -15,7 +16,8 @@ This is the only module that starts threads. What holds at all times:
 5.  *The lowest failing row wins.* If several units of a slot fail, the error of the first rows is reported, whichever
     came first in time, and it is reported at its step, after all earlier batches.
 6.  *Stopping takes no lock and does not wait.* `stop` may be called by the garbage collector, in any thread, at any
-    instruction, so it only sets a flag and puts one None per worker into the queue (`SimpleQueue.put` is reentrant).
+    instruction, so it only sets a flag, puts one None per worker into the queue (`SimpleQueue.put` is reentrant), and
+    shuts sockets.
 7.  *Nothing keeps the consumer alive.* Workers refer to the window, never to the iterator that owns it, so that an
     abandoned iterator is collected, and its finalizer stops the window.
 8.  *Workers are daemons*, so that a read that never returns cannot keep the interpreter from exiting. At exit, every
@@ -127,9 +129,7 @@ class Window:
             raise slot.error
         if self._auto:
             self._auto = False
-            least, most = AUTO_DEPTHS
-            nbytes = size(slot.batch)
-            self._depth = self._recorder.depth = min(max(least, AUTO_BYTES // max(1, nbytes)), most)
+            self._depth = self._recorder.depth = auto_depth(size(slot.batch))
         slots.popleft()
         self._taken += 1
         self._fill(self._depth)
@@ -371,6 +371,12 @@ def work(window: Window, number: int) -> None:
         # While it waits for work, a worker must not keep the last batch alive.
         del unit
     activity.engine.close()
+
+
+def auto_depth(nbytes: int) -> int:
+    """The prefetch depth for batches of so many bytes, if it is left open."""
+    least, most = AUTO_DEPTHS
+    return min(max(least, AUTO_BYTES // max(1, nbytes)), most)
 
 
 def power_of_two(most: float) -> int:
