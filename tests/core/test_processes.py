@@ -32,6 +32,7 @@ from elsewhere import (
     Wide,
     platforms,
     returns_a_lock,
+    unopenable,
     with_descriptors,
 )
 from loadax_core import ClosedError, DataLoader, PadBatcher, WorkerError
@@ -260,6 +261,13 @@ def test_a_batch_that_cannot_be_sent_is_an_error() -> None:
     with pytest.raises(TypeError, match="cannot pickle") as caught:
         next(batches)
     assert caught.value.__notes__[-1] == "loadax: while sending the batch of epoch 0, step 0"
+
+
+def test_a_batch_that_cannot_be_received_is_an_error() -> None:
+    batches = iter(DataLoader(unopenable).workers(1, kind="process").build(Numbers(3)))
+    with pytest.raises(LookupError, match="not here") as caught:
+        next(batches)
+    assert caught.value.__notes__ == ["loadax: while receiving the batch of epoch 0, step 0"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

@@ -160,3 +160,18 @@ def returns_a_lock(items: list[int]) -> Any:
 
 def platforms(items: list[int]) -> str | None:
     return os.environ.get("JAX_PLATFORMS")
+
+
+class Unopenable:
+    """Can be pickled, and not be made again."""
+
+    def __reduce__(self) -> Any:
+        return refuse, ()
+
+
+def refuse() -> None:
+    raise LookupError("not here")
+
+
+def unopenable(items: list[int]) -> Unopenable:
+    return Unopenable()

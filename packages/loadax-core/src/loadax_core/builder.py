@@ -235,6 +235,7 @@ class DataLoader(Generic[T_contra, B_co]):
             TypeError: If `dataset` lacks `len()` or `[i]`, or worker processes are asked for and it cannot be pickled.
             ValueError: If settings contradict each other or the dataset's length, or batches cannot be divided among
                 the data shards.
+            RuntimeError: If worker processes are asked for on a platform that cannot share memory with them.
         """
         settings = self._settings
         dataset = with_length(dataset)

@@ -117,7 +117,7 @@ class _Process:
 
     def open(self) -> None:
         """Starts the process, and waits until it has opened the dataset."""
-        done = self._exchange(self._start, "while it started")
+        done = self._exchange(self._start, "starting a worker process for", None)
         self._failed = done if done.error else None
 
     def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
@@ -130,11 +130,9 @@ class _Process:
             assert self._channel is not None
             self._channel.send(pickle.dumps((task, self._mapped.ended())))
 
-        return self._exchange(
-            send, f"while it read rows {describe([int(row) for rows in task.batches for row in rows])}"
-        )
+        return self._exchange(send, "receiving", task)
 
-    def _exchange(self, send: Callable[[], None], meanwhile: str) -> Done:
+    def _exchange(self, send: Callable[[], None], stage: str, task: Task | None) -> Done:
         try:
             send()
             assert self._channel is not None
@@ -142,9 +140,9 @@ class _Process:
             packed: Packed = pickle.loads(message)
             return self._mapped.unpack(packed, fds)
         except (EOFError, ConnectionError):
-            return Done([], self._died(meanwhile), "reading")
+            return Done([], self._died(task), "reading" if task else stage)
         except BaseException as error:
-            return Done([], error, "starting a worker process for")
+            return Done([], error, stage)
 
     def where(self) -> tuple[int | None, float, str] | None:
         """Asks the process what it is doing."""
@@ -211,7 +209,7 @@ class _Process:
         shared = self._processes.shared
         self._channel.send(pickle.dumps((preparation, shared.description())), [shared.fd()])
 
-    def _died(self, meanwhile: str) -> WorkerError:
+    def _died(self, task: Task | None) -> WorkerError:
         """What became of the process, as an error."""
         assert self._process is not None
         code = self._reap(self._process)
@@ -219,6 +217,8 @@ class _Process:
         if code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
             how += ", perhaps because memory ran out" * (-code == signal.SIGKILL)
+        rows = [int(row) for batch in task.batches for row in batch] if task else []
+        meanwhile = f"while it read rows {describe(rows)}" if task else "while it started"
         return WorkerError(f"worker process {self._process.pid} {how} {meanwhile}")
 
     @staticmethod
