@@ -42,8 +42,8 @@ from loadax_core.testing import check_loader, check_same
 FOREVER = 20.0
 
 
-def shared_memory() -> list[str]:
-    return sorted(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else []
+def shared_memory() -> set[str]:
+    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
 
 
 def children() -> set[int]:
@@ -59,11 +59,12 @@ def nothing_stays_behind() -> Iterator[None]:
     names, running = shared_memory(), children()
     yield
     gc.collect()
+    # Other programs on this machine have memory of that kind too, for a moment; what is left behind stays.
     deadline = perf_counter() + FOREVER
-    while children() - running and perf_counter() < deadline:
+    while (children() - running or shared_memory() - names) and perf_counter() < deadline:
         sleep(0.01)
     assert children() <= running
-    assert shared_memory() == names
+    assert shared_memory() <= names
 
 
 def wait_for(folder: Path) -> int:
