@@ -153,7 +153,7 @@ class Feistel:
         bits = max(2, (length - 1).bit_length())
         self._last = max(0, length - 1)
         self._widths = (bits // 2, bits - bits // 2)
-        # Half the width, and a hash that NumPy can vectorize: a fifth of the time.
+        # Words of half the width, and a hash that NumPy can vectorize.
         self._short = bits <= 32
         self._keys = [key & 0xFFFFFFFF for key in keys] if self._short else keys
 
