@@ -139,7 +139,7 @@ def test_batches_behind_a_late_one_do_not_count_as_ready(monkeypatch: pytest.Mon
     wait = Window._wait
 
     def release(window: Window, slot: Any) -> None:
-        if slot.step.number:
+        if slot.steps[0].number:
             late.set()
         wait(window, slot)
 

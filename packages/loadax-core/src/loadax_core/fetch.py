@@ -113,35 +113,41 @@ class Fetch:
         at_epoch = getattr(self._dataset, "at_epoch", None)
         return self if at_epoch is None else Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place)
 
-    def rows(self, step: Step) -> Numbers:
-        """The rows of the step's batch that this process loads."""
+    def rows(self, steps: Sequence[Step]) -> Numbers:
+        """The rows that this process loads of the batches of some steps, one batch after the other.
+
+        Args:
+            steps: Steps that follow each other in one epoch, alike in size.
+        """
+        first, last = steps[0], steps[-1]
         if self._strategy is None:
             if not self.gathers:
-                return list(range(step.start, step.stop))
-            return np.arange(step.start, step.stop, dtype=np.int64)
-        rows = np.asarray(self._strategy.local_rows(step.size), np.int64) + step.start
+                return list(range(first.start, last.stop))
+            return np.arange(first.start, last.stop, dtype=np.int64)
+        local = np.asarray(self._strategy.local_rows(first.size), np.int64)
+        rows = local + first.start if first is last else np.concatenate([local + step.start for step in steps])
         return rows if self.gathers else rows.tolist()
 
-    def gather(self, batches: list[Any], alloc: Alloc) -> list[Any]:
+    def gather(self, rows: Rows, count: int, alloc: Alloc) -> list[Any]:
         """Several batches, in one call.
 
         Args:
-            batches: The row numbers of each, all of the same shape `(n,)`.
+            rows: The row numbers of all of them, one batch after the other.
+            count: How many batches these are, alike in size.
             alloc: Provides memory.
 
         Returns:
             The batches, as views of memory that they share.
         """
         assert self._gather is not None, "callers look at self.gathers"
-        rows = batches[0] if len(batches) == 1 else np.concatenate(batches)
         try:
             gathered = self._gather(rows, alloc)
         except BaseException as error:
             self._note_culprit(error, rows.tolist())
             raise
-        if len(batches) == 1:
+        if count == 1:
             return [gathered]
-        size = len(batches[0])
+        size = len(rows) // count
         leaves, build = tree.flatten(gathered)
         return [build([leaf[start : start + size] for leaf in leaves]) for start in range(0, len(rows), size)]
 

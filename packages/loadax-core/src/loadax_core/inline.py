@@ -9,6 +9,7 @@ from typing import Any, cast
 from .buffers import Pool
 from .fetch import Epochs, Fetch, relayed
 from .plan import Step
+from .protocols import Rows
 from .recorder import Recorder
 from .traces import TracedFetch
 
@@ -37,10 +38,10 @@ class Inline:
             fetch = self._fetches[step.epoch]
             if self._recorder.annotate is not None:
                 fetch = TracedFetch(fetch, self._recorder.annotate, step)
-            rows = fetch.rows(step)
+            rows = fetch.rows((step,))
             stage = "reading"
             if fetch.gathers:
-                (batch,) = fetch.gather([rows], self._pool)
+                (batch,) = fetch.gather(cast("Rows", rows), 1, self._pool)
                 read = batched = perf_counter()
             else:
                 items = list(fetch.read(cast("list[int]", rows)))

@@ -217,8 +217,7 @@ class _Process:
         if code < 0:
             how = f"was killed by {signal.Signals(-code).name}"
             how += ", perhaps because memory ran out" * (-code == signal.SIGKILL)
-        rows = [int(row) for batch in task.batches for row in batch] if task else []
-        meanwhile = f"while it read rows {describe(rows)}" if task else "while it started"
+        meanwhile = f"while it read rows {describe([int(row) for row in task.rows])}" if task else "while it started"
         return WorkerError(f"worker process {self._process.pid} {how} {meanwhile}")
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import perf_counter, thread_time
@@ -22,23 +23,39 @@ CPU_SECONDS = 0.01
 
 
 class Slot:
-    """One batch on its way."""
+    """One batch on its way, or several quick ones that are gathered in one go.
 
-    __slots__ = ("batch", "done", "error", "failures", "fetch", "missing", "parts", "ready", "rows", "step")
+    Attributes:
+        steps: The steps of its batches, of one epoch and alike in size.
+        fetch: Reads that epoch.
+        rows: The row numbers of all its batches, one after the other.
+        missing: How many parts have yet to be read.
+        batches: Once it is done, its batches up to the first that failed.
+        error: Why that one failed.
+        done: Whether it is published.
+        ready: A lock that is released then.
+    """
 
-    def __init__(self, step: Step, fetch: Fetch, rows: Numbers) -> None:
-        self.step = step
+    __slots__ = ("_failures", "_parts", "batches", "done", "error", "fetch", "missing", "ready", "rows", "steps")
+
+    def __init__(self, steps: Sequence[Step], fetch: Fetch, rows: Numbers) -> None:
+        self.steps = steps
         self.fetch = fetch
         self.rows = rows
         # What was read in parts, by the first row of each; most batches are not.
-        self.parts: dict[int, Any] | None = None
-        self.failures: dict[int, BaseException] | None = None
+        self._parts: dict[int, Any] | None = None
+        self._failures: dict[int, BaseException] | None = None
         self.missing = 0
-        self.batch: Any = None
+        self.batches: list[Any] = []
         self.error: BaseException | None = None
         self.done = False
         self.ready = threading.Lock()
         self.ready.acquire()
+
+    @property
+    def rows_each(self) -> int:
+        """The number of rows of one batch."""
+        return len(self.rows) // len(self.steps)
 
     def add(self, start: int, part: Any, failure: BaseException | None) -> bool:
         """Adds a part, or why it is not there; the caller holds the window's lock.
@@ -46,46 +63,46 @@ class Slot:
         Returns:
             Whether it was the last missing one.
         """
-        if self.parts is None or self.failures is None:
-            self.parts, self.failures = {}, {}
-        self.parts[start] = part
+        if self._parts is None or self._failures is None:
+            self._parts, self._failures = {}, {}
+        self._parts[start] = part
         if failure is not None:
-            self.failures[start] = failure
+            self._failures[start] = failure
         self.missing -= 1
         return self.missing <= 0
 
     @property
     def failure(self) -> BaseException | None:
         """Why the first part that failed is not there."""
-        return self.failures[min(self.failures)] if self.failures else None
+        return self._failures[min(self._failures)] if self._failures else None
 
     @property
     def in_order(self) -> list[Any]:
         """The parts, once every unit has read its own."""
-        parts = self.parts or {}
+        parts = self._parts or {}
         return [parts[start] for start in sorted(parts)]
 
-    def publish(self, batch: Any = None, error: BaseException | None = None) -> None:
+    def publish(self, batches: list[Any], error: BaseException | None = None) -> None:
         """Hands the outcome to the consumer; only the first call counts, and the caller holds the window's lock."""
         if not self.done:
-            self.batch, self.error = batch, error
-            self.parts = None
+            self.batches, self.error = batches, error
+            self._parts = None
             self.done = True
             self.ready.release()
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What a worker does in one go: gather the batches of some slots alike in size, or read some rows of one."""
+    """What a worker does in one go: gather the batches of a slot, or read some of its rows."""
 
-    slots: list[Slot]
+    slot: Slot
     start: int
     stop: int
 
     @property
     def whole(self) -> bool:
-        """Whether these are all rows of the slots."""
-        return self.stop - self.start >= len(self.slots[0].rows)
+        """Whether these are all rows of the slot."""
+        return self.stop - self.start >= len(self.slot.rows)
 
 
 class Activity:
@@ -95,7 +112,8 @@ class Activity:
 
     Attributes:
         engine: Has the worker's tasks done.
-        slots: The slots that are being worked on.
+        slot: The slot that is being worked on.
+        step: The step of it that is, or its first one.
         seconds: How long the last stage took.
     """
 
@@ -112,12 +130,14 @@ class Activity:
         "_thread",
         "engine",
         "seconds",
-        "slots",
+        "slot",
+        "step",
     )
 
     def __init__(self, engine: Engine, lane: Lane) -> None:
         self.engine = engine
-        self.slots: list[Slot] = []
+        self.slot: Slot | None = None
+        self.step = Step(0, 0, 0, 0)
         self.seconds = 0.0
         self._lane = lane
         self._mark: AbstractContextManager[Any] | None = None
@@ -133,12 +153,12 @@ class Activity:
 
         Args:
             doing: The stage.
-            rows: The rows of each slot, if they are being read.
+            rows: The rows, if they are being read.
         """
         self._doing, self._row, self._rows = doing, None, rows
         annotate = self._lane.recorder.annotate
         if annotate is not None:
-            self._mark = block(annotate, doing, self.slots[0].step)
+            self._mark = block(annotate, doing, self.step)
         self._since = self._began = perf_counter()
         return self
 
@@ -156,13 +176,13 @@ class Activity:
             self._mark.__exit__(kind, error, traceback)
             self._mark = None
         if lane.spans is not None:
-            lane.spans.append((self._doing, self._began, now, self.slots[0].step))
+            lane.spans.append((self._doing, self._began, now, self.step))
         if self._rows is not None:
             if self._row is not None:
                 if now - self._since > lane.floor:
                     lane.slow(now - self._since, self._row, 1)
             elif seconds > lane.floor:
-                lane.slow(seconds, int(self._rows[0]), max(1, len(self.slots)) * len(self._rows))
+                lane.slow(seconds, int(self._rows[0]), len(self._rows))
         if now > self._cpu_due:
             cpu = thread_time()
             lane.cpu += cpu - self._cpu
@@ -203,5 +223,6 @@ class Activity:
             frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             stack = "".join(traceback.format_stack(frame)) if frame else "  (it has just gone on)"
         what = self._doing if row is None else f"{self._doing} row {row}"
-        steps = " and ".join(str(slot.step) for slot in (self.slots[:1] + self.slots[1:][-1:]))
-        return 0.0, f"{what} ({steps}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stack}"
+        steps = self.slot.steps if self.slot and len(self.slot.steps) > 1 else [self.step]
+        of = " to ".join(str(step) for step in (steps[0], *steps[1:][-1:]))
+        return 0.0, f"{what} ({of}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stack}"

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from .errors import WorkerError
 from .fetch import Fetch, Numbers
-from .protocols import Alloc
+from .protocols import Alloc, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,14 @@ class Task:
 
     Attributes:
         epoch: The epoch that they belong to.
-        batches: The row numbers of each batch; several are gathered in one go.
+        rows: Their numbers.
+        count: How many batches these are, one after the other; several are gathered in one go.
         whole: Whether they are whole batches, or a part of one, to be joined with the other parts later.
     """
 
     epoch: int
-    batches: list[Numbers]
+    rows: Numbers
+    count: int
     whole: bool
 
 
@@ -140,16 +142,16 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     """
     done = Done([])
     try:
-        with watch.stage("reading", task.batches[0]):
+        with watch.stage("reading", task.rows):
             if fetch.gathers:
-                done.values = fetch.gather(task.batches, alloc)
+                done.values = fetch.gather(cast("Rows", task.rows), task.count, alloc)
             else:
-                done.values = [fetch.read(cast("list[int]", task.batches[0]), watch.row)]
+                done.values = [fetch.read(cast("list[int]", task.rows), watch.row)]
         done.reading = watch.seconds
         if task.whole and not fetch.gathers:
             done.stage = "batching"
             with watch.stage("batching"):
-                done.values = [fetch.batch(list(done.values[0]), task.batches[0], alloc)]
+                done.values = [fetch.batch(list(done.values[0]), task.rows, alloc)]
             done.batching = watch.seconds
     except BaseException as error:
         done.values, done.error = [], error

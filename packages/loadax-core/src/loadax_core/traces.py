@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from .fetch import Fetch, Numbers
 from .plan import Step
-from .protocols import Alloc
+from .protocols import Alloc, Rows
 
 Annotate: TypeAlias = Callable[..., AbstractContextManager[Any]]
 """`jax.profiler.TraceAnnotation`: a block of a name, with arguments."""
@@ -36,14 +36,14 @@ class TracedFetch:
         self._fetch, self._annotate, self._step = fetch, annotate, step
         self.gathers, self.places = fetch.gathers, fetch.places
 
-    def rows(self, step: Step) -> Numbers:
+    def rows(self, steps: Sequence[Step]) -> Numbers:
         """As of `Fetch`."""
-        return self._fetch.rows(step)
+        return self._fetch.rows(steps)
 
-    def gather(self, batches: list[Any], alloc: Alloc) -> list[Any]:
+    def gather(self, rows: Rows, count: int, alloc: Alloc) -> list[Any]:
         """As of `Fetch`."""
         with block(self._annotate, "reading", self._step):
-            return self._fetch.gather(batches, alloc)
+            return self._fetch.gather(rows, count, alloc)
 
     def read(self, rows: list[int]) -> Sequence[Any]:
         """As of `Fetch`."""

@@ -3,12 +3,12 @@
 This is the only module that starts threads in the process that trains. Whether a thread does its tasks itself, or has a
 process or an executor do them, is between it and its engine (`tasks`). What holds at all times:
 
-1.  *One producer of work.* Only the consumer, inside `Window.take`, adds slots (batches to be loaded) and puts their
-    units of work into the queue, in the order of the steps. The oldest slot that is not done is therefore always being
-    worked on, or next in the queue, and waiting for it cannot deadlock.
-2.  *No worker waits for another.* Slow slots are split into several units, and quick ones are gathered several to a
-    unit, so that a unit holds about a millisecond of work, more if it has to travel. Whichever worker completes a
-    slot's last unit also batches, places and publishes the slot.
+1.  *One producer of work.* Only the consumer, inside `Window.take`, adds slots (a batch to be loaded, or several quick
+    ones) and puts their units of work into the queue, in the order of the steps. The oldest slot that is not done is
+    therefore always being worked on, or next in the queue, and waiting for it cannot deadlock.
+2.  *No worker waits for another.* Slow slots are split into several units, and quick batches share a slot, so that a
+    unit holds about a millisecond of work, more if it has to travel. Whichever worker completes a slot's last unit also
+    batches, places and publishes the slot.
 3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the window's
     lock; after that nobody writes to it.
 4.  *Bounded.* At most `depth` batches are loaded or loading beyond the one that the consumer holds. The first call,
@@ -30,8 +30,8 @@ import atexit
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
 from time import perf_counter
@@ -46,7 +46,7 @@ from .fetch import Epochs, Fetch, relayed
 from .plan import Step
 from .recorder import MOST_READY, Recorder, size
 from .slots import Activity, Slot, Unit
-from .tasks import Crew, Task, Threads
+from .tasks import Crew, Done, Task, Threads
 
 SLOW_UNITS = 4
 """A batch that takes as long as this many units is worth joining from parts."""
@@ -95,7 +95,9 @@ class Window:
         self._batching = 0.0 if fetch.gathers else inf
         self._cuts: bool | None = None
         self._crew = crew or Threads()
+        # Batches that share a slot, and how many may; batches on their way, and handed out of the oldest slot.
         self._group = self._most = 1
+        self._ahead = self._offset = 0
         self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self.activities: list[Activity] = []
@@ -120,20 +122,31 @@ class Window:
             self._fill(max(1, self._depth) if self._threads else self._depth + 1)
         if not slots:
             return None
-        slot = slots[0]
+        slot, offset = slots[0], self._offset
         if self._taken:
             self._recorder.ready[min(self._published - self._taken, MOST_READY) if slot.done else 0] += 1
         if not slot.done:
             self._wait(slot)
-        if slot.error is not None:
+        batches = slot.batches
+        if offset >= len(batches):
+            assert slot.error is not None, "a slot has as many batches as steps, or an error"
             raise slot.error
+        step, batch = slot.steps[offset], batches[offset]
+        # The caller's alone from now on.
+        batches[offset] = None
         if self._auto:
             self._auto = False
-            self._depth = self._recorder.depth = auto_depth(size(slot.batch))
-        slots.popleft()
+            self._depth = self._recorder.depth = auto_depth(size(batch))
+        if offset + 1 < len(slot.steps):
+            self._offset = offset + 1
+        else:
+            slots.popleft()
+            self._offset = 0
         self._taken += 1
-        self._fill(self._depth)
-        return slot.step, slot.batch
+        self._ahead -= 1
+        if self._depth - self._ahead >= self._group:
+            self._fill(self._depth)
+        return step, batch
 
     def stop(self) -> None:
         """Ends all background work without waiting for it. Rule 6 applies."""
@@ -150,7 +163,7 @@ class Window:
         self.stop()
         with self._lock:
             for slot in slots:
-                slot.publish(error=ClosedError("the iterator was closed while a batch was awaited"))
+                slot.publish([], ClosedError("the iterator was closed while a batch was awaited"))
         self.join(perf_counter() + CLOSE_SECONDS)
 
     def join(self, deadline: float) -> None:
@@ -160,62 +173,52 @@ class Window:
                 thread.join(max(0.0, deadline - perf_counter()))
 
     def _fill(self, limit: int) -> None:
-        """Adds slots until `limit` are on their way, or the steps are at their end."""
-        while not self.stopped:
-            room = limit - len(self._slots)
-            # Mostly there is no room for another group, and the size of the last one is a good enough guess of it.
-            if room < self._group:
-                return
+        """Adds slots until `limit` batches are on their way, or the steps are at their end."""
+        # Mostly there is no room for another group, and the size of the last one is a good enough guess of it.
+        while not self.stopped and limit - self._ahead >= self._group:
             self._group = self._group_size(limit)
-            if room < self._group:
+            if limit - self._ahead < self._group:
                 return
-            added: list[Slot] = []
-            while len(added) < self._group and (step := next(self._steps, None)) is not None:
-                added.append(self._add(step))
-            if not added:
+            steps = list(islice(self._steps, self._group))
+            if not steps:
                 return
-            for unit in self._units_of(added):
-                self.units.put(unit)
+            for alike in runs(steps):
+                self._add(alike)
             self._start_threads()
 
-    def _add(self, step: Step) -> Slot:
+    def _add(self, steps: Sequence[Step]) -> None:
+        """Adds a slot for some steps, or a slot for each, and puts the work that it is into the queue."""
+        self._ahead += len(steps)
         try:
-            fetch = self._fetches[step.epoch]
-            slot = Slot(step, fetch, fetch.rows(step))
+            fetch = self._fetches[steps[0].epoch]
+            if len(steps) > 1 and not fetch.gathers:
+                slots = [Slot((step,), fetch, fetch.rows((step,))) for step in steps]
+            else:
+                slots = [Slot(steps, fetch, fetch.rows(steps))]
         except Exception as error:
-            # It belongs to this step, and earlier batches are still to be handed out.
-            slot = Slot(step, self._fetches.base, [])
-            slot.publish(error=relayed(error, "preparing", step))
-        self._slots.append(slot)
-        return slot
+            # It belongs to these steps, and earlier batches are still to be handed out.
+            slot = Slot(steps, self._fetches.base, [])
+            slot.publish([], relayed(error, "preparing", steps[0]))
+            self._slots.append(slot)
+            return
+        self._slots.extend(slots)
+        for slot in slots:
+            rows = len(slot.rows)
+            size = rows if len(slot.steps) > 1 else self._unit_rows(slot.fetch, rows)
+            slot.missing = -(-rows // size)
+            for start in range(0, rows, size):
+                self.units.put(Unit(slot, start, min(start + size, rows)))
 
     def _group_size(self, limit: int) -> int:
-        """How many slots to add at once, a power of two: those that are gathered in one unit, if batches are quick.
+        """How many batches are to share a slot, a power of two: those that are gathered in one unit, if they are quick.
 
-        A group takes a quarter of the window at most, so that it is refilled well before it is empty, and no more
-        memory than the processor's cache is likely to hold.
+        They take a quarter of the window at most, so that it is refilled well before it is empty, and no more memory
+        than the processor's cache is likely to hold.
         """
         if not self._cuts or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
             return 1
-        wanted = self._crew.unit_seconds / max(1e-9, self._pace * len(self._slots[-1].rows))
+        wanted = self._crew.unit_seconds / max(1e-9, self._pace * self._slots[-1].rows_each)
         return power_of_two(min(wanted, limit // 4, self._most))
-
-    def _units_of(self, added: list[Slot]) -> Iterator[Unit]:
-        """The work that these slots are."""
-        for (fetch, rows), alike in groupby(added, key=lambda slot: (slot.fetch, len(slot.rows))):
-            if not rows:
-                continue
-            slots = list(alike)
-            while len(slots) > 1 and fetch.gathers:
-                # Sizes are powers of two, so that a compiled transform of stacked rows sees few shapes.
-                size = power_of_two(len(slots))
-                yield Unit(slots[:size], 0, rows)
-                slots = slots[size:]
-            for slot in slots:
-                size = self._unit_rows(fetch, rows)
-                slot.missing = -(-rows // size)
-                for start in range(0, rows, size):
-                    yield Unit([slot], start, min(start + size, rows))
 
     def _unit_rows(self, fetch: Fetch, rows: int) -> int:
         """How many rows of a batch of `rows` a worker reads in one go."""
@@ -253,7 +256,7 @@ class Window:
             return
         patience = self._timeout
         while not slot.ready.acquire(timeout=max(0.0, patience)):
-            busy = [activity for activity in self.activities if slot in activity.slots]
+            busy = [activity for activity in self.activities if activity.slot is slot]
             oldest = min(busy, key=lambda activity: activity.since, default=None)
             patience, complaint = oldest.overdue(self._timeout) if oldest else (self._timeout, "")
             if complaint:
@@ -262,7 +265,7 @@ class Window:
     def _is_quick(self, slot: Slot) -> bool:
         if self._pace is None or self._crew.remote:
             return False
-        return self._pace * len(slot.rows) + self._batching < HELP_SECONDS
+        return self._pace * slot.rows_each + self._batching < HELP_SECONDS
 
     def _help(self, slot: Slot) -> None:
         """Works in the consumer's thread: for quick batches, that takes less time than waking a worker."""
@@ -278,87 +281,88 @@ class Window:
 
     def run(self, unit: Unit, activity: Activity) -> None:
         """Does one unit of work."""
-        self._do(unit, activity)
-        activity.slots = []
-
-    def _do(self, unit: Unit, activity: Activity) -> None:
-        slots, fetch = unit.slots, unit.slots[0].fetch
-        rows = [slot.rows[unit.start : unit.stop] for slot in slots]
-        task = Task(slots[0].step.epoch, rows, unit.whole)
-        activity.slots = slots
-        if self._crew.remote:
-            with activity.stage("reading", rows[0]):
-                done = activity.engine.perform(fetch, task, activity)
-            activity.split(done.batching)
-        else:
-            done = activity.engine.perform(fetch, task, activity)
-        if done.error is not None:
-            if len(slots) > 1:
-                # One of them failed; each gets its own outcome.
-                for slot in slots:
-                    self._do(Unit([slot], unit.start, unit.stop), activity)
+        slot = activity.slot = unit.slot
+        activity.step = slot.steps[0]
+        rows = slot.rows if unit.whole else slot.rows[unit.start : unit.stop]
+        done = self._perform(slot, Task(slot.steps[0].epoch, rows, len(slot.steps), unit.whole), activity)
+        if done.error is None:
+            self._learn(slot.fetch, done, len(rows))
+            if unit.whole:
+                self._settle(slot, done.values, None, activity)
             else:
-                failure = relayed(done.error, done.stage, slots[0].step, done.trace)
-                self._finish(unit, None, failure, activity)
-            return
-        pace = done.reading / (len(slots) * len(rows[0]))
+                self._finish(unit, done.values[0], None, activity)
+        elif len(slot.steps) > 1:
+            self._one_by_one(slot, activity)
+        else:
+            self._finish(unit, None, relayed(done.error, done.stage, slot.steps[0], done.trace), activity)
+        activity.slot = None
+
+    def _perform(self, slot: Slot, task: Task, activity: Activity) -> Done:
+        if not self._crew.remote:
+            return activity.engine.perform(slot.fetch, task, activity)
+        with activity.stage("reading", task.rows):
+            done = activity.engine.perform(slot.fetch, task, activity)
+        activity.split(done.batching)
+        return done
+
+    def _learn(self, fetch: Fetch, done: Done, rows: int) -> None:
+        """Takes the measure of a task, for the size of the next ones."""
+        pace = done.reading / rows
         # It matters little if two workers do this at the same time, and one's share is lost.
         self._pace = pace if self._pace is None else 0.8 * self._pace + 0.2 * pace
-        if fetch.gathers and self._cuts is None:
-            # Only NumPy arrays can be cut apart for nothing, and compiled transforms would be compiled for each size.
-            self._cuts = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(done.values[0]))
-            self._most = max(1, GROUP_BYTES // max(1, size(done.values[0])))
-        if unit.whole:
+        if done.batching:
             self._batching = done.batching
-            if fetch.places:
-                for slot, batch in zip(slots, done.values, strict=True):
-                    self._place(slot, batch, activity)
-            else:
-                self._publish_all(slots, done.values)
-        else:
-            self._finish(unit, done.values[0], None, activity)
+        if fetch.gathers:
+            self._batching = 0.0
+            if self._cuts is None:
+                # Only NumPy arrays can be cut apart for nothing, and compiled transforms compile for each size.
+                self._cuts = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(done.values[0]))
+                self._most = max(1, GROUP_BYTES // max(1, size(done.values[0])))
+
+    def _one_by_one(self, slot: Slot, activity: Activity) -> None:
+        """Loads the batches of a slot, one of which failed, up to that one."""
+        batches: list[Any] = []
+        each, failure = slot.rows_each, None
+        for i, step in enumerate(slot.steps):
+            activity.step = step
+            done = self._perform(slot, Task(step.epoch, slot.rows[i * each : (i + 1) * each], 1, True), activity)
+            if done.error is not None:
+                failure = relayed(done.error, done.stage, step, done.trace)
+                break
+            batches += done.values
+        self._settle(slot, batches, failure, activity)
 
     def _finish(self, unit: Unit, part: Any, failure: BaseException | None, activity: Activity) -> None:
-        """Adds a part to its slot and, if it was the last missing one, joins and places the batch."""
-        (slot,) = unit.slots
+        """Adds a part to its slot and, if it was the last missing one, joins them."""
+        slot = unit.slot
         with self._lock:
             if not slot.add(unit.start, part, failure):
                 return
-        if slot.failure is not None:
-            self._publish(slot, None, slot.failure)
-            return
-        try:
-            with activity.stage("batching"):
-                batch = slot.fetch.join(slot.in_order, slot.rows, self._pool)
-        except BaseException as error:
-            self._publish(slot, None, relayed(error, "batching", slot.step))
-            return
-        self._batching = activity.seconds
-        self._place(slot, batch, activity)
-
-    def _place(self, slot: Slot, batch: Any, activity: Activity) -> None:
-        """Places a batch and publishes it."""
-        if slot.fetch.places:
-            activity.slots = [slot]
+        batches: list[Any] = []
+        failure = slot.failure
+        if failure is None:
             try:
-                with activity.stage("placing"):
-                    batch = slot.fetch.place(batch)
+                with activity.stage("batching"):
+                    batches = [slot.fetch.join(slot.in_order, slot.rows, self._pool)]
+                self._batching = activity.seconds
             except BaseException as error:
-                self._publish(slot, None, relayed(error, "placing", slot.step))
-                return
-        self._publish(slot, batch, None)
+                failure = relayed(error, "batching", slot.steps[0])
+        self._settle(slot, batches, failure, activity)
 
-    def _publish_all(self, slots: list[Slot], batches: list[Any]) -> None:
-        """Hands over batches; the last first, so that a consumer that waits for the first is woken when all is done."""
+    def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:
+        """Places batches and publishes them."""
+        if slot.fetch.places:
+            for i, batch in enumerate(batches):
+                activity.step = slot.steps[i]
+                try:
+                    with activity.stage("placing"):
+                        batches[i] = slot.fetch.place(batch)
+                except BaseException as error:
+                    batches, failure = batches[:i], relayed(error, "placing", slot.steps[i])
+                    break
         with self._lock:
-            for slot, batch in zip(reversed(slots), reversed(batches), strict=True):
-                slot.publish(batch)
-            self._published += len(slots)
-
-    def _publish(self, slot: Slot, batch: Any, error: BaseException | None) -> None:
-        with self._lock:
-            slot.publish(batch, error)
-            self._published += 1
+            slot.publish(batches, failure)
+            self._published += len(slot.steps)
 
 
 def work(window: Window, number: int) -> None:
@@ -377,6 +381,20 @@ def auto_depth(nbytes: int) -> int:
     """The prefetch depth for batches of so many bytes, if it is left open."""
     least, most = AUTO_DEPTHS
     return min(max(least, AUTO_BYTES // max(1, nbytes)), most)
+
+
+def runs(steps: list[Step]) -> Iterator[list[Step]]:
+    """Cuts steps into those that can share a slot: of one epoch, alike in size, and as many as a power of two.
+
+    So a compiled transform of stacked rows sees few shapes.
+    """
+    while steps:
+        first, alike = steps[0], power_of_two(len(steps))
+        # Only the last step of an epoch may be smaller, so that all between two that are alike are, too.
+        while (steps[alike - 1].epoch, steps[alike - 1].size) != (first.epoch, first.size):
+            alike //= 2
+        yield steps[:alike]
+        steps = steps[alike:]
 
 
 def power_of_two(most: float) -> int:
