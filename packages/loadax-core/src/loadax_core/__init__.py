@@ -27,6 +27,7 @@ from .progress import progress as progress
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather
+from .protocols import GatherRange as GatherRange
 from .protocols import MeshLike as MeshLike
 from .protocols import Placement as Placement
 from .protocols import Rows as Rows

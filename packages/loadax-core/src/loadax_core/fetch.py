@@ -15,13 +15,14 @@ from .batchers import PadBatcher, StackBatcher
 from .buffers import gather_array
 from .errors import RemoteTraceback, StackError
 from .plan import Step
-from .protocols import Alloc, Array, Dataset, Gather, Placement, Rows, ShardingStrategy
+from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, Rows, ShardingStrategy
 from .stats import Way
 
 T = TypeVar("T")
 
-Numbers: TypeAlias = "Rows | list[int]"
-"""Row numbers as they are wanted: an array for those that are gathered, a list for those that are read as items."""
+Numbers: TypeAlias = "Rows | list[int] | range"
+"""Row numbers as they are wanted: neighbours as a range; others as an array if they are gathered, and as a list if they
+are read as items."""
 
 
 def gather_of(dataset: Dataset[Any]) -> Gather | None:
@@ -86,6 +87,7 @@ class Fetch:
         self._place = place
         # Only the plain stack promises the same batch either way; a subclass may do anything.
         self._gather = gather_of(dataset) if type(batcher) is StackBatcher else None
+        self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
         self.gathers = self._gather is not None
         self.places = place is not None
         self._reads_many = getattr(dataset, "__getitems__", None) is not None
@@ -121,14 +123,12 @@ class Fetch:
         """
         first, last = steps[0], steps[-1]
         if self._strategy is None:
-            if not self.gathers:
-                return list(range(first.start, last.stop))
-            return np.arange(first.start, last.stop, dtype=np.int64)
+            return range(first.start, last.stop)
         local = np.asarray(self._strategy.local_rows(first.size), np.int64)
         rows = local + first.start if first is last else np.concatenate([local + step.start for step in steps])
         return rows if self.gathers else rows.tolist()
 
-    def gather(self, rows: Rows, count: int, alloc: Alloc) -> list[Any]:
+    def gather(self, rows: Rows | range, count: int, alloc: Alloc) -> list[Any]:
         """Several batches, in one call.
 
         Args:
@@ -141,9 +141,14 @@ class Fetch:
         """
         assert self._gather is not None, "callers look at self.gathers"
         try:
-            gathered = self._gather(rows, alloc)
+            if not isinstance(rows, range):
+                gathered = self._gather(rows, alloc)
+            elif self._gather_range is None:
+                gathered = self._gather(np.arange(rows.start, rows.stop, dtype=np.int64), alloc)
+            else:
+                gathered = self._gather_range(rows, alloc)
         except BaseException as error:
-            self._note_culprit(error, rows.tolist())
+            self._note_culprit(error, [int(row) for row in rows])
             raise
         if count == 1:
             return [gathered]
@@ -151,7 +156,7 @@ class Fetch:
         leaves, build = tree.flatten(gathered)
         return [build([leaf[start : start + size] for leaf in leaves]) for start in range(0, len(rows), size)]
 
-    def read(self, rows: list[int], watch: Callable[[int], None] | None = None) -> Sequence[Any]:
+    def read(self, rows: list[int] | range, watch: Callable[[int], None] | None = None) -> Sequence[Any]:
         """The items of `rows`.
 
         Args:
@@ -160,9 +165,9 @@ class Fetch:
         """
         if self._reads_many and len(rows) > 1:
             try:
-                return read_items(self._dataset, rows)
+                return read_items(self._dataset, list(rows))
             except BaseException as error:
-                self._note_culprit(error, rows)
+                self._note_culprit(error, list(rows))
                 raise
         items: list[Any] = []
         row = -1

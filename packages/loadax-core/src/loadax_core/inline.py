@@ -41,10 +41,10 @@ class Inline:
             rows = fetch.rows((step,))
             stage = "reading"
             if fetch.gathers:
-                (batch,) = fetch.gather(cast("Rows", rows), 1, self._pool)
+                (batch,) = fetch.gather(cast("Rows | range", rows), 1, self._pool)
                 read = batched = perf_counter()
             else:
-                items = list(fetch.read(cast("list[int]", rows)))
+                items = list(fetch.read(cast("list[int] | range", rows)))
                 read, stage = perf_counter(), "batching"
                 batch = fetch.batch(items, rows, self._pool)
                 batched = perf_counter()

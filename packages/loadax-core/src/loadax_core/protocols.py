@@ -56,10 +56,20 @@ class Gather(Protocol):
         ...
 
 
+class GatherRange(Protocol):
+    """Reads neighbouring rows in one call."""
+
+    def __call__(self, rows: range, alloc: Alloc, /) -> Any:
+        """As `Gather`, of a range of step 1 in `range(len(dataset))`."""
+        ...
+
+
 class SupportsGather(Protocol):
     """A dataset whose rows can be gathered without visiting Python once per row.
 
-    A wrapper whose source may lack the ability writes `gather` as a property that is None in that case.
+    A wrapper whose source may lack the ability writes `gather` as a property that is None in that case. A dataset that
+    has a quicker way for neighbouring rows, which is what loaders ask for where nothing is sharded, may have
+    `gather_range` as well, a `GatherRange`.
     """
 
     @property

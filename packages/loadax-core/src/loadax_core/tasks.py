@@ -144,9 +144,9 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     try:
         with watch.stage("reading", task.rows):
             if fetch.gathers:
-                done.values = fetch.gather(cast("Rows", task.rows), task.count, alloc)
+                done.values = fetch.gather(cast("Rows | range", task.rows), task.count, alloc)
             else:
-                done.values = [fetch.read(cast("list[int]", task.rows), watch.row)]
+                done.values = [fetch.read(cast("list[int] | range", task.rows), watch.row)]
         done.reading = watch.seconds
         if task.whole and not fetch.gathers:
             done.stage = "batching"

@@ -32,7 +32,7 @@ from .batchers import StackBatcher
 from .buffers import aligned_empty
 from .fetch import gather_of, read_items
 from .loader import Loader
-from .protocols import Dataset
+from .protocols import Dataset, Gather, GatherRange
 
 
 def check_same(got: Any, expected: Any, what: str = "values") -> None:
@@ -88,6 +88,7 @@ def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None) -> N
         gathered = gather(np.asarray(rows, np.int64), aligned_empty)
         check_same(gathered, StackBatcher()(items), "gathered rows and stacked items")
         _check_gather_refuses(dataset, length)
+        _check_gather_range(dataset, gather)
     clone = pickle.loads(pickle.dumps(dataset))
     assert len(clone) == length, f"the pickled copy has {len(clone)} rows, not {length}"
     check_same(_read_one_by_one(clone, rows), items, "items of the pickled copy")
@@ -160,6 +161,23 @@ def _spread(length: int) -> list[int]:
         return []
     rows = np.unique(np.linspace(0, length - 1, min(length, 63)).astype(np.int64))
     return [*np.random.default_rng(0).permutation(rows).tolist(), int(rows[0])]
+
+
+def _check_gather_range(dataset: Dataset[Any], gather: Gather) -> None:
+    gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
+    if gather_range is None:
+        return
+    length = len(dataset)
+    for start in {0, length // 2, max(0, length - 32)}:
+        rows = range(start, min(start + 32, length))
+        gathered = gather(np.arange(rows.start, rows.stop), aligned_empty)
+        check_same(gather_range(rows, aligned_empty), gathered, f"gather_range of {rows} and gather")
+    for rows in (range(-1, 1), range(length, length + 1)):
+        try:
+            gather_range(rows, aligned_empty)
+        except IndexError:
+            continue
+        raise AssertionError(f"gather_range accepts {rows} of {length} rows; it must raise IndexError")
 
 
 def _check_gather_refuses(dataset: Dataset[Any], length: int) -> None:

@@ -40,12 +40,12 @@ class TracedFetch:
         """As of `Fetch`."""
         return self._fetch.rows(steps)
 
-    def gather(self, rows: Rows, count: int, alloc: Alloc) -> list[Any]:
+    def gather(self, rows: Rows | range, count: int, alloc: Alloc) -> list[Any]:
         """As of `Fetch`."""
         with block(self._annotate, "reading", self._step):
             return self._fetch.gather(rows, count, alloc)
 
-    def read(self, rows: list[int]) -> Sequence[Any]:
+    def read(self, rows: list[int] | range) -> Sequence[Any]:
         """As of `Fetch`."""
         with block(self._annotate, "reading", self._step):
             return self._fetch.read(rows)

@@ -9,7 +9,8 @@ import numpy as np
 from loadax_core import Dataset, Gather, gather_of, read_items, with_length
 
 from .arrays import ArrayDataset
-from .base import BaseDataset, rows_in_range
+from .base import BaseDataset
+from .rows import rows_in_range
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

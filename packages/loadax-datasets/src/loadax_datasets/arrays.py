@@ -6,10 +6,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, Rows, check_rows, take_rows, tree
+from loadax_core import Alloc, Gather, take_rows, tree
 
 from . import mapping
 from .base import BaseDataset
+from .rows import Wanted
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -67,9 +68,8 @@ class ArrayDataset(BaseDataset[T_co]):
         """One `take` per array; None if an array holds Python objects."""
         return self._gather if self._gathers else None
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        check_rows(rows, self._length)
-        return self._build([_gather_leaf(array, rows, alloc) for array in self._flat])
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return self._build([_take_leaf(array, rows, alloc) for array in self._flat])
 
     def describe(self) -> str:
         """The length, and each array's dtype and shape of a row."""
@@ -129,11 +129,11 @@ def read_row(array: npt.NDArray[Any], row: int) -> Any:
     return value if dtype.isnative else value.astype(dtype.newbyteorder("="))
 
 
-def _gather_leaf(array: npt.NDArray[Any], rows: Rows, alloc: Alloc) -> npt.NDArray[Any]:
-    if array.dtype.isnative:
+def _take_leaf(array: npt.NDArray[Any], rows: Wanted, alloc: Alloc) -> npt.NDArray[Any]:
+    if not isinstance(rows, range) and array.dtype.isnative:
         return take_rows(array, rows, alloc)
     out = alloc((len(rows), *array.shape[1:]), array.dtype.newbyteorder("="))
-    out[...] = array[rows]
+    out[...] = array[rows.start : rows.stop] if isinstance(rows, range) else array[rows]
     return out
 
 

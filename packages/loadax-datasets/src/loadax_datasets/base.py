@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -10,12 +9,13 @@ from typing import Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Dataset, Gather
+from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 
 # Transforms subclass BaseDataset and BaseDataset's methods build transforms. Importing the package, not names from
 # it, lets both sides have what they need: the names are looked up when a method is called.
 import loadax_datasets as datasets
 
+from .rows import Wanted, row_in_range, rows_in_range
 from .seeding import check_int
 
 T_co = TypeVar("T_co", covariant=True)
@@ -68,6 +68,24 @@ class BaseDataset(ABC, Generic[T_co]):
     def gather(self) -> Gather | None:
         """Reads many rows as one stacked tree, or None where rows can only be read one at a time."""
         return None
+
+    def gather_range(self, rows: range, alloc: Alloc, /) -> Any:
+        """`gather` of neighbouring rows, without looking at each number; where there is a `gather`."""
+        if rows.step != 1 or rows.start < 0 or rows.stop > len(self):
+            raise IndexError(f"gather_range takes neighbouring rows of {len(self)}, got {rows}")
+        return self._take(rows, alloc)
+
+    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
+        """What most datasets that define `_take` have as `gather`."""
+        check_rows(rows, len(self))
+        return self._take(rows.astype(np.int64, copy=False), alloc)
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        """`gather` of rows that are known to be in range; only called where there is one."""
+        gather = self.gather
+        assert gather is not None, "a transform has promised a gather that its source lacks"
+        # A copy, since what is not ours may want to write to it.
+        return gather(np.array(rows, np.int64), alloc)
 
     @property
     def sources(self) -> tuple[BaseDataset[Any], ...]:
@@ -180,36 +198,6 @@ class BaseDataset(ABC, Generic[T_co]):
     def skip(self, count: int) -> BaseDataset[T_co]:
         """All rows but the first `count`."""
         return self[check_int("count", count, 0) :]
-
-
-def row_in_range(index: SupportsIndex, length: int) -> int:
-    """The row that `index` stands for in a list of `length`, counted from the end if negative.
-
-    Raises:
-        IndexError: If there is no such row.
-        TypeError: If `index` is not an integer; bool is not one here.
-    """
-    row = index if type(index) is int else _as_int(index)
-    if row < 0:
-        row += length
-    if not 0 <= row < length:
-        raise IndexError(f"row {index} is out of range for {length} rows")
-    return row
-
-
-def _as_int(index: SupportsIndex) -> int:
-    # NumPy's bools and arrays have `__index__` too, in some versions.
-    if not isinstance(index, bool | np.bool_):
-        try:
-            return operator.index(index)
-        except TypeError:
-            pass
-    raise TypeError(f"a row is an integer or a slice, got {index!r} ({type(index).__name__})")
-
-
-def rows_in_range(rows: Sequence[SupportsIndex], length: int) -> list[int]:
-    """`row_in_range` of each of `rows`."""
-    return [row if type(row) is int and 0 <= row < length else row_in_range(row, length) for row in rows]
 
 
 def _tree(dataset: BaseDataset[Any]) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 from loadax_core import Rows
 
 from .permutation import Permutation
+from .rows import Wanted, as_array
 from .seeding import derive_keys
 
 
@@ -43,8 +44,9 @@ class BlockOrder:
         """What stands at one row, a number in `range(length)`."""
         return self(np.array([row], np.int64)).item()
 
-    def __call__(self, rows: Rows) -> Rows:
+    def __call__(self, wanted: Wanted) -> Rows:
         """What stands at each of many rows, of shape `(n,)`."""
+        rows = as_array(wanted)
         numbers = self._jump(rows)
         windows = numbers // self._span
         mixed = np.empty_like(numbers)
@@ -55,10 +57,6 @@ class BlockOrder:
         numbers = self._jump(mixed)
         slots, offsets = numbers // self._block, numbers % self._block
         return self._block_at(slots) * self._block + offsets
-
-    def run(self, start: int, stop: int) -> list[int]:
-        """What stands at each of the rows from `start` to `stop - 1`."""
-        return self(np.arange(start, stop, dtype=np.int64)).tolist()
 
     def _jump(self, rows: Rows) -> Rows:
         """Numbers of rows as if every block were full."""

@@ -11,7 +11,8 @@ import numpy as np
 from loadax_core import Dataset, tree
 
 from . import records
-from .base import BaseDataset, rows_in_range
+from .base import BaseDataset
+from .rows import rows_in_range
 from .transform import Transform, check_constant
 
 T_co = TypeVar("T_co", covariant=True)

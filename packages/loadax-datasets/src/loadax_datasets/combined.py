@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, StackError, aligned_empty, check_rows, tree
+from loadax_core import Alloc, Dataset, Gather, Rows, StackError, aligned_empty, tree
 
 from .adapt import as_dataset
-from .base import BaseDataset, rows_in_range
-from .transform import gather_from
+from .base import BaseDataset
+from .rows import Wanted, as_array, rows_in_range
+from .transform import take_from
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -88,14 +89,13 @@ class ChoosingDataset(CombinedDataset[T_co]):
         """A gather from each source, put in order; None if one of them cannot."""
         return None if any(source.gather is None for source in self._sources) else self._gather
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        check_rows(rows, len(self))
-        which, source_rows = self._locate(rows.astype(np.int64, copy=False))
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        which, source_rows = self._locate(as_array(rows))
         parts = _positions(which)
         if len(parts) < 2:
-            return gather_from(self._sources[parts[0][0] if parts else 0], source_rows, alloc)
+            return take_from(self._sources[parts[0][0] if parts else 0], source_rows, alloc)
         gathered = [
-            (positions, gather_from(self._sources[number], source_rows[positions], aligned_empty))
+            (positions, take_from(self._sources[number], source_rows[positions], aligned_empty))
             for number, positions in parts
         ]
         return _merge(gathered, len(rows), alloc)
@@ -189,8 +189,8 @@ class ZippedDataset(CombinedDataset[T_co]):
         """The tuple of the sources' gathers; None if one of them cannot."""
         return None if any(source.gather is None for source in self._sources) else self._gather
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        return tuple(gather_from(source, rows, alloc) for source in self._sources)
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return tuple(take_from(source, rows, alloc) for source in self._sources)
 
     def fingerprint(self) -> dict[str, Any]:
         """The sources."""

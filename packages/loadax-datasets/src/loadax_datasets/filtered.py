@@ -13,6 +13,7 @@ from loadax_core import Dataset, Rows
 
 from .base import BaseDataset
 from .naming import name_of
+from .rows import Wanted
 from .seeding import digest
 from .transform import ReorderedDataset, check_constant
 
@@ -65,9 +66,9 @@ class FilteredDataset(ReorderedDataset[T_co]):
         """The row that is kept at that place."""
         return self._index().item(row)
 
-    def _source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Wanted) -> Rows:
         """The rows that are kept at those places."""
-        return self._index()[rows]
+        return self._index()[rows.start : rows.stop] if isinstance(rows, range) else self._index()[rows]
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (its source is the same in every epoch)
         """Itself."""

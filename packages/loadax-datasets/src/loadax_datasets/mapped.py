@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, StackBatcher, aligned_empty, check_rows, tree
+from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, tree
 
 from .arrays import read_row
-from .base import rows_in_range
 from .naming import name_of
-from .transform import Transform
+from .rows import Wanted, as_array, rows_in_range
+from .transform import Transform, take_from
 
 T = TypeVar("T")
 U_co = TypeVar("U_co", covariant=True)
@@ -70,7 +70,7 @@ class MappedDataset(Transform[U_co]):
     def _read_stacked(self, rows: list[int]) -> list[U_co]:
         if not rows:
             return []
-        stacked = self._gather(np.array(rows, np.int64), aligned_empty)
+        stacked = self._take(np.array(rows, np.int64), aligned_empty)
         return [tree.map_leaves(lambda _, leaf, i=i: _row(leaf, i), stacked) for i in range(len(rows))]
 
     @property
@@ -83,10 +83,11 @@ class MappedDataset(Transform[U_co]):
         """One call of a vectorized function; None for a function of one item."""
         return self._gather if self._vectorized else None
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        check_rows(rows, len(self))
-        gather = self._source.gather
-        stacked = StackBatcher()(list(self._source.read_many(rows.tolist()))) if gather is None else gather(rows, alloc)
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        if self._source.gather is None:
+            stacked = StackBatcher()(list(self._source.read_many(as_array(rows).tolist())))
+        else:
+            stacked = take_from(self._source, rows, alloc)
         result = self._fn(stacked)
         for path, leaf in tree.leaves(result):
             if np.shape(leaf)[:1] != (len(rows),):

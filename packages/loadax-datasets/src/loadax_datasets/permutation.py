@@ -16,6 +16,7 @@ import numpy as np
 from loadax_core import Rows
 
 from .hashing import mix, mix_one, mix_one_short, mix_short, random_words
+from .rows import Wanted, as_array
 from .seeding import check_int, derive_keys
 
 BLOCK = 1 << 15
@@ -76,17 +77,24 @@ class Permutation:
         block = self._find(index, 1)
         return self._feistel.at(row) if block is None else block.item(offset)
 
-    def __call__(self, rows: Rows) -> Rows:
+    def __call__(self, rows: Wanted) -> Rows:
         """What stands at each of many rows.
 
         Args:
-            rows: Numbers in `range(length)`, of shape `(n,)`.
+            rows: Numbers in `range(length)`.
 
         Returns:
-            `at` of each row, of shape `(n,)`.
+            `at` of each row, of shape `(n,)`; not to be written to.
         """
         if not len(rows):
             return np.empty(0, np.int64)
+        if isinstance(rows, range):
+            index, offset = divmod(rows.start, BLOCK)
+            end = offset + len(rows)
+            block = self._find(index, len(rows)) if end <= BLOCK else None
+            if block is not None:
+                return block[offset:end]
+            rows = as_array(rows)
         for index, block in reversed(self._blocks):
             # The usual case: all rows in a known block. As unsigned numbers, rows before it are beyond its end as well.
             offsets = rows - index * BLOCK
@@ -103,13 +111,6 @@ class Permutation:
             result[here] = self._feistel(rows[here]) if block is None else block[rows[here] - index * BLOCK]
         return result
 
-    def run(self, start: int, stop: int) -> list[int]:
-        """What stands at each of the rows from `start` to `stop - 1`, all in `range(length)`."""
-        index, offset = divmod(start, BLOCK)
-        end = offset + stop - start
-        block = self._find(index, stop - start) if end <= BLOCK else None
-        return self(np.arange(start, stop, dtype=np.int64)).tolist() if block is None else block[offset:end].tolist()
-
     def _find(self, index: int, count: int) -> Rows | None:
         """The block at `index`, of which `count` rows are wanted, if it is there or worth computing."""
         for known, block in self._blocks:
@@ -122,6 +123,8 @@ class Permutation:
                 if known == index:
                     return block
             block = self._compute(index)
+            # Parts of it are handed out.
+            block.flags.writeable = False
             self._blocks = (*self._blocks[-1:], (index, block))
         return block
 

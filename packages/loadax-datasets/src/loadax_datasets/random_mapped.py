@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from loadax_core import Dataset
 
-from .base import rows_in_range
 from .naming import name_of
+from .rows import rows_in_range
 from .seeding import check_int, derive_keys
 from .transform import Transform
 

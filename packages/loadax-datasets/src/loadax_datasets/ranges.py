@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
-from loadax_core import Alloc, Gather, Rows, check_rows
+from loadax_core import Alloc, Gather
 
-from .base import BaseDataset, rows_in_range
+from .base import BaseDataset
+from .rows import Wanted, as_array, rows_in_range
 
 
 class RangeDataset(BaseDataset[int]):
@@ -70,10 +71,9 @@ class RangeDataset(BaseDataset[int]):
         """Computes the numbers, as int64 of shape `(n,)`."""
         return self._gather
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        check_rows(rows, len(self))
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         numbers = alloc((len(rows),), np.dtype(np.int64))
-        np.multiply(rows.astype(np.int64, copy=False), self._range.step, out=numbers)
+        np.multiply(as_array(rows), self._range.step, out=numbers)
         numbers += self._range.start
         return numbers
 

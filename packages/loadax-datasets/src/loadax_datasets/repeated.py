@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
+from loadax_core import Alloc, Dataset, Gather, Rows
 
-from .base import rows_in_range
 from .combined import check_length
+from .rows import Wanted, as_array, rows_in_range
 from .seeding import check_int
-from .transform import ReorderedDataset, Transform, gather_from
+from .transform import ReorderedDataset, Transform, take_from
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -48,9 +48,9 @@ class RepeatedDataset(ReorderedDataset[T_co]):
         """The row, counted from the start of its repetition."""
         return row % len(self._source)
 
-    def _source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Wanted) -> Rows:
         """The rows, counted from the starts of their repetitions."""
-        return rows % max(1, len(self._source))
+        return as_array(rows) % max(1, len(self._source))
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of times and the source."""
@@ -104,12 +104,11 @@ class PaddedDataset(Transform[tuple[T_co, bool]]):
         """The source's gather, and the flags as a bool array of shape `(n,)`."""
         return None if self._source.gather is None else self._gather
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        check_rows(rows, len(self))
-        real = alloc((len(rows),), np.dtype(bool))
-        np.less(rows, len(self._source), out=real)
-        source_rows = rows.astype(np.int64, copy=False) % max(1, len(self._source))
-        return gather_from(self._source, source_rows, alloc), real
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        numbers = as_array(rows)
+        real = alloc((len(numbers),), np.dtype(bool))
+        np.less(numbers, len(self._source), out=real)
+        return take_from(self._source, numbers % max(1, len(self._source)), alloc), real
 
     def fingerprint(self) -> dict[str, Any]:
         """The multiple and the source."""

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from loadax_core import Alloc, Dataset, Gather, Rows
+from loadax_core import Alloc, Dataset, Gather
 
-from .base import rows_in_range
+from .rows import Wanted, rows_in_range
 from .seeding import check_int
-from .transform import Transform, gather_from
+from .transform import Transform, take_from
 
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
@@ -66,8 +66,8 @@ class RetriedDataset(Transform[T_co]):
         """The source's gather, tried again as a whole."""
         return None if self._source.gather is None else self._gather
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        return self._try(lambda: gather_from(self._source, rows, alloc))
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return self._try(lambda: take_from(self._source, rows, alloc))
 
     def describe(self) -> str:
         """The number of attempts and the types of error."""

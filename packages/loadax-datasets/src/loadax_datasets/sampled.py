@@ -10,6 +10,7 @@ from loadax_core import Dataset, Rows
 
 from .hashing import random_words, uniform
 from .permutation import Permutation
+from .rows import Wanted, as_array
 from .seeding import check_int, derive_keys, digest
 from .transform import ReorderedDataset
 
@@ -76,11 +77,11 @@ class SampledDataset(ReorderedDataset[T_co]):
         """The row drawn at `row`."""
         return self._source_rows(np.array([row], np.int64)).item()
 
-    def _source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Wanted) -> Rows:
         """The rows drawn at `rows`."""
         if not self._replace:
-            return self._order(rows) if self._weights is None else self._ranking()[rows]
-        words = random_words(self._key, rows)
+            return self._order(rows) if self._weights is None else self._ranking()[as_array(rows)]
+        words = random_words(self._key, as_array(rows))
         if self._cumulative is None:
             return (words % np.uint64(max(1, len(self._source)))).astype(np.int64)
         # The first row whose sum reaches the target. Targets are above 0 and never above the last sum, so that there is

@@ -8,6 +8,7 @@ from loadax_core import Dataset, Rows
 
 from .block_order import BlockOrder
 from .permutation import Permutation
+from .rows import Wanted
 from .seeding import check_int
 from .transform import ReorderedDataset
 
@@ -54,13 +55,9 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         """What the order has at `row`."""
         return self._order.at(row)
 
-    def _source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Wanted) -> Rows:
         """What the order has at `rows`."""
         return self._order(rows)
-
-    def _source_run(self, start: int, stop: int) -> list[int]:
-        """What the order has from `start` to `stop - 1`."""
-        return self._order.run(start, stop)
 
     def fingerprint(self) -> dict[str, Any]:
         """The seed, the blocks and the source."""

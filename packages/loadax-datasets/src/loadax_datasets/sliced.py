@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from loadax_core import Dataset, Rows
+from loadax_core import Dataset
 
+from .rows import Wanted, as_array
 from .transform import ReorderedDataset
 
 T_co = TypeVar("T_co", covariant=True)
@@ -40,9 +41,11 @@ class SlicedDataset(ReorderedDataset[T_co]):
         """The row at that distance from the start."""
         return self._rows[row]
 
-    def _source_rows(self, rows: Rows) -> Rows:
+    def _source_rows(self, rows: Wanted) -> Wanted:
         """The rows at those distances from the start."""
-        return rows * self._rows.step + self._rows.start
+        if isinstance(rows, range) and self._rows.step == 1:
+            return self._rows[rows.start : rows.stop]
+        return as_array(rows) * self._rows.step + self._rows.start
 
     def fingerprint(self) -> dict[str, Any]:
         """The slice and the source."""

@@ -7,10 +7,11 @@ from abc import abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
+from loadax_core import Alloc, Dataset, Gather
 
 from .adapt import as_dataset
-from .base import BaseDataset, rows_in_range
+from .base import BaseDataset
+from .rows import Wanted, rows_in_range
 from .seeding import check_int
 
 T_co = TypeVar("T_co", covariant=True)
@@ -71,12 +72,8 @@ class ReorderedDataset(Transform[T_co]):
         """The source's row for `row`, both counted from 0."""
 
     @abstractmethod
-    def _source_rows(self, rows: Rows) -> Rows:
-        """`_source_row` of each of `rows`, of shape `(n,)`."""
-
-    def _source_run(self, start: int, stop: int) -> list[int]:
-        """`source_row` of each of the rows from `start` to `stop - 1`."""
-        return self._source_rows(np.arange(start, stop, dtype=np.int64)).tolist()
+    def _source_rows(self, rows: Wanted) -> Wanted:
+        """`_source_row` of each of `rows`."""
 
     def read(self, row: int) -> T_co:
         """The source's row."""
@@ -91,26 +88,27 @@ class ReorderedDataset(Transform[T_co]):
         """The source's rows, in one read."""
         first = rows[0] if rows else None
         if type(first) is int and 0 <= first <= len(self) - len(rows) and rows == list(range(first, first + len(rows))):
-            # What loaders ask for. Python lists are quicker than arrays for a handful of rows.
-            return list(self._source.read_many(self._source_run(first, first + len(rows))))
-        wanted = np.array(rows_in_range(rows, len(self)), np.int64)
-        return list(self._source.read_many(self._source_rows(wanted).tolist()))
+            # What loaders ask for.
+            wanted: Wanted = range(first, first + len(rows))
+        else:
+            wanted = np.array(rows_in_range(rows, len(self)), np.int64)
+        source_rows = self._source_rows(wanted)
+        return list(
+            self._source.read_many(list(source_rows) if isinstance(source_rows, range) else source_rows.tolist())
+        )
 
     @property
     def gather(self) -> Gather | None:
         """The source's gather of the source's rows."""
         return None if self._source.gather is None else self._gather
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        check_rows(rows, len(self))
-        return gather_from(self._source, self._source_rows(rows.astype(np.int64, copy=False)), alloc)
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return take_from(self._source, self._source_rows(rows), alloc)
 
 
-def gather_from(source: BaseDataset[Any], rows: Rows, alloc: Alloc) -> Any:
-    """Rows of a source that gathers; transforms hand out a gather of their own only where it does."""
-    gather = source.gather
-    assert gather is not None, "a transform has promised a gather that its source lacks"
-    return gather(rows, alloc)
+def take_from(source: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:
+    """Rows of a source that gathers, known to be in range; transforms have a gather only where their sources do."""
+    return source._take(rows, alloc)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def check_constant(source: BaseDataset[Any], what: str) -> None:

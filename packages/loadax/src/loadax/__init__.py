@@ -20,6 +20,7 @@ from loadax_core import ClosedError as ClosedError
 from loadax_core import DataLoader as DataLoader
 from loadax_core import Dataset as Dataset
 from loadax_core import Gather as Gather
+from loadax_core import GatherRange as GatherRange
 from loadax_core import Interval as Interval
 from loadax_core import Loader as Loader
 from loadax_core import LoaderIterator as LoaderIterator
@@ -116,6 +117,7 @@ __all__ = [
     "DevicePlacement",
     "FilteredDataset",
     "Gather",
+    "GatherRange",
     "HuggingFaceDataset",
     "ImageFolderDataset",
     "InMemoryDataset",

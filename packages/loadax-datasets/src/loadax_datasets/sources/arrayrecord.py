@@ -9,7 +9,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ..base import BaseDataset, rows_in_range
+from ..base import BaseDataset
+from ..rows import rows_in_range
 from ..seeding import digest
 from .optional import require
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from loadax_core import Alloc, Rows
 
-from ..base import rows_in_range
+from ..rows import rows_in_range
 from .arrow import ArrowColumns
 from .optional import require
 from .table import Column, TableDataset

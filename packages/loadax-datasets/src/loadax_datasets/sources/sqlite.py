@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from loadax_core import Rows
 
-from ..base import BaseDataset, rows_in_range
+from ..base import BaseDataset
+from ..rows import rows_in_range
 from ..seeding import digest
 
 Value: TypeAlias = int | float | str | bytes

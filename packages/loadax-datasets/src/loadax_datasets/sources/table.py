@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, Rows, aligned_empty, check_rows, tree
+from loadax_core import Alloc, Gather, Rows, aligned_empty, tree
 
 from ..arrays import read_row
-from ..base import BaseDataset, rows_in_range
+from ..base import BaseDataset
+from ..rows import Wanted, as_array, rows_in_range
 from ..seeding import digest
 
 Column: TypeAlias = "npt.NDArray[Any] | list[Any] | dict[str, Column]"
@@ -59,9 +60,8 @@ class TableDataset(BaseDataset[dict[str, Any]]):
         """Reads columns; None if the values of one differ in shape."""
         return self._gather if self._stacks else None
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        check_rows(rows, len(self))
-        columns = self._columns_at(rows.astype(np.int64, copy=False), alloc)
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        columns = self._columns_at(as_array(rows), alloc)
         return {name: _stacked(column, alloc) for name, column in columns.items()}
 
     def fingerprint(self) -> dict[str, Any]:

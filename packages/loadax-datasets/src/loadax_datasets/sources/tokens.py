@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, Rows, check_rows
+from loadax_core import Alloc, Gather
 
 from .. import mapping
 from ..base import BaseDataset
+from ..rows import Wanted, as_array
 from ..seeding import check_int, digest
 
 
@@ -95,11 +96,10 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         """Copies all windows in one call."""
         return self._gather
 
-    def _gather(self, rows: Rows, alloc: Alloc, /) -> dict[str, npt.NDArray[Any]]:
-        check_rows(rows, len(self))
+    def _take(self, rows: Wanted, alloc: Alloc) -> dict[str, npt.NDArray[Any]]:
         windows = np.lib.stride_tricks.sliding_window_view(self._tokens, self._window)
         batch: dict[str, npt.NDArray[Any]] = {}
-        for name, values in self._split(windows[rows.astype(np.int64, copy=False) * self._stride]).items():
+        for name, values in self._split(windows[as_array(rows) * self._stride]).items():
             batch[name] = alloc(values.shape, values.dtype.newbyteorder("="))
             batch[name][...] = values
         return batch
