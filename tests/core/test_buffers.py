@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import pickle
 from operator import itemgetter
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -151,10 +152,16 @@ class Counting:
         return rows * 1
 
 
-def test_quick_batches_are_gathered_together_and_stay_apart() -> None:
+SETTINGS = pytest.mark.parametrize(
+    "settings", [DataLoader(), DataLoader().workers(2).prefetch(64)], ids=["in the caller's thread", "by workers"]
+)
+
+
+@SETTINGS
+def test_quick_batches_are_gathered_together_and_stay_apart(settings: DataLoader[Any, Any]) -> None:
     dataset = Counting()
     held: list[Any] = []
-    for batch in DataLoader().batch_size(4).workers(2).prefetch(64).build(dataset):
+    for batch in settings.batch_size(4).build(dataset):
         held.append(batch)
         batch += 1
     assert np.concatenate(held).tolist() == list(range(1, 2001))
@@ -162,24 +169,46 @@ def test_quick_batches_are_gathered_together_and_stay_apart() -> None:
     assert all(size & (size - 1) == 0 for size in dataset.calls), "a group that is not a power of two of batches"
 
 
-def test_an_error_in_a_group_reaches_only_its_batch() -> None:
-    batches = iter(DataLoader().batch_size(4).workers(2).prefetch(64).build(Counting(fails_at=1402)))
+@SETTINGS
+def test_a_group_ends_with_the_epoch(settings: DataLoader[Any, Any]) -> None:
+    dataset = Counting()
+    batches = [batch.tolist() for batch in settings.batch_size(7).epochs(3).build(dataset)]
+    assert batches == [list(range(start, min(start + 7, 2000))) for start in range(0, 2000, 7)] * 3
+    assert len(dataset.calls) < len(batches) / 2, "no group was made"
+
+
+@SETTINGS
+def test_an_error_in_a_group_reaches_only_its_batch(settings: DataLoader[Any, Any]) -> None:
+    batches = iter(settings.batch_size(4).build(Counting(fails_at=1402)))
     for step in range(350):
         assert next(batches).tolist() == list(range(4 * step, 4 * step + 4))
     with pytest.raises(OSError, match="1402") as caught:
         next(batches)
-    assert caught.value.__notes__[-2:] == [
+    assert caught.value.__notes__ == [
         "loadax: raised by row 1402",
         "loadax: while reading the batch of epoch 0, step 350",
     ]
 
 
-def test_batches_that_are_no_numpy_arrays_are_not_grouped() -> None:
+@SETTINGS
+def test_batches_that_are_no_numpy_arrays_are_not_grouped(settings: DataLoader[Any, Any]) -> None:
     class OnDevice(Counting):
         def gather(self, rows: Rows, alloc: Any) -> Any:
             return {"x": memoryview(super().gather(rows, alloc))}
 
     dataset = OnDevice()
-    batches = list(DataLoader().batch_size(4).workers(2).prefetch(64).build(dataset))
+    batches = list(settings.batch_size(4).build(dataset))
     assert [row for batch in batches for row in batch["x"]] == list(range(2000))
     assert dataset.calls == [4] * 500
+
+
+def test_slow_gathers_are_not_grouped_in_the_callers_thread() -> None:
+    class Slow(Counting):
+        def gather(self, rows: Rows, alloc: Any) -> Any:
+            sleep(0.001)
+            return super().gather(rows, alloc)
+
+    dataset = Slow()
+    for _ in DataLoader().batch_size(100).build(dataset):
+        pass
+    assert dataset.calls == [100] * 20, "the caller would wait for a batch that it has not asked for"

@@ -178,7 +178,8 @@ def test_slow_gathers_are_named(workers: int) -> None:
         assert [batch.tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
         stats = batches.stats()
     assert stats.way == "gather"
-    assert stats.slowest[0][1:] == (6, 3)
+    _, row, rows = stats.slowest[0]
+    assert row <= 6 < row + rows
     assert stats.batching == 0.0 or workers == 0
 
 

@@ -125,6 +125,13 @@ class _Lease:
             self._shelf.idle.append(self._memory)
 
 
+def is_leased(array: Any) -> bool:
+    """Whether an array is a view of memory from a `Pool`."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, _Lease)
+
+
 def _aligned_bytes(nbytes: int) -> Array:
     memory = np.empty(nbytes + ALIGNMENT, np.uint8)
     offset = -memory.__array_interface__["data"][0] % ALIGNMENT

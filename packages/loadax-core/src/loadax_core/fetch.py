@@ -138,6 +138,9 @@ class Fetch:
 
         Returns:
             The batches, as views of memory that they share.
+
+        Raises:
+            BaseException: What the dataset raises. If it was for one batch, a note names the row.
         """
         assert self._gather is not None, "callers look at self.gathers"
         try:
@@ -148,7 +151,8 @@ class Fetch:
             else:
                 gathered = self._gather_range(rows, alloc)
         except BaseException as error:
-            self._note_culprit(error, [int(row) for row in rows])
+            if count == 1:
+                self._note_culprit(error, [int(row) for row in rows])
             raise
         if count == 1:
             return [gathered]

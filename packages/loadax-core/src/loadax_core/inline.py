@@ -1,27 +1,41 @@
-"""Loading without workers: each batch in the caller's thread, when it is asked for."""
+"""Loading without workers: in the caller's thread, when a batch is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from time import perf_counter
 from typing import Any, cast
 
 from .buffers import Pool
 from .fetch import Epochs, Fetch, relayed
+from .grouping import most_alike, power_of_two, runs
 from .plan import Step
 from .protocols import Rows
 from .recorder import Recorder
 from .traces import TracedFetch
 
+GROUP_SECONDS = 5e-4
+"""The longest that a gather of several batches may take, since the caller waits for the first of them."""
+
 
 class Inline:
-    """The same interface as a `Window`, with nothing in flight."""
+    """The same interface as a `Window`, with nothing in flight.
+
+    Quick batches that are gathered are loaded several at once, and kept until they are asked for.
+    """
 
     def __init__(self, fetch: Fetch, steps: Iterator[Step], recorder: Recorder) -> None:
         self._fetches = Epochs(fetch)
+        self._places = fetch.places
         self._steps = steps
         self._recorder = recorder
         self._pool = Pool()
+        self._waiting: deque[Sequence[Step]] = deque()
+        self._loaded: deque[tuple[Step, Any]] = deque()
+        self._group = 1
+        self._most: int | None = None
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
@@ -29,48 +43,88 @@ class Inline:
         Raises:
             BaseException: Whatever was raised while loading this batch.
         """
-        step = next(self._steps, None)
-        if step is None:
-            return None
+        if self._loaded:
+            step, batch = self._loaded.popleft()
+        else:
+            steps = self._waiting.popleft() if self._waiting else self._more()
+            if not steps:
+                return None
+            batches = self._load(steps)
+            if batches is None:
+                self._group = 1
+                self._waiting.extendleft((step,) for step in reversed(steps))
+                return self.take()
+            step, batch = steps[0], batches[0]
+            if len(steps) > 1:
+                self._loaded.extend(zip(steps[1:], batches[1:], strict=True))
+        return step, self._place(step, batch) if self._places else batch
+
+    def _more(self) -> Sequence[Step]:
+        """The steps to load next, none at the end."""
+        if self._group == 1:
+            step = next(self._steps, None)
+            return () if step is None else (step,)
+        self._waiting.extend(runs(list(islice(self._steps, self._group))))
+        return self._waiting.popleft() if self._waiting else ()
+
+    def _load(self, steps: Sequence[Step]) -> list[Any] | None:
+        """The batches of some steps; None if they are several, and have to be loaded one by one, since one failed."""
+        step, lane = steps[0], self._recorder.caller
         began = perf_counter()
         stage = "preparing"
         try:
-            fetch = self._fetches[step.epoch]
-            if self._recorder.annotate is not None:
-                fetch = TracedFetch(fetch, self._recorder.annotate, step)
-            rows = fetch.rows((step,))
+            fetch = self._traced(self._fetches[step.epoch], step)
+            if len(steps) > 1 and not fetch.gathers:
+                return None
+            rows = fetch.rows(steps)
             stage = "reading"
             if fetch.gathers:
-                (batch,) = fetch.gather(cast("Rows | range", rows), 1, self._pool)
+                batches = fetch.gather(cast("Rows | range", rows), len(steps), self._pool)
                 read = batched = perf_counter()
             else:
                 items = list(fetch.read(cast("list[int] | range", rows)))
                 read, stage = perf_counter(), "batching"
-                batch = fetch.batch(items, rows, self._pool)
+                batches = [fetch.batch(items, rows, self._pool)]
                 batched = perf_counter()
-            stage = "placing"
-            if fetch.places:
-                batch = fetch.place(batch)
         except BaseException as error:
+            if len(steps) > 1 and not isinstance(error, KeyboardInterrupt):
+                return None
             failure = relayed(error, stage, step)
             if failure is error:
                 raise
             raise failure from error
-        placed = perf_counter() if fetch.places else batched
-        lane = self._recorder.caller
-        seconds = lane.seconds
-        seconds["reading"] += read - began
-        seconds["batching"] += batched - read
-        seconds["placing"] += placed - batched
+        lane.seconds["reading"] += read - began
+        lane.seconds["batching"] += batched - read
         if lane.spans is not None:
             lane.spans.append(("reading", began, read, step))
             if not fetch.gathers:
                 lane.spans.append(("batching", read, batched, step))
-            if fetch.places:
-                lane.spans.append(("placing", batched, placed, step))
         if read - began > lane.floor:
             lane.slow(read - began, int(rows[0]), len(rows))
-        return step, batch
+        if fetch.gathers:
+            if self._most is None:
+                self._most = most_alike(batches[0])
+            self._group = power_of_two(min(self._most, len(steps) * GROUP_SECONDS / max(1e-9, read - began)))
+        return batches
+
+    def _place(self, step: Step, batch: Any) -> Any:
+        lane, began = self._recorder.caller, perf_counter()
+        try:
+            placed = self._traced(self._fetches.base, step).place(batch)
+        except BaseException as error:
+            failure = relayed(error, "placing", step)
+            if failure is error:
+                raise
+            raise failure from error
+        ended = perf_counter()
+        lane.seconds["placing"] += ended - began
+        if lane.spans is not None:
+            lane.spans.append(("placing", began, ended, step))
+        return placed
+
+    def _traced(self, fetch: Fetch, step: Step) -> Fetch | TracedFetch:
+        annotate = self._recorder.annotate
+        return fetch if annotate is None else TracedFetch(fetch, annotate, step)
 
     def stop(self) -> None:
         """Nothing runs in the background."""

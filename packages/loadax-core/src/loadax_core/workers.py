@@ -37,12 +37,10 @@ from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
-from . import tree
 from .buffers import Pool
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
+from .grouping import most_alike, power_of_two, runs
 from .plan import Step
 from .recorder import MOST_READY, Recorder, size
 from .slots import Activity, Slot, Unit
@@ -53,9 +51,6 @@ SLOW_UNITS = 4
 
 HELP_SECONDS = 1e-4
 """A consumer that would have to wait does units that are shorter than this itself."""
-
-GROUP_BYTES = 4 * 2**20
-"""Memory of batches that are gathered together."""
 
 AUTO_BYTES = 64 * 2**20
 AUTO_DEPTHS = (2, 64)
@@ -93,10 +88,11 @@ class Window:
         self._pace: float | None = None
         # Time of the last call of the batcher; the consumer must not get into a slow one.
         self._batching = 0.0 if fetch.gathers else inf
-        self._cuts: bool | None = None
         self._crew = crew or Threads()
-        # Batches that share a slot, and how many may; batches on their way, and handed out of the oldest slot.
-        self._group = self._most = 1
+        # Batches that share a slot, and how many may, 0 if they cannot be cut, None as long as that is not known.
+        self._group = 1
+        self._most: int | None = None
+        # Batches on their way, and those that have been handed out of the oldest slot.
         self._ahead = self._offset = 0
         self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
@@ -212,17 +208,16 @@ class Window:
     def _group_size(self, limit: int) -> int:
         """How many batches are to share a slot, a power of two: those that are gathered in one unit, if they are quick.
 
-        They take a quarter of the window at most, so that it is refilled well before it is empty, and no more memory
-        than the processor's cache is likely to hold.
+        They take a quarter of the window at most, so that it is refilled well before it is empty.
         """
-        if not self._cuts or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
+        if not self._most or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
             return 1
         wanted = self._crew.unit_seconds / max(1e-9, self._pace * self._slots[-1].rows_each)
         return power_of_two(min(wanted, limit // 4, self._most))
 
     def _unit_rows(self, fetch: Fetch, rows: int) -> int:
         """How many rows of a batch of `rows` a worker reads in one go."""
-        if fetch.gathers and not self._cuts:
+        if fetch.gathers and not self._most:
             return rows
         if self._pace is None:
             # Nothing is known yet. All workers share the first batches, unless they are gathered, which is quick.
@@ -314,10 +309,8 @@ class Window:
             self._batching = done.batching
         if fetch.gathers:
             self._batching = 0.0
-            if self._cuts is None:
-                # Only NumPy arrays can be cut apart for nothing, and compiled transforms compile for each size.
-                self._cuts = all(isinstance(leaf, np.ndarray) for _, leaf in tree.leaves(done.values[0]))
-                self._most = max(1, GROUP_BYTES // max(1, size(done.values[0])))
+            if self._most is None:
+                self._most = most_alike(done.values[0])
 
     def _one_by_one(self, slot: Slot, activity: Activity) -> None:
         """Loads the batches of a slot, one of which failed, up to that one."""
@@ -381,25 +374,6 @@ def auto_depth(nbytes: int) -> int:
     """The prefetch depth for batches of so many bytes, if it is left open."""
     least, most = AUTO_DEPTHS
     return min(max(least, AUTO_BYTES // max(1, nbytes)), most)
-
-
-def runs(steps: list[Step]) -> Iterator[list[Step]]:
-    """Cuts steps into those that can share a slot: of one epoch, alike in size, and as many as a power of two.
-
-    So a compiled transform of stacked rows sees few shapes.
-    """
-    while steps:
-        first, alike = steps[0], power_of_two(len(steps))
-        # Only the last step of an epoch may be smaller, so that all between two that are alike are, too.
-        while (steps[alike - 1].epoch, steps[alike - 1].size) != (first.epoch, first.size):
-            alike //= 2
-        yield steps[:alike]
-        steps = steps[alike:]
-
-
-def power_of_two(most: float) -> int:
-    """The largest power of two that is at most `most`, and 1 for less than that."""
-    return 1 << max(0, int(most).bit_length() - 1)
 
 
 OPEN: weakref.WeakSet[Window] = weakref.WeakSet()
