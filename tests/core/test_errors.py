@@ -180,6 +180,15 @@ def test_a_batched_read_of_the_wrong_length_is_an_error() -> None:
     assert str(error) == "Losing.__getitems__ was asked for 3 items, gave 2; it must return one for each row"
 
 
+def test_a_read_of_neighbours_of_the_wrong_length_is_an_error() -> None:
+    class Losing(GettingItems):
+        def read_range(self, rows: range) -> list[int]:
+            return list(rows)[:-1]
+
+    _, error = run(DataLoader().batch_size(3).build(Losing({})))
+    assert str(error) == "Losing.read_range was asked for 3 items, gave 2; it must return one for each row"
+
+
 def test_a_stuck_read_becomes_an_error_that_names_the_row_and_the_place() -> None:
     released = threading.Event()
 

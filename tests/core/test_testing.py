@@ -63,6 +63,34 @@ class WrapsNegativeRows(Good):
         return self.values[rows]
 
 
+class WithRanges(Good):
+    def gather_range(self, rows: range, alloc: Any) -> Any:
+        return self.gather(np.array(self.read_range(rows), np.int64) // 2, alloc)
+
+    def read_range(self, rows: range) -> Any:
+        return [self[row] for row in self.checked(rows)]
+
+    def checked(self, rows: range) -> range:
+        if rows.start < 0 or rows.stop > len(self):
+            raise IndexError
+        return rows
+
+
+class WrongRangeOfItems(WithRanges):
+    def read_range(self, rows: range) -> Any:
+        return super().read_range(rows)[::-1]
+
+
+class WrongRange(WithRanges):
+    def gather_range(self, rows: range, alloc: Any) -> Any:
+        return super().gather_range(self.checked(rows), alloc) + 1
+
+
+class AnyRange(WithRanges):
+    def checked(self, rows: range) -> range:
+        return range(max(0, rows.start), min(rows.stop, len(self)))
+
+
 class Unpicklable(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -101,6 +129,9 @@ def test_a_good_dataset_passes() -> None:
         (WrongItems(), "items of __getitems__ differ"),
         (WrongDtype(), "gathered rows and stacked items differ at batch: dtype float64 is not float32"),
         (WrapsNegativeRows(), r"gather accepts the rows array\(\[-1\]\) of 10; it must raise IndexError"),
+        (WrongRangeOfItems(), r"items of read_range of range\(0, 10\) differ"),
+        (WrongRange(), r"gather_range of range\(0, 10\) and gather differ"),
+        (AnyRange(), r"read_range accepts range\(-1, 1\) of 10 rows; it must raise IndexError"),
         (ForgetsEpochZero(), "epoch 0, asked for directly and by way of epoch 1, differ"),
         (GrowsWithTheEpoch(), "epoch 1 has 11 rows, not 10"),
         (TupleFingerprint(), r"fingerprint\(\) does not survive JSON"),
@@ -109,6 +140,11 @@ def test_a_good_dataset_passes() -> None:
 def test_a_broken_dataset_is_caught(dataset: Any, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check_dataset(dataset)
+
+
+def test_a_good_dataset_with_ranges_passes() -> None:
+    check_dataset(WithRanges())
+    check_loader(DataLoader().batch_size(3).workers(2).epochs(2).build(WithRanges()))
 
 
 def test_an_unpicklable_dataset_is_caught() -> None:

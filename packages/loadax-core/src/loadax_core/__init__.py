@@ -30,6 +30,7 @@ from .protocols import Gather as Gather
 from .protocols import GatherRange as GatherRange
 from .protocols import MeshLike as MeshLike
 from .protocols import Placement as Placement
+from .protocols import ReadRange as ReadRange
 from .protocols import Rows as Rows
 from .protocols import ShardingStrategy as ShardingStrategy
 from .protocols import SupportsEpoch as SupportsEpoch

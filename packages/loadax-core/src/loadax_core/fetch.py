@@ -15,7 +15,7 @@ from .batchers import PadBatcher, StackBatcher
 from .buffers import gather_array
 from .errors import RemoteTraceback, StackError
 from .plan import Step
-from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, Rows, ShardingStrategy
+from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, ReadRange, Rows, ShardingStrategy
 from .stats import Way
 
 T = TypeVar("T")
@@ -23,6 +23,9 @@ T = TypeVar("T")
 Numbers: TypeAlias = "Rows | list[int] | range"
 """Row numbers as they are wanted: neighbours as a range; others as an array if they are gathered, and as a list if they
 are read as items."""
+
+
+ReadMany: TypeAlias = Callable[[list[int]], Sequence[Any]]
 
 
 def gather_of(dataset: Dataset[Any]) -> Gather | None:
@@ -54,12 +57,13 @@ def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
         ValueError: If the dataset's `__getitems__` returns another number of items than it was asked for.
     """
     read_many = getattr(dataset, "__getitems__", None)
-    if read_many is None:
-        return [dataset[row] for row in rows]
-    items = read_many(rows)
+    return [dataset[row] for row in rows] if read_many is None else _as_many(read_many(rows), rows, dataset)
+
+
+def _as_many(items: Sequence[T], rows: Sequence[int], dataset: Dataset[T], method: str = "__getitems__") -> Sequence[T]:
     if len(items) != len(rows):
         raise ValueError(
-            f"{type(dataset).__name__}.__getitems__ was asked for {len(rows)} items, gave {len(items)}; it must return "
+            f"{type(dataset).__name__}.{method} was asked for {len(rows)} items, gave {len(items)}; it must return "
             "one for each row"
         )
     return items
@@ -90,8 +94,9 @@ class Fetch:
         self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
         self.gathers = self._gather is not None
         self.places = place is not None
-        self._reads_many = getattr(dataset, "__getitems__", None) is not None
-        self.way: Way = "gather" if self.gathers else "many" if self._reads_many else "items"
+        self._read_many: ReadMany | None = getattr(dataset, "__getitems__", None)
+        self._read_range: ReadRange | None = getattr(dataset, "read_range", None)
+        self.way: Way = "gather" if self.gathers else "items" if self._read_many is None else "many"
         # Only these, not subclasses of them, are known to do no more than this.
         known = type(batcher) in (StackBatcher, PadBatcher)
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
@@ -167,9 +172,12 @@ class Fetch:
             rows: Row numbers.
             watch: Called with each row before it is read, if rows are read one by one.
         """
-        if self._reads_many and len(rows) > 1:
+        if self._read_many is not None and len(rows) > 1:
             try:
-                return read_items(self._dataset, list(rows))
+                if self._read_range is not None and isinstance(rows, range):
+                    return _as_many(self._read_range(rows), rows, self._dataset, "read_range")
+                wanted = list(rows)
+                return _as_many(self._read_many(wanted), wanted, self._dataset)
             except BaseException as error:
                 self._note_culprit(error, list(rows))
                 raise

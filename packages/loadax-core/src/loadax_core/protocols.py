@@ -78,8 +78,19 @@ class SupportsGather(Protocol):
         ...
 
 
+class ReadRange(Protocol):
+    """Reads neighbouring rows as items."""
+
+    def __call__(self, rows: range, /) -> Sequence[Any]:
+        """The items of a range of step 1 in `range(len(dataset))`, one for each row."""
+        ...
+
+
 class SupportsGetItems(Protocol[T_co]):
-    """The batched read that PyTorch, Hugging Face and ArrayRecord datasets share."""
+    """The batched read that PyTorch, Hugging Face and ArrayRecord datasets share.
+
+    A dataset that has a quicker way for neighbouring rows may have `read_range` as well, a `ReadRange`.
+    """
 
     def __getitems__(self, rows: list[int], /) -> Sequence[T_co]:
         """The items of `rows`, in that order. Thread-safe."""

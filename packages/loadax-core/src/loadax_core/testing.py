@@ -20,7 +20,7 @@ import gc
 import json
 import pickle
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter, sleep
 from typing import Any
@@ -32,7 +32,7 @@ from .batchers import StackBatcher
 from .buffers import aligned_empty
 from .fetch import gather_of, read_items
 from .loader import Loader
-from .protocols import Dataset, Gather, GatherRange
+from .protocols import Dataset, Gather, GatherRange, ReadRange
 
 
 def check_same(got: Any, expected: Any, what: str = "values") -> None:
@@ -83,6 +83,11 @@ def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None) -> N
                 check_same(read.result(), items, "items read from several threads")
     if getattr(dataset, "__getitems__", None) is not None:
         check_same(list(read_items(dataset, rows)), items, "items of __getitems__")
+        read_range: ReadRange | None = getattr(dataset, "read_range", None)
+        if read_range is not None:
+            for few in _ranges(length):
+                check_same(list(read_range(few)), _read_one_by_one(dataset, list(few)), f"items of read_range of {few}")
+            _check_refuses_ranges(length, read_range, "read_range")
     gather = gather_of(dataset)
     if gather is not None and rows:
         gathered = gather(np.asarray(rows, np.int64), aligned_empty)
@@ -167,17 +172,25 @@ def _check_gather_range(dataset: Dataset[Any], gather: Gather) -> None:
     gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
     if gather_range is None:
         return
-    length = len(dataset)
-    for start in {0, length // 2, max(0, length - 32)}:
-        rows = range(start, min(start + 32, length))
+    for rows in _ranges(len(dataset)):
         gathered = gather(np.arange(rows.start, rows.stop), aligned_empty)
         check_same(gather_range(rows, aligned_empty), gathered, f"gather_range of {rows} and gather")
+    _check_refuses_ranges(len(dataset), lambda rows: gather_range(rows, aligned_empty), "gather_range")
+
+
+def _ranges(length: int) -> list[range]:
+    """Neighbouring rows at the start, in the middle and at the end of a dataset."""
+    starts = sorted({0, length // 2, max(0, length - 32)})
+    return [range(start, min(start + 32, length)) for start in starts]
+
+
+def _check_refuses_ranges(length: int, read: Callable[[range], Any], name: str) -> None:
     for rows in (range(-1, 1), range(length, length + 1)):
         try:
-            gather_range(rows, aligned_empty)
+            read(rows)
         except IndexError:
             continue
-        raise AssertionError(f"gather_range accepts {rows} of {length} rows; it must raise IndexError")
+        raise AssertionError(f"{name} accepts {rows} of {length} rows; it must raise IndexError")
 
 
 def _check_gather_refuses(dataset: Dataset[Any], length: int) -> None:

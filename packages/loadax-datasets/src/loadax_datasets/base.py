@@ -15,7 +15,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 # it, lets both sides have what they need: the names are looked up when a method is called.
 import loadax_datasets as datasets
 
-from .rows import Wanted, row_in_range, rows_in_range
+from .rows import Wanted, check_range, row_in_range, rows_in_range
 from .seeding import check_int
 
 T_co = TypeVar("T_co", covariant=True)
@@ -54,6 +54,11 @@ class BaseDataset(ABC, Generic[T_co]):
         """The items of `rows`, in that order."""
         return [self.read(row) for row in rows_in_range(rows, len(self))]
 
+    def read_range(self, rows: range) -> Sequence[T_co]:
+        """`read_many` of neighbouring rows."""
+        check_range(rows, len(self))
+        return self.read_many(list(rows))
+
     @property
     def batched(self) -> bool:
         """Whether `read_many` does more than to read one row after the other."""
@@ -71,8 +76,7 @@ class BaseDataset(ABC, Generic[T_co]):
 
     def gather_range(self, rows: range, alloc: Alloc, /) -> Any:
         """`gather` of neighbouring rows, without looking at each number; where there is a `gather`."""
-        if rows.step != 1 or rows.start < 0 or rows.stop > len(self):
-            raise IndexError(f"gather_range takes neighbouring rows of {len(self)}, got {rows}")
+        check_range(rows, len(self))
         return self._take(rows, alloc)
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
@@ -66,6 +66,12 @@ class MappedDataset(Transform[U_co]):
         if self._vectorized:
             return self._read_stacked(wanted)
         return [self._fn(item) for item in self._source.read_many(wanted)]
+
+    def read_range(self, rows: range) -> Sequence[U_co]:
+        """The function of each of the rows, or of all at once if it is vectorized."""
+        if self._vectorized:
+            return super().read_range(rows)
+        return [self._fn(item) for item in self._source.read_range(rows)]
 
     def _read_stacked(self, rows: list[int]) -> list[U_co]:
         if not rows:

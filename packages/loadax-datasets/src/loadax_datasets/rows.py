@@ -18,6 +18,16 @@ def as_array(rows: Wanted) -> Rows:
     return np.arange(rows.start, rows.stop, dtype=np.int64) if isinstance(rows, range) else rows
 
 
+def check_range(rows: range, length: int) -> None:
+    """Refuses anything but neighbouring rows of a dataset of `length`.
+
+    Raises:
+        IndexError: If it is something else.
+    """
+    if rows.step != 1 or rows.start < 0 or rows.stop > length:
+        raise IndexError(f"neighbouring rows of {length} are a range within range({length}) of step 1, got {rows}")
+
+
 def row_in_range(index: SupportsIndex, length: int) -> int:
     """The row that `index` stands for in a list of `length`, counted from the end if negative.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from loadax_core import Alloc, Dataset, Gather
 
 from .adapt import as_dataset
 from .base import BaseDataset
-from .rows import Wanted, rows_in_range
+from .rows import Wanted, check_range, rows_in_range
 from .seeding import check_int
 
 T_co = TypeVar("T_co", covariant=True)
@@ -84,18 +85,20 @@ class ReorderedDataset(Transform[T_co]):
             error.add_note(f"row {row} of this {self._noun} is row {source_row} of its source")
             raise
 
-    def read_many(self, rows: list[int]) -> list[T_co]:
+    def read_many(self, rows: list[int]) -> Sequence[T_co]:
         """The source's rows, in one read."""
-        first = rows[0] if rows else None
-        if type(first) is int and 0 <= first <= len(self) - len(rows) and rows == list(range(first, first + len(rows))):
-            # What loaders ask for.
-            wanted: Wanted = range(first, first + len(rows))
-        else:
-            wanted = np.array(rows_in_range(rows, len(self)), np.int64)
-        source_rows = self._source_rows(wanted)
-        return list(
-            self._source.read_many(list(source_rows) if isinstance(source_rows, range) else source_rows.tolist())
-        )
+        return self._read(np.array(rows_in_range(rows, len(self)), np.int64))
+
+    def read_range(self, rows: range) -> Sequence[T_co]:
+        """The source's rows, in one read."""
+        check_range(rows, len(self))
+        return self._read(rows)
+
+    def _read(self, rows: Wanted) -> Sequence[T_co]:
+        source_rows = self._source_rows(rows)
+        if isinstance(source_rows, range):
+            return self._source.read_range(source_rows)
+        return self._source.read_many(source_rows.tolist())
 
     @property
     def gather(self) -> Gather | None:

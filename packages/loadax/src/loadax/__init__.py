@@ -29,6 +29,7 @@ from loadax_core import MeshLike as MeshLike
 from loadax_core import PadBatcher as PadBatcher
 from loadax_core import Placement as Placement
 from loadax_core import Preview as Preview
+from loadax_core import ReadRange as ReadRange
 from loadax_core import Rows as Rows
 from loadax_core import ShardingStrategy as ShardingStrategy
 from loadax_core import SlowRead as SlowRead
@@ -140,6 +141,7 @@ __all__ = [
     "Preview",
     "RandomMappedDataset",
     "RangeDataset",
+    "ReadRange",
     "RepeatedDataset",
     "RetriedDataset",
     "Rows",
