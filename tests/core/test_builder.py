@@ -165,6 +165,18 @@ def test_a_shape_will_do_for_a_length() -> None:
     assert "└─ Stored of shape (4, 2)" in repr(loader)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("gathered", [False, True])
+def test_a_strategy_may_leave_a_process_no_row(gathered: bool, workers: int) -> None:
+    class Nothing(Sharded):
+        def local_rows(self, batch_size: int, /) -> Any:
+            return np.empty(0, np.int64)
+
+    builder = DataLoader() if gathered else DataLoader(list)
+    loader: Any = builder.batch_size(2).workers(workers).shard(Nothing()).build(np.zeros((6, 2)))
+    assert [len(batch) for batch in loader] == [0, 0, 0]
+
+
 def test_sharding_loads_the_local_rows_and_keeps_batch_size_global() -> None:
     builder = DataLoader().batch_size(4).shard(Sharded())
     loader = builder.build(range(8))

@@ -99,7 +99,7 @@ class Inline:
             lane.spans.append(("reading", began, read, step))
             if not fetch.gathers:
                 lane.spans.append(("batching", read, batched, step))
-        if read - began > lane.floor:
+        if read - began > lane.floor and len(rows):
             lane.slow(read - began, int(rows[0]), len(rows))
         if fetch.gathers:
             if self._most is None:

@@ -181,7 +181,7 @@ class Activity:
             if self._row is not None:
                 if now - self._since > lane.floor:
                     lane.slow(now - self._since, self._row, 1)
-            elif seconds > lane.floor:
+            elif seconds > lane.floor and len(self._rows):
                 lane.slow(seconds, int(self._rows[0]), len(self._rows))
         if now > self._cpu_due:
             cpu = thread_time()

@@ -201,8 +201,10 @@ class Window:
         for slot in slots:
             rows = len(slot.rows)
             size = rows if len(slot.steps) > 1 else self._unit_rows(slot.fetch, rows)
-            slot.missing = -(-rows // size)
-            for start in range(0, rows, size):
+            # A sharding strategy may leave this process no row.
+            starts = range(0, rows, max(1, size)) or [0]
+            slot.missing = len(starts)
+            for start in starts:
                 self.units.put(Unit(slot, start, min(start + size, rows)))
 
     def _group_size(self, limit: int) -> int:
@@ -302,7 +304,7 @@ class Window:
 
     def _learn(self, fetch: Fetch, done: Done, rows: int) -> None:
         """Takes the measure of a task, for the size of the next ones."""
-        pace = done.reading / rows
+        pace = done.reading / max(1, rows)
         # It matters little if two workers do this at the same time, and one's share is lost.
         self._pace = pace if self._pace is None else 0.8 * self._pace + 0.2 * pace
         if done.batching:
