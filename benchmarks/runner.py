@@ -139,9 +139,17 @@ def _import_seconds(package: str) -> Run:
 
 
 def _python(*arguments: str) -> str:
+    # Without bytecode, an import would be compiled anew in each process: seconds, and W11 would time the compiler.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise FailedError(f"still running after {TIMEOUT} s") from None

@@ -51,7 +51,8 @@ class DataLoader(Generic[T_contra, B_co]):
     """Builds a loader: how to batch, how far to read ahead, where to put batches; then `build` it over a dataset.
 
     Every call returns a new `DataLoader`, so that one can be kept, branched, and used for several datasets. With
-    nothing set, batches hold one row and are loaded when they are asked for. `prefetch` alone brings one worker,
+    nothing set, batches hold one row and are loaded when they are asked for; those that take less than a few hundred
+    microseconds and can be gathered come several at once, up to 4 MiB of them. `prefetch` alone brings one worker,
     `workers` alone a prefetch of 2.
 
     Args:
