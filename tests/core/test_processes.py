@@ -373,17 +373,20 @@ def test_impossible_workers_are_refused(call: Any, error: type[Exception], messa
 
 
 PROGRAM = """
+import sys
 import numpy as np
 from loadax_core import DataLoader
 
-print("main runs as", __name__)
+# Two processes write to the same pipe; `print` would write a line in pieces.
+sys.stdout.write("main runs as " + __name__ + "\\n")
 
 class Mine:
     def __len__(self): return 4
     def __getitem__(self, row): return np.float32(row)
 
 def go():
-    print(*DataLoader().batch_size(2).workers(1, kind="process").build({dataset}))
+    batches = DataLoader().batch_size(2).workers(1, kind="process").build({dataset})
+    sys.stdout.write(" ".join(map(str, batches)) + "\\n")
 
 {call}
 """
