@@ -5,11 +5,13 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+import elsewhere
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Stats
+from loadax_core import DataLoader, Stats, transformed
 from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Recorder, size
 from loadax_core.stats import in_bytes, plural
+from loadax_core.transforming import _CLOCK, sampled, take_sample
 from loadax_core.workers import Window
 
 BASE = Stats(
@@ -50,6 +52,12 @@ class Rows:
 
 def pause() -> None:
     threading.Event().wait(0.05)
+
+
+def measure_the_next_read() -> None:
+    """Whatever this thread has read before."""
+    take_sample()
+    _CLOCK.due = 0.0
 
 
 def until_ready(batches: Any, which: slice) -> None:
@@ -149,6 +157,48 @@ def test_batches_behind_a_late_one_do_not_count_as_ready(monkeypatch: pytest.Mon
         until_ready(batches, slice(1, 2))
         next(batches)
         assert batches.stats().ready == (1,)
+
+
+@pytest.mark.parametrize("dataset", [elsewhere.Transforming(40), elsewhere.TransformingAtOnce(40)])
+@pytest.mark.parametrize("kind", ["caller", "thread", "process"])
+def test_transforms_are_told_from_reading(dataset: Any, kind: Any) -> None:
+    builder = DataLoader().batch_size(4)
+    measure_the_next_read()
+    with iter((builder if kind == "caller" else builder.workers(2, kind=kind)).build(dataset)) as batches:
+        assert len(list(batches)) == 10
+        stats = batches.stats()
+    assert 0.5 < stats.transforming / stats.reading < 0.9
+    assert f"reading {stats.reading:.2f} s ({stats.transforming:.2f} s of it in transforms), batching" in str(stats)
+
+
+def test_reads_are_measured_for_a_tenth_of_the_time() -> None:
+    measured: list[bool] = []
+
+    def read() -> None:
+        threading.Event().wait(0.002)
+        transformed(lambda: measured.append(take_sample() is None))
+
+    def look() -> bool:
+        sampled(read)
+        return take_sample() is not None
+
+    measure_the_next_read()
+    looks = [look() for _ in range(60)]
+    assert looks[0]
+    assert not any(looks[1:5])
+    assert 2 <= sum(looks) <= 10
+
+
+def test_a_transform_that_fails_does_not_upset_the_clock() -> None:
+    def fail() -> None:
+        raise OSError("broken")
+
+    measure_the_next_read()
+    for _ in range(2):
+        with pytest.raises(OSError, match="broken"):
+            sampled(transformed, fail)
+    assert _CLOCK.transforms is None
+    take_sample()
 
 
 @pytest.mark.parametrize(("workers", "slowest"), [(0, (20, 10)), (1, (27, 1)), (3, (27, 1))])

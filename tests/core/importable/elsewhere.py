@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loadax_core import transformed
 
 
 class Numbers:
@@ -26,6 +27,26 @@ class Numbers:
         if row in self.errors:
             raise self.errors[row]
         return row
+
+
+class Transforming(Numbers):
+    """Rows that take 4 ms to read, 3 ms of which are a transform that reads a transformed row itself."""
+
+    def __getitem__(self, row: int) -> int:
+        time.sleep(0.001)
+        return transformed(self.change, row)
+
+    def change(self, row: int) -> int:
+        transformed(time.sleep, 0.003)
+        return row
+
+
+class TransformingAtOnce(Transforming):
+    """The same, of any number of rows together."""
+
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        self[0]
+        return rows * 1
 
 
 class Gathered(Numbers):

@@ -43,5 +43,6 @@ from .stats import SlowRead as SlowRead
 from .stats import Stats as Stats
 from .timeline import Span as Span
 from .timeline import Timeline as Timeline
+from .transforming import transformed as transformed
 
 __version__ = _version("loadax-core")

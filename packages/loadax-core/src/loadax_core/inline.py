@@ -15,6 +15,7 @@ from .plan import Step
 from .protocols import Rows
 from .recorder import Recorder
 from .traces import TracedFetch
+from .transforming import take_sample
 
 GROUP_SECONDS = 5e-4
 """The longest that a gather of several batches may take, since the caller waits for the first of them."""
@@ -93,6 +94,7 @@ class Inline:
             if failure is error:
                 raise
             raise failure from error
+        lane.add_sample(take_sample())
         lane.seconds["reading"] += read - began
         lane.seconds["batching"] += batched - read
         if lane.spans is not None:

@@ -42,23 +42,31 @@ class Lane:
         cpu: CPU time of the worker's thread.
         floor: What a read must take to be among the slowest.
         slowest: A heap of the slowest reads.
+        sampled: Time of reads whose transforms were measured.
+        transforming: Time of these transforms.
         recorder: What the lane belongs to.
         spans: When each stage was, if a timeline is recorded.
     """
 
-    __slots__ = ("cpu", "floor", "recorder", "seconds", "slowest", "spans")
+    __slots__ = ("cpu", "floor", "recorder", "sampled", "seconds", "slowest", "spans", "transforming")
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.spans: deque[Note] | None = None
         self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
-        self.cpu = self.floor = 0.0
+        self.cpu = self.floor = self.sampled = self.transforming = 0.0
         self.slowest: list[SlowRead] = []
 
     def take_spans(self) -> list[Note]:
         """Ends the recording of a timeline."""
         spans, self.spans = self.spans, None
         return list(spans or ())
+
+    def add_sample(self, sample: tuple[float, float] | None) -> None:
+        """Notes what a read took and its transforms, if that was measured."""
+        if sample is not None:
+            self.sampled += sample[0]
+            self.transforming += sample[1]
 
     def slow(self, seconds: float, row: int, rows: int) -> None:
         """Notes a read that took longer than `floor`."""
@@ -165,6 +173,8 @@ class Recorder:
         """What has been noted so far, beside what the iterator knows itself."""
         by_workers = list(self._workers.values())
         lanes = [self.caller, *by_workers]
+        reading = sum(lane.seconds["reading"] for lane in lanes)
+        transforming, sampled = sum(lane.transforming for lane in lanes), sum(lane.sampled for lane in lanes)
         most = max((n for n, times in enumerate(self.ready) if times), default=-1)
         return Stats(
             batches=batches,
@@ -172,7 +182,8 @@ class Recorder:
             local_rows=local_rows,
             elapsed=elapsed,
             waited=waited,
-            reading=sum(lane.seconds["reading"] for lane in lanes),
+            reading=reading,
+            transforming=reading * transforming / sampled if sampled else 0.0,
             batching=sum(lane.seconds["batching"] for lane in lanes),
             placing=sum(lane.seconds["placing"] for lane in lanes),
             first_wait=self.first_wait,

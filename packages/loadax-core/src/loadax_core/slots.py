@@ -112,6 +112,7 @@ class Activity:
 
     Attributes:
         engine: Has the worker's tasks done.
+        lane: What it has done, for statistics.
         slot: The slot that is being worked on.
         step: The step of it that is, or its first one.
         seconds: How long the last stage took.
@@ -122,13 +123,13 @@ class Activity:
         "_cpu",
         "_cpu_due",
         "_doing",
-        "_lane",
         "_mark",
         "_row",
         "_rows",
         "_since",
         "_thread",
         "engine",
+        "lane",
         "seconds",
         "slot",
         "step",
@@ -139,7 +140,7 @@ class Activity:
         self.slot: Slot | None = None
         self.step = Step(0, 0, 0, 0)
         self.seconds = 0.0
-        self._lane = lane
+        self.lane = lane
         self._mark: AbstractContextManager[Any] | None = None
         self._thread = threading.get_ident()
         self._doing = ""
@@ -156,7 +157,7 @@ class Activity:
             rows: The rows, if they are being read.
         """
         self._doing, self._row, self._rows = doing, None, rows
-        annotate = self._lane.recorder.annotate
+        annotate = self.lane.recorder.annotate
         if annotate is not None:
             self._mark = block(annotate, doing, self.step)
         self._since = self._began = perf_counter()
@@ -169,7 +170,7 @@ class Activity:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        now, lane = perf_counter(), self._lane
+        now, lane = perf_counter(), self.lane
         self.seconds = seconds = now - self._began
         lane.seconds[self._doing] += seconds
         if self._mark is not None:
@@ -190,7 +191,7 @@ class Activity:
 
     def split(self, batching: float) -> None:
         """Notes that so many seconds of the last stage, which was done elsewhere, were batching."""
-        lane = self._lane
+        lane = self.lane
         self.seconds -= batching
         lane.seconds["reading"] -= batching
         lane.seconds["batching"] += batching
@@ -202,8 +203,8 @@ class Activity:
     def row(self, row: int) -> None:
         """Notes that the read of `row` begins."""
         now = perf_counter()
-        if self._row is not None and now - self._since > self._lane.floor:
-            self._lane.slow(now - self._since, self._row, 1)
+        if self._row is not None and now - self._since > self.lane.floor:
+            self.lane.slow(now - self._since, self._row, 1)
         self._row, self._since = row, now
 
     @property

@@ -73,8 +73,9 @@ class Stats:
         rows: Rows of the global batches yielded.
         elapsed: From the first call of `next` to the return of the last one.
         waited: Time the caller spent inside `next`, waiting for data.
-        reading: Time spent reading rows, summed over workers. It includes the dataset's transforms: they run inside
-            `dataset[i]` or `dataset.gather`, where a loader cannot see them.
+        reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
+        transforming: The part of `reading` that went into transforms, estimated from a sample of the reads: what
+            `map` and `random_map` call, and what other datasets call by way of `transformed`.
         batching: Time spent making items into batches, summed over workers; none where whole batches are gathered.
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: Those of `rows` that this process loaded.
@@ -109,6 +110,7 @@ class Stats:
     reading: float
     batching: float
     placing: float
+    transforming: float = 0.0
     local_rows: int = 0
     first_wait: float = 0.0
     bytes: int = 0
@@ -155,7 +157,10 @@ class Stats:
         if self.bytes and self.elapsed:
             speed += f", {in_bytes(self.bytes / self.elapsed)}/s"
         done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s ({speed})"
-        stages = f"reading {self.reading:.2f} s, batching {self.batching:.2f} s, placing {self.placing:.2f} s"
+        reading = f"reading {self.reading:.2f} s"
+        if self.transforming:
+            reading += f" ({self.transforming:.2f} s of it in transforms)"
+        stages = f"{reading}, batching {self.batching:.2f} s, placing {self.placing:.2f} s"
         start = f", {self.first_wait:.2f} s of it for the first batch" if self.first_wait >= 0.01 else ""
         lines = [
             f"{done}; waited {self.waited:.2f} s for data ({self.wait_share:.1%}){start}",

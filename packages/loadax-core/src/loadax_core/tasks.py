@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 from .errors import WorkerError
 from .fetch import Fetch, Numbers
 from .protocols import Alloc, Rows
+from .transforming import take_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Done:
         reading: Seconds spent reading.
         batching: Seconds spent making items into a batch.
         trace: The traceback of the error, if it was raised in another process.
+        sample: The seconds of the read and of its transforms, if these were measured.
     """
 
     values: list[Any]
@@ -51,6 +53,7 @@ class Done:
     reading: float = 0.0
     batching: float = 0.0
     trace: str = ""
+    sample: tuple[float, float] | None = None
 
 
 class Watch(Protocol):
@@ -147,7 +150,7 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
                 done.values = fetch.gather(cast("Rows | range", task.rows), task.count, alloc)
             else:
                 done.values = [fetch.read(cast("list[int] | range", task.rows), watch.row)]
-        done.reading = watch.seconds
+        done.reading, done.sample = watch.seconds, take_sample()
         if task.whole and not fetch.gathers:
             done.stage = "batching"
             with watch.stage("batching"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, tree
+from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, transformed, tree
 
 from .arrays import read_row
 from .naming import name_of
@@ -57,7 +57,7 @@ class MappedDataset(Transform[U_co]):
     def read(self, row: int) -> U_co:
         """The function of the source's row."""
         if not self._vectorized:
-            return self._fn(self._source.read(row))
+            return transformed(self._fn, self._source.read(row))
         return self._read_stacked([row])[0]
 
     def read_many(self, rows: list[int]) -> list[U_co]:
@@ -65,13 +65,16 @@ class MappedDataset(Transform[U_co]):
         wanted = rows_in_range(rows, len(self))
         if self._vectorized:
             return self._read_stacked(wanted)
-        return [self._fn(item) for item in self._source.read_many(wanted)]
+        return transformed(self._map, self._source.read_many(wanted))
 
     def read_range(self, rows: range) -> Sequence[U_co]:
         """The function of each of the rows, or of all at once if it is vectorized."""
         if self._vectorized:
             return super().read_range(rows)
-        return [self._fn(item) for item in self._source.read_range(rows)]
+        return transformed(self._map, self._source.read_range(rows))
+
+    def _map(self, items: Sequence[Any]) -> list[U_co]:
+        return [self._fn(item) for item in items]
 
     def _read_stacked(self, rows: list[int]) -> list[U_co]:
         if not rows:
@@ -94,7 +97,7 @@ class MappedDataset(Transform[U_co]):
             stacked = StackBatcher()(list(self._source.read_many(as_array(rows).tolist())))
         else:
             stacked = take_from(self._source, rows, alloc)
-        result = self._fn(stacked)
+        result = transformed(self._fn, stacked)
         for path, leaf in tree.leaves(result):
             if np.shape(leaf)[:1] != (len(rows),):
                 raise ValueError(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset
+from loadax_core import Dataset, transformed
 
 from .naming import name_of
 from .rows import rows_in_range
@@ -50,22 +50,22 @@ class RandomMappedDataset(Transform[U_co]):
 
     def read(self, row: int) -> U_co:
         """The function of the source's row and of the generator for that row."""
-        return self._fn(self._source.read(row), self._generator(row))
+        return transformed(self._draw, self._source.read(row), row)
 
     def read_many(self, rows: list[int]) -> list[U_co]:
         """The function of each of the rows."""
         wanted = rows_in_range(rows, len(self))
         items = self._source.read_many(wanted)
-        return [self._fn(item, self._generator(row)) for row, item in zip(wanted, items, strict=True)]
+        return transformed(lambda: [self._draw(item, row) for row, item in zip(wanted, items, strict=True)])
 
     def describe(self) -> str:
         """The function's name and the seed."""
         return f"RandomMappedDataset({name_of(self._fn)}, seed={self._seed})"
 
-    def _generator(self, row: int) -> np.random.Generator:
+    def _draw(self, item: Any, row: int) -> U_co:
         # Philox is a block cipher over a 256-bit counter. With the row in the upper half, every row has 2**128 blocks
         # of its own, which no other row reaches.
-        return np.random.Generator(np.random.Philox(key=self._key, counter=row << 128))
+        return self._fn(item, np.random.Generator(np.random.Philox(key=self._key, counter=row << 128)))
 
     def _set_epoch(self, epoch: int) -> None:
         low, high = derive_keys("random_map", self._seed, epoch, 2)

@@ -52,6 +52,7 @@ from loadax_core import measure as measure
 from loadax_core import progress as progress
 from loadax_core import read_items as read_items
 from loadax_core import take_rows as take_rows
+from loadax_core import transformed as transformed
 from loadax_core import tree as tree
 from loadax_core import with_length as with_length
 from loadax_datasets import ArrayDataset as ArrayDataset
@@ -180,6 +181,7 @@ __all__ = [
     "progress",
     "read_items",
     "take_rows",
+    "transformed",
     "tree",
     "versions",
     "with_length",
