@@ -1,8 +1,11 @@
 """What all datasets have from their base class: see also the contract in conftest.py."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from loadax_datasets import BaseDataset, InMemoryDataset, RangeDataset
+from loadax_core import DataLoader, Gather, aligned_empty
+from loadax_datasets import ArrayDataset, BaseDataset, InMemoryDataset, RangeDataset, SlicedDataset
 
 
 class Squares(BaseDataset[int]):
@@ -89,3 +92,35 @@ def test_chained_methods_leave_the_original_alone() -> None:
     rows.shuffle(1)
     rows.map(str)
     assert list(rows) == [3, 1, 2]
+
+
+def test_a_gather_of_ones_own_is_not_passed_by() -> None:
+    class Negated(ArrayDataset[Any]):
+        def read(self, row: int) -> Any:
+            return -super().read(row)
+
+        @property
+        def gather(self) -> Gather:
+            return lambda rows, alloc: -self._gather(rows, alloc)
+
+    rows = Negated(np.arange(1, 7))
+    assert rows.gather_range(range(2, 4), aligned_empty).tolist() == [-3, -4]
+    for dataset in (rows, rows[:], rows.map(np.abs, vectorized=True).map(np.negative, vectorized=True)):
+        assert [batch.tolist() for batch in DataLoader().batch_size(3).build(dataset)] == [[-1, -2, -3], [-4, -5, -6]]
+
+
+def test_a_read_of_many_of_ones_own_is_not_passed_by() -> None:
+    class Negated(SlicedDataset[Any]):
+        def read(self, row: int) -> Any:
+            return -super().read(row)
+
+        def read_many(self, rows: list[int]) -> list[Any]:
+            return [-item for item in super().read_many(rows)]
+
+        @property
+        def gather(self) -> None:
+            return None
+
+    rows = Negated(RangeDataset(1, 7), slice(None))
+    assert list(DataLoader(list).batch_size(3).build(rows)) == [[-1, -2, -3], [-4, -5, -6]]
+    assert list(DataLoader(list).batch_size(3).build(rows.map(abs))) == [[1, 2, 3], [4, 5, 6]]

@@ -13,7 +13,7 @@ from .loader import Loader
 B = TypeVar("B")
 
 
-def progress(batches: Loader[B] | LoaderIterator[B], description: str | None = None) -> Generator[B, None, None]:
+def progress(batches: Loader[B] | LoaderIterator[B], desc: str | None = None) -> Generator[B, None, None]:
     """Passes batches on and shows how far the run has come, with the share of the time that the loop has waited.
 
     The bar belongs to a terminal or a notebook: where output goes to a file, it is silent, and so it is on every
@@ -23,7 +23,7 @@ def progress(batches: Loader[B] | LoaderIterator[B], description: str | None = N
     Args:
         batches: A loader, or an iterator of one. The iterator that it makes of a loader ends with the loop, by `break`
             too; one that is given stays open.
-        description: Put before the bar.
+        desc: Put before the bar, as in tqdm.
 
     Returns:
         The batches.
@@ -41,17 +41,17 @@ def progress(batches: Loader[B] | LoaderIterator[B], description: str | None = N
     """
     if not isinstance(batches, Loader | LoaderIterator):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"progress takes a loader, or iter(loader), got {type(batches).__name__}: {batches!r:.80}")
-    return _run(batches, _bar_type(), description)
+    return _run(batches, _bar_type(), desc)
 
 
-def _run(batches: Loader[B] | LoaderIterator[B], bar_type: Any, description: str | None) -> Generator[B, None, None]:
+def _run(batches: Loader[B] | LoaderIterator[B], bar_type: Any, desc: str | None) -> Generator[B, None, None]:
     given = isinstance(batches, LoaderIterator)
     iterator = batches if given else iter(batches)
     done, left = iterator.step, iterator.steps_left
     total = None if left is None else done + left
     try:
         # Refreshed by time, looked at with every batch, so that no thread has to watch over slow batches.
-        with bar_type(total=total, initial=done, desc=description, unit="batch", miniters=1, disable=_silent()) as bar:
+        with bar_type(total=total, initial=done, desc=desc, unit="batch", miniters=1, disable=_silent()) as bar:
             try:
                 while True:
                     # No name for the batch: this frame would keep it alive after the caller has let go of it.

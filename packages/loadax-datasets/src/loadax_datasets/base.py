@@ -43,6 +43,12 @@ class BaseDataset(ABC, Generic[T_co]):
         [1.0, 4.0, 9.0, 16.0]
     """
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "read_many" in vars(cls) and "read_range" not in vars(cls):
+            # An inherited one may know a way that passes the new `read_many` by.
+            cls.read_range = BaseDataset[Any].read_range
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -77,19 +83,16 @@ class BaseDataset(ABC, Generic[T_co]):
     def gather_range(self, rows: range, alloc: Alloc, /) -> Any:
         """`gather` of neighbouring rows, without looking at each number; where there is a `gather`."""
         check_range(rows, len(self))
-        return self._take(rows, alloc)
+        return take_from(self, rows, alloc)
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        """What most datasets that define `_take` have as `gather`."""
+        """What datasets that define `_take` have as `gather`."""
         check_rows(rows, len(self))
         return self._take(rows.astype(np.int64, copy=False), alloc)
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
-        """`gather` of rows that are known to be in range; only called where there is one."""
-        gather = self.gather
-        assert gather is not None, "a transform has promised a gather that its source lacks"
-        # A copy, since what is not ours may want to write to it.
-        return gather(np.array(rows, np.int64), alloc)
+        """`gather` of rows that are known to be in range."""
+        raise NotImplementedError(f"{type(self).__name__} has `_gather` as its gather, and no `_take`")
 
     @property
     def sources(self) -> tuple[BaseDataset[Any], ...]:
@@ -202,6 +205,20 @@ class BaseDataset(ABC, Generic[T_co]):
     def skip(self, count: int) -> BaseDataset[T_co]:
         """All rows but the first `count`."""
         return self[check_int("count", count, 0) :]
+
+
+def take_from(dataset: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:
+    """Rows of a dataset that gathers, known to be in range; transforms have a gather only where their sources do."""
+    gather: Any = dataset.gather
+    assert gather is not None, "a transform has promised a gather that its source lacks"
+    if getattr(gather, "__func__", None) is _OWN:
+        return gather.__self__._take(rows, alloc)  # noqa: SLF001
+    # Somebody else's, who may want to write to the numbers.
+    return gather(np.array(rows, np.int64), alloc)
+
+
+_OWN: Any = vars(BaseDataset)["_gather"]
+"""The gather that does nothing but check its rows and call `_take`."""
 
 
 def _tree(dataset: BaseDataset[Any]) -> list[str]:

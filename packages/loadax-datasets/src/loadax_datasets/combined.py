@@ -14,9 +14,8 @@ import numpy as np
 from loadax_core import Alloc, Dataset, Gather, Rows, StackError, aligned_empty, tree
 
 from .adapt import as_dataset
-from .base import BaseDataset
+from .base import BaseDataset, take_from
 from .rows import Wanted, as_array, rows_in_range
-from .transform import take_from
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")

@@ -9,9 +9,10 @@ import numpy as np
 from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, transformed, tree
 
 from .arrays import read_row
+from .base import take_from
 from .naming import name_of
 from .rows import Wanted, as_array, rows_in_range
-from .transform import Transform, take_from
+from .transform import Transform
 
 T = TypeVar("T")
 U_co = TypeVar("U_co", covariant=True)

@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 import numpy as np
 from loadax_core import Alloc, Dataset, Gather, Rows
 
+from .base import take_from
 from .combined import check_length
 from .rows import Wanted, as_array, rows_in_range
 from .seeding import check_int
-from .transform import ReorderedDataset, Transform, take_from
+from .transform import ReorderedDataset, Transform
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from loadax_core import Alloc, Dataset, Gather
 
+from .base import take_from
 from .rows import Wanted, rows_in_range
 from .seeding import check_int
-from .transform import Transform, take_from
+from .transform import Transform
 
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")

@@ -11,7 +11,7 @@ import numpy as np
 from loadax_core import Alloc, Dataset, Gather
 
 from .adapt import as_dataset
-from .base import BaseDataset
+from .base import BaseDataset, take_from
 from .rows import Wanted, check_range, rows_in_range
 from .seeding import check_int
 
@@ -107,11 +107,6 @@ class ReorderedDataset(Transform[T_co]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return take_from(self._source, self._source_rows(rows), alloc)
-
-
-def take_from(source: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:
-    """Rows of a source that gathers, known to be in range; transforms have a gather only where their sources do."""
-    return source._take(rows, alloc)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def check_constant(source: BaseDataset[Any], what: str) -> None:
