@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -9,9 +10,9 @@ import elsewhere
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Stats, transformed
-from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Recorder, size
+from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
 from loadax_core.stats import in_bytes, plural
-from loadax_core.transforming import _CLOCK, sampled, take_sample
+from loadax_core.transforming import begin_measuring, end_measuring
 from loadax_core.workers import Window
 
 BASE = Stats(
@@ -52,12 +53,6 @@ class Rows:
 
 def pause() -> None:
     threading.Event().wait(0.05)
-
-
-def measure_the_next_read() -> None:
-    """Whatever this thread has read before."""
-    take_sample()
-    _CLOCK.due = 0.0
 
 
 def until_ready(batches: Any, which: slice) -> None:
@@ -163,7 +158,6 @@ def test_batches_behind_a_late_one_do_not_count_as_ready(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("kind", ["caller", "thread", "process"])
 def test_transforms_are_told_from_reading(dataset: Any, kind: Any) -> None:
     builder = DataLoader().batch_size(4)
-    measure_the_next_read()
     with iter((builder if kind == "caller" else builder.workers(2, kind=kind)).build(dataset)) as batches:
         assert len(list(batches)) == 10
         stats = batches.stats()
@@ -171,34 +165,22 @@ def test_transforms_are_told_from_reading(dataset: Any, kind: Any) -> None:
     assert f"reading {stats.reading:.2f} s ({stats.transforming:.2f} s of it in transforms), batching" in str(stats)
 
 
-def test_reads_are_measured_for_a_tenth_of_the_time() -> None:
-    measured: list[bool] = []
-
-    def read() -> None:
-        threading.Event().wait(0.002)
-        transformed(lambda: measured.append(take_sample() is None))
-
-    def look() -> bool:
-        sampled(read)
-        return take_sample() is not None
-
-    measure_the_next_read()
-    looks = [look() for _ in range(60)]
-    assert looks[0]
-    assert not any(looks[1:5])
-    assert 2 <= sum(looks) <= 10
+def test_few_of_many_quick_reads_are_measured() -> None:
+    lane = Lane(Recorder())
+    assert [lane.measures(began / 1000) for began in range(1, 15)] == [began % 5 == 1 for began in range(1, 15)]
 
 
-def test_a_transform_that_fails_does_not_upset_the_clock() -> None:
+def test_a_transform_that_fails_is_measured_too() -> None:
     def fail() -> None:
+        time.sleep(0.01)
         raise OSError("broken")
 
-    measure_the_next_read()
+    begin_measuring()
     for _ in range(2):
         with pytest.raises(OSError, match="broken"):
-            sampled(transformed, fail)
-    assert _CLOCK.transforms is None
-    take_sample()
+            transformed(fail)
+    assert end_measuring() >= 0.02
+    assert end_measuring() == 0
 
 
 @pytest.mark.parametrize(("workers", "slowest"), [(0, (20, 10)), (1, (27, 1)), (3, (27, 1))])

@@ -17,7 +17,6 @@ from .errors import RemoteTraceback, StackError
 from .plan import Step
 from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, ReadRange, Rows, ShardingStrategy
 from .stats import Way
-from .transforming import sampled
 
 T = TypeVar("T")
 
@@ -151,11 +150,11 @@ class Fetch:
         assert self._gather is not None, "callers look at self.gathers"
         try:
             if not isinstance(rows, range):
-                gathered = sampled(self._gather, rows, alloc)
+                gathered = self._gather(rows, alloc)
             elif self._gather_range is None:
-                gathered = sampled(self._gather, np.arange(rows.start, rows.stop, dtype=np.int64), alloc)
+                gathered = self._gather(np.arange(rows.start, rows.stop, dtype=np.int64), alloc)
             else:
-                gathered = sampled(self._gather_range, rows, alloc)
+                gathered = self._gather_range(rows, alloc)
         except BaseException as error:
             if count == 1:
                 self._note_culprit(error, [int(row) for row in rows])
@@ -176,15 +175,12 @@ class Fetch:
         if self._read_many is not None and len(rows) > 1:
             try:
                 if self._read_range is not None and isinstance(rows, range):
-                    return _as_many(sampled(self._read_range, rows), rows, self._dataset, "read_range")
+                    return _as_many(self._read_range(rows), rows, self._dataset, "read_range")
                 wanted = list(rows)
-                return _as_many(sampled(self._read_many, wanted), wanted, self._dataset)
+                return _as_many(self._read_many(wanted), wanted, self._dataset)
             except BaseException as error:
                 self._note_culprit(error, list(rows))
                 raise
-        return sampled(self._read_one_by_one, rows, watch)
-
-    def _read_one_by_one(self, rows: list[int] | range, watch: Callable[[int], None] | None) -> list[Any]:
         items: list[Any] = []
         row = -1
         try:

@@ -15,7 +15,7 @@ from .plan import Step
 from .protocols import Rows
 from .recorder import Recorder
 from .traces import TracedFetch
-from .transforming import take_sample
+from .transforming import begin_measuring, end_measuring
 
 GROUP_SECONDS = 5e-4
 """The longest that a gather of several batches may take, since the caller waits for the first of them."""
@@ -72,6 +72,9 @@ class Inline:
         """The batches of some steps; None if they are several, and have to be loaded one by one, since one failed."""
         step, lane = steps[0], self._recorder.caller
         began = perf_counter()
+        measured = lane.measures(began)
+        if measured:
+            begin_measuring()
         stage = "preparing"
         try:
             fetch = self._traced(self._fetches[step.epoch], step)
@@ -94,7 +97,9 @@ class Inline:
             if failure is error:
                 raise
             raise failure from error
-        lane.add_sample(take_sample())
+        if measured:
+            lane.measured += read - began
+            lane.transforming += end_measuring()
         lane.seconds["reading"] += read - began
         lane.seconds["batching"] += batched - read
         if lane.spans is not None:

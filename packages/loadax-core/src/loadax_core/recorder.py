@@ -17,6 +17,7 @@ from . import tree
 from .plan import Step
 from .stats import Interval, Kind, SlowRead, Stats, Way
 from .traces import Annotate
+from .transforming import MEASURE_SECONDS
 
 Note: TypeAlias = tuple[str, float, float, Step]
 """A stage, when it began and ended, and the first step that it was for."""
@@ -42,19 +43,19 @@ class Lane:
         cpu: CPU time of the worker's thread.
         floor: What a read must take to be among the slowest.
         slowest: A heap of the slowest reads.
-        sampled: Time of reads whose transforms were measured.
+        measured: Time of reads whose transforms were measured.
         transforming: Time of these transforms.
         recorder: What the lane belongs to.
         spans: When each stage was, if a timeline is recorded.
     """
 
-    __slots__ = ("cpu", "floor", "recorder", "sampled", "seconds", "slowest", "spans", "transforming")
+    __slots__ = ("_measure_from", "cpu", "floor", "measured", "recorder", "seconds", "slowest", "spans", "transforming")
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.spans: deque[Note] | None = None
         self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
-        self.cpu = self.floor = self.sampled = self.transforming = 0.0
+        self.cpu = self.floor = self.measured = self.transforming = self._measure_from = 0.0
         self.slowest: list[SlowRead] = []
 
     def take_spans(self) -> list[Note]:
@@ -62,11 +63,12 @@ class Lane:
         spans, self.spans = self.spans, None
         return list(spans or ())
 
-    def add_sample(self, sample: tuple[float, float] | None) -> None:
-        """Notes what a read took and its transforms, if that was measured."""
-        if sample is not None:
-            self.sampled += sample[0]
-            self.transforming += sample[1]
+    def measures(self, now: float) -> bool:
+        """Whether a read that begins is one whose transforms are measured."""
+        if now < self._measure_from:
+            return False
+        self._measure_from = now + MEASURE_SECONDS
+        return True
 
     def slow(self, seconds: float, row: int, rows: int) -> None:
         """Notes a read that took longer than `floor`."""
@@ -174,7 +176,7 @@ class Recorder:
         by_workers = list(self._workers.values())
         lanes = [self.caller, *by_workers]
         reading = sum(lane.seconds["reading"] for lane in lanes)
-        transforming, sampled = sum(lane.transforming for lane in lanes), sum(lane.sampled for lane in lanes)
+        transforming, measured = sum(lane.transforming for lane in lanes), sum(lane.measured for lane in lanes)
         most = max((n for n, times in enumerate(self.ready) if times), default=-1)
         return Stats(
             batches=batches,
@@ -183,7 +185,7 @@ class Recorder:
             elapsed=elapsed,
             waited=waited,
             reading=reading,
-            transforming=reading * transforming / sampled if sampled else 0.0,
+            transforming=reading * transforming / measured if measured else 0.0,
             batching=sum(lane.seconds["batching"] for lane in lanes),
             placing=sum(lane.seconds["placing"] for lane in lanes),
             first_wait=self.first_wait,

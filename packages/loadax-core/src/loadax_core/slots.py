@@ -200,6 +200,10 @@ class Activity:
             lane.spans.append(("reading", began, ended - batching, step))
             lane.spans.append(("batching", ended - batching, ended, step))
 
+    def measures(self) -> bool:
+        """Whether the read that has just begun is one whose transforms are measured."""
+        return self.lane.measures(self._began)
+
     def row(self, row: int) -> None:
         """Notes that the read of `row` begins."""
         now = perf_counter()

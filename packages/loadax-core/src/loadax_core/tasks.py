@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from .errors import WorkerError
 from .fetch import Fetch, Numbers
 from .protocols import Alloc, Rows
-from .transforming import take_sample
+from .transforming import MEASURE_SECONDS, begin_measuring, end_measuring
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Done:
         reading: Seconds spent reading.
         batching: Seconds spent making items into a batch.
         trace: The traceback of the error, if it was raised in another process.
-        sample: The seconds of the read and of its transforms, if these were measured.
+        transforming: Seconds of `reading` that were transforms, if that was measured.
     """
 
     values: list[Any]
@@ -53,7 +53,7 @@ class Done:
     reading: float = 0.0
     batching: float = 0.0
     trace: str = ""
-    sample: tuple[float, float] | None = None
+    transforming: float | None = None
 
 
 class Watch(Protocol):
@@ -66,6 +66,10 @@ class Watch(Protocol):
 
     def stage(self, doing: str, rows: Numbers | None = None, /) -> AbstractContextManager[None]:
         """A stage begins, and ends with the block: `reading` the rows, or `batching`."""
+        ...
+
+    def measures(self) -> bool:
+        """Whether the read that has just begun is one whose transforms are measured."""
         ...
 
     def row(self, row: int, /) -> None:
@@ -146,11 +150,16 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     done = Done([])
     try:
         with watch.stage("reading", task.rows):
+            measured = watch.measures()
+            if measured:
+                begin_measuring()
             if fetch.gathers:
                 done.values = fetch.gather(cast("Rows | range", task.rows), task.count, alloc)
             else:
                 done.values = [fetch.read(cast("list[int] | range", task.rows), watch.row)]
-        done.reading, done.sample = watch.seconds, take_sample()
+        done.reading = watch.seconds
+        if measured:
+            done.transforming = end_measuring()
         if task.whole and not fetch.gathers:
             done.stage = "batching"
             with watch.stage("batching"):
@@ -210,6 +219,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.now: tuple[int, float] = (-1, 0.0)
+        self._measure_from = 0.0
 
     @contextmanager
     def stage(self, _doing: str, _rows: Numbers | None = None, /) -> Generator[None]:
@@ -221,6 +231,14 @@ class Stopwatch:
         finally:
             self.seconds = perf_counter() - began
             self.now = -1, 0.0
+
+    def measures(self) -> bool:
+        """Whether the read that has just begun is one whose transforms are measured."""
+        _, began = self.now
+        if began < self._measure_from:
+            return False
+        self._measure_from = began + MEASURE_SECONDS
+        return True
 
     def row(self, row: int, /) -> None:
         """The read of one row begins."""

@@ -1,8 +1,7 @@
 """How much of a read is the dataset's own transforms, measured in a sample of the reads.
 
 Transforms run inside `dataset[i]` and `dataset.gather`, where a loader cannot see them, and looking at the clock around
-each would cost more than many a row. So a thread measures one read, then none for nine times as long as that took, or
-until a twentieth of a second has passed.
+each would cost more than many a row. So each worker measures a read now and then.
 """
 
 from __future__ import annotations
@@ -15,11 +14,8 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-UNMEASURED = 9
-"""How much longer than it measures a thread does not."""
-
-UNMEASURED_SECONDS = 0.05
-"""The longest that it does not."""
+MEASURE_SECONDS = 0.005
+"""Reads that begin sooner than this after one that was measured are not."""
 
 
 class _Clock(threading.local):
@@ -27,13 +23,9 @@ class _Clock(threading.local):
 
     Attributes:
         transforms: Seconds of transforms in the read that is measured; None while none is.
-        due: The value of `perf_counter` from which the next read is to be measured.
-        sample: The seconds of the last read that was measured, and of its transforms.
     """
 
     transforms: float | None = None
-    due = 0.0
-    sample: tuple[float, float] | None = None
 
 
 _CLOCK = _Clock()
@@ -66,22 +58,12 @@ def transformed(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         _CLOCK.transforms = before + perf_counter() - began
 
 
-def sampled(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls a read, and measures it if it is time for that."""
-    began = perf_counter()
-    if began < _CLOCK.due:
-        return read(*args, **kwargs)
+def begin_measuring() -> None:
+    """From now on, this thread's transforms are measured."""
     _CLOCK.transforms = 0.0
-    try:
-        return read(*args, **kwargs)
-    finally:
-        seconds = perf_counter() - began
-        _CLOCK.sample = seconds, _CLOCK.transforms
-        _CLOCK.transforms = None
-        _CLOCK.due = began + seconds + min(UNMEASURED * seconds, UNMEASURED_SECONDS)
 
 
-def take_sample() -> tuple[float, float] | None:
-    """The seconds of this thread's last read and of its transforms, if it was measured."""
-    sample, _CLOCK.sample = _CLOCK.sample, None
-    return sample
+def end_measuring() -> float:
+    """The seconds that they took."""
+    seconds, _CLOCK.transforms = _CLOCK.transforms or 0.0, None
+    return seconds

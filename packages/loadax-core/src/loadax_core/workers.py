@@ -284,7 +284,9 @@ class Window:
         done = self._perform(slot, Task(slot.steps[0].epoch, rows, len(slot.steps), unit.whole), activity)
         if done.error is None:
             self._learn(slot.fetch, done, len(rows))
-            activity.lane.add_sample(done.sample)
+            if done.transforming is not None:
+                activity.lane.measured += done.reading
+                activity.lane.transforming += done.transforming
             if unit.whole:
                 self._settle(slot, done.values, None, activity)
             else:
