@@ -1,6 +1,6 @@
 """The core of Loadax: protocols, the builder, and the prefetching iterator. Needs only NumPy."""
 
-from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
 from . import tree as tree
 from .batchers import Batcher as Batcher
@@ -45,4 +45,14 @@ from .timeline import Span as Span
 from .timeline import Timeline as Timeline
 from .transforming import transformed as transformed
 
-__version__ = _version("loadax-core")
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # Half of what importing this package would take.
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("loadax-core")

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 import numpy as np
 
 from . import resolve
 from .batchers import StackBatcher
 from .checks import check_int, check_length, check_seconds
-from .executors import Submitting, capacity
 from .fetch import Fetch
 from .loader import Loader, Run
 from .plan import Plan
-from .processes import Processes
 from .protocols import Dataset, MeshLike, Placement, ShardingStrategy
 from .shaped import with_length
 from .state import fingerprint
 from .stats import Kind
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 T_contra = TypeVar("T_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
@@ -127,12 +127,18 @@ class DataLoader(Generic[T_contra, B_co]):
         """
         if kind not in ("thread", "process"):
             raise ValueError(f"kind must be 'thread' or 'process', got {kind!r}")
-        if isinstance(n, Executor):
+        if not hasattr(n, "__index__"):
+            # What executors and processes need is imported where they are asked for: it would take as long as this whole
+            # package does.
+            from concurrent.futures import Executor  # noqa: PLC0415
+
+            from .executors import capacity  # noqa: PLC0415
+
+            if not isinstance(n, Executor):
+                raise TypeError(f"workers must be an integer of at least 0, or an executor, got {n!r}")
             if kind != "thread":
                 raise ValueError("an executor brings its own workers; leave out kind")
             return self._with(workers=capacity(n), executor=n, kind="thread")
-        if not hasattr(n, "__index__"):
-            raise TypeError(f"workers must be an integer of at least 0, or an executor, got {n!r}")
         least = 1 if kind == "process" else 0
         return self._with(workers=check_int("workers", n, least), kind=kind, executor=None)
 
@@ -260,8 +266,12 @@ class DataLoader(Generic[T_contra, B_co]):
         crew = None
         kind: Kind = "thread"
         if settings.executor is not None:
+            from .executors import Submitting  # noqa: PLC0415
+
             crew, kind = partial(Submitting, settings.executor, fetch), "executor"
         elif settings.kind == "process":
+            from .processes import Processes  # noqa: PLC0415
+
             crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "process"
         run = Run(
             plan=plan,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 # Jupyter stripes tables and aligns them to the right. Colours are those of the page, be it light or dark.
@@ -30,9 +29,11 @@ def columns(cells: Sequence[Sequence[str]]) -> list[str]:
 
 def table(cells: Sequence[Sequence[str]]) -> str:
     """Rows of cells as an HTML table, whose lines and spaces stay as they are."""
+    from html import escape  # noqa: PLC0415 - rarely needed, and slow to import
+
     body = "".join(
         "<tr>"
-        + "".join(f'<td style="{CELL}; white-space: pre-wrap">{html.escape(cell)}</td>' for cell in row)
+        + "".join(f'<td style="{CELL}; white-space: pre-wrap">{escape(cell)}</td>' for cell in row)
         + "</tr>"
         for row in cells
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from .recorder import Recorder
 from .timeline_plot import plot
 from .traces import NAMES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Span(NamedTuple):
@@ -90,6 +92,8 @@ class Timeline:
             ValueError: If the ending is another one.
             ImportError: If a picture is asked for and matplotlib is not installed.
         """
+        from pathlib import Path  # noqa: PLC0415 - a tenth of what importing this package takes
+
         path = Path(path)
         if path.suffix == ".json":
             path.write_text(json.dumps(self._trace()))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .timeline import Span
 
 COLORS = {"reading": "#4477aa", "batching": "#ccbb44", "placing": "#228833", "waiting": "#ee6677"}
