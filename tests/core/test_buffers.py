@@ -121,6 +121,23 @@ def test_arrays_of_ever_other_shapes_leave_a_bounded_amount_behind() -> None:
         assert sum(len(shelf.idle) * shelf.nbytes for shelf in pool._shelves.values()) <= MOST_IDLE + 2**22
 
 
+def test_memory_that_is_in_use_is_not_freed_for_the_sake_of_other_kinds() -> None:
+    pool, dtype = Pool(), np.dtype(np.uint8)
+    usual, once = (MOST_IDLE // 8,), (MOST_IDLE // 16,)
+    # As when the last groups of an epoch are smaller: their memory lies idle beside that of all others.
+    held = [pool(once, dtype) for _ in range(16)]
+    del held
+    held = [pool(usual, dtype) for _ in range(8)]
+    addresses = {array.ctypes.data for array in held}
+    del held
+    for n in range(4):
+        pool((2**20 + n,), dtype)
+        held = [pool(usual, dtype) for _ in range(8)]
+        assert {array.ctypes.data for array in held} == addresses
+        del held
+    assert (once, dtype) not in pool._shelves
+
+
 def test_leased_arrays_pickle_and_outlive_their_pool() -> None:
     pool = Pool()
     array = pool(BIG, FLOAT)

@@ -10,6 +10,7 @@ them is gone does the lease return the memory to its pool.
 from __future__ import annotations
 
 import math
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._shelves: dict[tuple[tuple[int, ...], np.dtype[Any]], _Shelf] = {}
+        self._clock = count()
 
     def __call__(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Array:
         """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
@@ -68,6 +70,7 @@ class Pool:
             if dtype.hasobject or 0 in shape:
                 return np.empty(shape, dtype)
             shelf = self._shelves.setdefault((shape, dtype), _Shelf(shape, dtype))
+        shelf.used = next(self._clock)
         try:
             memory = shelf.idle.pop()
         except IndexError:
@@ -77,12 +80,18 @@ class Pool:
         return array if shelf.plain else array.view(dtype).reshape(shape)
 
     def _make_room(self, shelf: _Shelf) -> None:
-        """Before memory is added, frees what lies idle for arrays of other kinds, if that is much."""
+        """Before memory is added, frees what lies idle for arrays of other kinds, as far as that is too much.
+
+        What was asked for the longest ago goes first.
+        """
         others = [other for other in list(self._shelves.items()) if other[1] is not shelf]
-        if sum(len(other.idle) * other.nbytes for _, other in others) > MOST_IDLE:
-            for key, _ in others:
-                # Leases that still live return their memory to a shelf that nobody uses, and so free it.
-                self._shelves.pop(key, None)
+        idle = sum(len(other.idle) * other.nbytes for _, other in others)
+        for key, other in sorted(others, key=lambda item: item[1].used):
+            if idle <= MOST_IDLE:
+                break
+            idle -= len(other.idle) * other.nbytes
+            # Leases that still live return their memory to a shelf that nobody uses, and so free it.
+            self._shelves.pop(key, None)
 
 
 class _Shelf:
@@ -92,12 +101,14 @@ class _Shelf:
         plain: Whether an array interface can describe the dtype.
         idle: Memory, each with its array interface. A list, whose append and pop are atomic, because a lease may end in
             any thread, at any instruction.
+        used: When memory was last asked for; larger is later.
     """
 
-    __slots__ = ("_dtype", "_shape", "idle", "most", "nbytes", "plain")
+    __slots__ = ("_dtype", "_shape", "idle", "most", "nbytes", "plain", "used")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._shape, self._dtype = shape, dtype
+        self.used = 0
         self.nbytes = math.prod(shape) * dtype.itemsize
         self.plain = not dtype.metadata and np.dtype(dtype.str) == dtype
         self.most = min(max(2, MOST_IDLE // self.nbytes), MOST_ARRAYS)

@@ -32,9 +32,7 @@ def table(cells: Sequence[Sequence[str]]) -> str:
     from html import escape  # noqa: PLC0415 - rarely needed, and slow to import
 
     body = "".join(
-        "<tr>"
-        + "".join(f'<td style="{CELL}; white-space: pre-wrap">{escape(cell)}</td>' for cell in row)
-        + "</tr>"
+        "<tr>" + "".join(f'<td style="{CELL}; white-space: pre-wrap">{escape(cell)}</td>' for cell in row) + "</tr>"
         for row in cells
     )
     return f'<table style="border: none; font-family: monospace"><tbody>{body}</tbody></table>'

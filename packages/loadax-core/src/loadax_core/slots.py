@@ -7,10 +7,9 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from time import perf_counter, thread_time
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .fetch import Fetch, Numbers
 from .plan import Step
@@ -91,8 +90,7 @@ class Slot:
             self.ready.release()
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """What a worker does in one go: gather the batches of a slot, or read some of its rows."""
 
     slot: Slot

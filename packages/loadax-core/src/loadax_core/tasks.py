@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from .errors import WorkerError
 from .fetch import Fetch, Numbers
@@ -16,8 +16,7 @@ from .protocols import Alloc, Rows
 from .transforming import MEASURE_SECONDS, begin_measuring, end_measuring
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """Rows to be read.
 
     Attributes:

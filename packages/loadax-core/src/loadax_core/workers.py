@@ -42,15 +42,28 @@ from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
 from .grouping import most_alike, power_of_two, runs
 from .plan import Step
-from .recorder import MOST_READY, Recorder, size
+from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
 from .tasks import Crew, Done, Task, Threads
 
 SLOW_UNITS = 4
 """A batch that takes as long as this many units is worth joining from parts."""
 
+SETTLED = 16
+"""After so many batches, it is known how long they take."""
+
 HELP_SECONDS = 1e-4
-"""A consumer that would have to wait does units that are shorter than this itself."""
+"""A consumer that would have to wait does units that are shorter than this itself, since waking a worker takes as long.
+
+If fewer threads run than there are cores, it does any unit of the usual length: its core would have nothing to do.
+"""
+
+SLOWER = 1.25
+"""By what factor one reading may raise the expected time of the next ones.
+
+Now and then one takes many times as long, for reasons of the system's own: new memory is being handed out, or the
+thread has lost its core. Units that follow it must not be cut smaller for that.
+"""
 
 AUTO_BYTES = 64 * 2**20
 AUTO_DEPTHS = (2, 64)
@@ -89,6 +102,7 @@ class Window:
         # Time of the last call of the batcher; the consumer must not get into a slow one.
         self._batching = 0.0 if fetch.gathers else inf
         self._crew = crew or Threads()
+        self._cores = cores()
         # Batches that share a slot, and how many may, 0 if they cannot be cut, None as long as that is not known.
         self._group = 1
         self._most: int | None = None
@@ -140,7 +154,10 @@ class Window:
             self._offset = 0
         self._taken += 1
         self._ahead -= 1
-        if self._depth - self._ahead >= self._group:
+        room = self._depth - self._ahead
+        # While there is plenty, it is filled up by the quarter: a worker that wakes up holds the caller up for longer
+        # than all of this takes, since both want the interpreter.
+        if room >= self._group and (4 * room >= self._depth or 2 * (self._published - self._taken) < self._depth):
             self._fill(self._depth)
         return step, batch
 
@@ -231,17 +248,35 @@ class Window:
         return max(1, min(rows, round(self._crew.unit_seconds / max(1e-9, self._pace))))
 
     def _start_threads(self) -> None:
-        if self._threads:
+        """Starts the workers that are wanted and do not run yet."""
+        if len(self._threads) == self._workers:
             return
-        OPEN.add(self)
-        # Registered anew each time, so that it runs before the exit handlers of everything imported so far, JAX's among
-        # them.
-        atexit.unregister(stop_all)
-        atexit.register(stop_all)
-        for i in range(self._workers):
+        if not self._threads:
+            OPEN.add(self)
+            # Registered anew each time, so that it runs before the exit handlers of everything imported so far, JAX's
+            # among them.
+            atexit.unregister(stop_all)
+            atexit.register(stop_all)
+        for i in range(len(self._threads), self._threads_wanted()):
             thread = threading.Thread(target=work, args=(self, i), name=f"loadax-{i}", daemon=True)
             self._threads.append(thread)
             thread.start()
+
+    def _threads_wanted(self) -> int:
+        """How many workers are to run: all, unless the consumer takes the place of one.
+
+        It helps with quick gathers whenever it would wait for one. What they take is memory's time and not the
+        interpreter's, so that more threads than cores would only push each other aside.
+        """
+        slot = self._slots[-1]
+        if not slot.fetch.gathers or self._crew.remote or self._timeout is not None:
+            return self._workers
+        if self._pace is not None:
+            # The first times are too long: memory is new, and an order may have been computed.
+            slow = (1 if self._published >= SETTLED else SLOW_UNITS) * self._crew.unit_seconds
+            if self._pace * slot.rows_each > slow:
+                return self._workers
+        return min(self._workers, max(1, self._cores - 1))
 
     def _wait(self, slot: Slot) -> None:
         """Waits until the slot is done, or a stage of it has taken longer than the timeout."""
@@ -262,7 +297,8 @@ class Window:
     def _is_quick(self, slot: Slot) -> bool:
         if self._pace is None or self._crew.remote:
             return False
-        return self._pace * slot.rows_each + self._batching < HELP_SECONDS
+        most = self._crew.unit_seconds if len(self._threads) < self._cores else HELP_SECONDS
+        return self._pace * len(slot.rows) + self._batching < most
 
     def _help(self, slot: Slot) -> None:
         """Works in the consumer's thread: for quick batches, that takes less time than waking a worker."""
@@ -309,7 +345,8 @@ class Window:
         """Takes the measure of a task, for the size of the next ones."""
         pace = done.reading / max(1, rows)
         # It matters little if two workers do this at the same time, and one's share is lost.
-        self._pace = pace if self._pace is None else 0.8 * self._pace + 0.2 * pace
+        known = self._pace
+        self._pace = pace if known is None else 0.8 * known + 0.2 * min(pace, SLOWER * known)
         if done.batching:
             self._batching = done.batching
         if fetch.gathers:

@@ -1,0 +1,115 @@
+"""Who works, on how much at once, and when: what a window decides from the times that it has measured."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from loadax_core import DataLoader, workers
+from loadax_core.tasks import Done
+from loadax_core.workers import Window
+
+
+class Gathered:
+    """Rows that are gathered, and know by whom."""
+
+    def __init__(self, rows: int, seconds: float = 0.0) -> None:
+        self.rows, self.seconds = rows, seconds
+        self.threads: set[str] = set()
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> Any:
+        return np.int64(row)
+
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        self.threads.add(threading.current_thread().name)
+        if self.seconds:
+            threading.Event().wait(self.seconds)
+        out = alloc((len(rows),), np.dtype(np.int64))
+        out[:] = rows
+        return out
+
+
+def window_of(batches: Any) -> Window:
+    window = batches._source
+    assert isinstance(window, Window)
+    return window
+
+
+def wait_until_idle(window: Window) -> None:
+    """From here on, only the caller changes what is on its way."""
+    for slot in list(window._slots):
+        assert slot.ready.acquire(timeout=60)
+        slot.ready.release()
+
+
+@pytest.mark.parametrize(("cores", "running"), [(1, 1), (2, 1), (3, 2), (16, 4)])
+def test_the_caller_counts_as_a_worker_where_batches_are_quick(
+    cores: int, running: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: cores)
+    # The machine may be busy with other things while this runs.
+    monkeypatch.setattr(Window, "_learn", lambda self, *_: setattr(self, "_pace", 1e-6))
+    dataset = Gathered(4000)
+    with iter(DataLoader().batch_size(4).workers(4).prefetch(8).build(dataset)) as batches:
+        assert [int(batch[0]) for batch in batches] == list(range(0, 4000, 4))
+    assert {name for name in dataset.threads if name.startswith("loadax")} <= {f"loadax-{i}" for i in range(running)}
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_all_workers_run_where_batches_are_slow_or_watched(
+    timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    dataset = Gathered(200, seconds=0.0 if timeout else 0.01)
+    with iter(DataLoader().batch_size(4).workers(4).prefetch(8).timeout(timeout).build(dataset)) as batches:
+        for _ in zip(range(20), batches, strict=False):
+            pass
+        assert [thread.name for thread in window_of(batches)._threads] == [f"loadax-{i}" for i in range(4)]
+
+
+def test_a_window_with_plenty_is_filled_up_by_the_quarter() -> None:
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(16).build(range(1000))) as batches:
+        next(batches)
+        window = window_of(batches)
+        wait_until_idle(window)
+        ahead: list[int] = []
+        for _ in range(4):
+            next(batches)
+            ahead.append(window._ahead)
+        assert ahead == [15, 14, 13, 16]
+
+
+def test_a_window_that_runs_short_is_filled_up_at_once() -> None:
+    allowed = threading.Semaphore(0)
+
+    class Held:
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, row: int) -> int:
+            assert allowed.acquire(timeout=60)
+            return row
+
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(16).build(Held())) as batches:
+        for _ in range(3):
+            allowed.release()
+            next(batches)
+            assert window_of(batches)._ahead == 16
+        allowed.release(100)
+
+
+def test_one_slow_reading_hardly_changes_what_is_expected() -> None:
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(2).build(Gathered(10))) as batches:
+        next(batches)
+        window = window_of(batches)
+        wait_until_idle(window)
+        fetch = window._fetches.base
+        window._pace = 1e-4
+        for seconds, expected in ((1.0, 1.05e-4), (1.0, 1.1025e-4), (0.0, 0.882e-4)):
+            window._learn(fetch, Done([np.zeros(1)], reading=seconds), 1)
+            assert window._pace == pytest.approx(expected)
