@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from time import perf_counter, thread_time
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from .fetch import Fetch, Numbers
@@ -106,7 +105,7 @@ class Unit(NamedTuple):
 class Activity:
     """What one worker is doing, for a consumer that wonders why it waits, and for statistics.
 
-    Each stage is a block: `with activity.stage("reading", rows): ...`. They do not nest.
+    A stage begins with `begin`, which ends the one before, or ends with `end`.
 
     Attributes:
         engine: Has the worker's tasks done.
@@ -122,6 +121,7 @@ class Activity:
         "_cpu_due",
         "_doing",
         "_mark",
+        "_open",
         "_row",
         "_rows",
         "_since",
@@ -142,45 +142,49 @@ class Activity:
         self._mark: AbstractContextManager[Any] | None = None
         self._thread = threading.get_ident()
         self._doing = ""
+        self._open = False
         self._row: int | None = None
         self._rows: Numbers | None = None
         self._began = self._since = 0.0
         self._cpu = self._cpu_due = 0.0
 
-    def stage(self, doing: str, rows: Numbers | None = None) -> Activity:
-        """Notes that a stage begins, which ends with the `with` block.
+    def begin(self, doing: str, rows: Numbers | None = None) -> None:
+        """Notes that a stage begins.
 
         Args:
             doing: The stage.
             rows: The rows, if they are being read.
         """
-        self._doing, self._row, self._rows = doing, None, rows
+        now = perf_counter()
+        if self._open:
+            self._end(now)
+        self._open, self._doing, self._row, self._rows = True, doing, None, rows
+        self._since = self._began = now
         annotate = self.lane.recorder.annotate
         if annotate is not None:
             self._mark = block(annotate, doing, self.step)
-        self._since = self._began = perf_counter()
-        return self
-
-    def __enter__(self) -> None:
-        if self._mark is not None:
             self._mark.__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        now, lane = perf_counter(), self.lane
+    def end(self) -> None:
+        """Notes that the stage ends, if there is one."""
+        if self._open:
+            self._open = False
+            self._end(perf_counter())
+
+    def _end(self, now: float) -> None:
+        lane = self.lane
         self.seconds = seconds = now - self._began
         lane.seconds[self._doing] += seconds
         if self._mark is not None:
-            self._mark.__exit__(kind, error, traceback)
+            self._mark.__exit__(None, None, None)
             self._mark = None
         if lane.spans is not None:
             lane.spans.append((self._doing, self._began, now, self.step))
-        if self._rows is not None:
+        if seconds > lane.floor and self._rows is not None:
             if self._row is not None:
                 if now - self._since > lane.floor:
                     lane.slow(now - self._since, self._row, 1)
-            elif seconds > lane.floor and len(self._rows):
+            elif len(self._rows):
                 lane.slow(seconds, int(self._rows[0]), len(self._rows))
         if now > self._cpu_due:
             cpu = thread_time()

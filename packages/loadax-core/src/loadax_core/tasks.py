@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol, cast
@@ -63,8 +61,12 @@ class Watch(Protocol):
         """How long the last stage took."""
         ...
 
-    def stage(self, doing: str, rows: Numbers | None = None, /) -> AbstractContextManager[None]:
-        """A stage begins, and ends with the block: `reading` the rows, or `batching`."""
+    def begin(self, doing: str, rows: Numbers | None = None, /) -> None:
+        """A stage begins, and the one before it ends: `reading` the rows, or `batching`."""
+        ...
+
+    def end(self) -> None:
+        """The last stage ends, if it has not yet."""
         ...
 
     def measures(self) -> bool:
@@ -148,24 +150,29 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     """
     done = Done([])
     try:
-        with watch.stage("reading", task.rows):
-            measured = watch.measures()
-            if measured:
-                begin_measuring()
-            if fetch.gathers:
-                done.values = fetch.gather(cast("Rows | range", task.rows), task.count, alloc)
-            else:
-                done.values = [fetch.read(cast("list[int] | range", task.rows), watch.row)]
-        done.reading = watch.seconds
+        watch.begin("reading", task.rows)
+        measured = watch.measures()
+        if measured:
+            begin_measuring()
+        if fetch.gathers:
+            done.values = fetch.gather(cast("Rows | range", task.rows), task.count, alloc)
+        else:
+            done.values = [fetch.read(cast("list[int] | range", task.rows), watch.row)]
         if measured:
             done.transforming = end_measuring()
         if task.whole and not fetch.gathers:
             done.stage = "batching"
-            with watch.stage("batching"):
-                done.values = [fetch.batch(list(done.values[0]), task.rows, alloc)]
+            watch.begin("batching")
+            done.reading = watch.seconds
+            done.values = [fetch.batch(list(done.values[0]), task.rows, alloc)]
+            watch.end()
             done.batching = watch.seconds
+        else:
+            watch.end()
+            done.reading = watch.seconds
     except BaseException as error:
         done.values, done.error = [], error
+        watch.end()
     return done
 
 
@@ -218,25 +225,24 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.now: tuple[int, float] = (-1, 0.0)
-        self._measure_from = 0.0
+        self._began = self._measure_from = 0.0
 
-    @contextmanager
-    def stage(self, _doing: str, _rows: Numbers | None = None, /) -> Generator[None]:
-        """Times a stage."""
-        began = perf_counter()
-        self.now = -1, began
-        try:
-            yield
-        finally:
-            self.seconds = perf_counter() - began
+    def begin(self, _doing: str, _rows: Numbers | None = None, /) -> None:
+        """A stage begins, and the one before it ends."""
+        now = perf_counter()
+        self.seconds, self._began, self.now = now - self._began, now, (-1, now)
+
+    def end(self) -> None:
+        """The last stage ends, if it has not yet."""
+        if self.now[1]:
+            self.seconds = perf_counter() - self._began
             self.now = -1, 0.0
 
     def measures(self) -> bool:
         """Whether the read that has just begun is one whose transforms are measured."""
-        _, began = self.now
-        if began < self._measure_from:
+        if self._began < self._measure_from:
             return False
-        self._measure_from = began + MEASURE_SECONDS
+        self._measure_from = self._began + MEASURE_SECONDS
         return True
 
     def row(self, row: int, /) -> None:

@@ -336,8 +336,9 @@ class Window:
     def _perform(self, slot: Slot, task: Task, activity: Activity) -> Done:
         if not self._crew.remote:
             return activity.engine.perform(slot.fetch, task, activity)
-        with activity.stage("reading", task.rows):
-            done = activity.engine.perform(slot.fetch, task, activity)
+        activity.begin("reading", task.rows)
+        done = activity.engine.perform(slot.fetch, task, activity)
+        activity.end()
         activity.split(done.batching)
         return done
 
@@ -377,11 +378,12 @@ class Window:
         failure = slot.failure
         if failure is None:
             try:
-                with activity.stage("batching"):
-                    batches = [slot.fetch.join(slot.in_order, slot.rows, self._pool)]
-                self._batching = activity.seconds
+                activity.begin("batching")
+                batches = [slot.fetch.join(slot.in_order, slot.rows, self._pool)]
             except BaseException as error:
                 failure = relayed(error, "batching", slot.steps[0])
+            activity.end()
+            self._batching = activity.seconds
         self._settle(slot, batches, failure, activity)
 
     def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:
@@ -389,12 +391,14 @@ class Window:
         if slot.fetch.places:
             for i, batch in enumerate(batches):
                 activity.step = slot.steps[i]
+                activity.begin("placing")
                 try:
-                    with activity.stage("placing"):
-                        batches[i] = slot.fetch.place(batch)
+                    batches[i] = slot.fetch.place(batch)
                 except BaseException as error:
                     batches, failure = batches[:i], relayed(error, "placing", slot.steps[i])
                     break
+                finally:
+                    activity.end()
         with self._lock:
             slot.publish(batches, failure)
             self._published += len(slot.steps)
