@@ -113,3 +113,23 @@ def test_one_slow_reading_hardly_changes_what_is_expected() -> None:
         for seconds, expected in ((1.0, 1.05e-4), (1.0, 1.1025e-4), (0.0, 0.882e-4)):
             window._learn(fetch, Done([np.zeros(1)], reading=seconds), 1)
             assert window._pace == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "pace", "size"),
+    [
+        (2, 2e-3, 1),  # a millisecond or more, to be divided among all workers
+        (2, 1e-4, 8),  # a millisecond would be 10, which would leave two for a fourth part
+        (64, 2e-3, 32),  # each worker can have four batches
+        (16, 2e-3, 8),
+        (64, 0.02, 5),  # a tenth of a second
+        (64, 1.0, 1),
+    ],
+)
+def test_units_of_items_grow_with_what_is_on_its_way(ahead: int, pace: float, size: int) -> None:
+    with iter(DataLoader().batch_size(32).workers(16).prefetch(2).build(range(320))) as batches:
+        next(batches)
+        window = window_of(batches)
+        wait_until_idle(window)
+        window._pace, window._ahead = pace, ahead
+        assert window._unit_rows(window._fetches.base, 32) == size

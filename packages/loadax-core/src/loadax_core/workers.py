@@ -49,6 +49,12 @@ from .tasks import Crew, Done, Task, Threads
 SLOW_UNITS = 4
 """A batch that takes as long as this many units is worth joining from parts."""
 
+LARGE_SECONDS = 0.1
+"""The most that a unit of items may hold, where so much is on its way that each worker could have several.
+
+Whole batches need not be joined, and are handed over once.
+"""
+
 SETTLED = 16
 """After so many batches, it is known how long they take."""
 
@@ -245,7 +251,10 @@ class Window:
             # Parts have to be joined, so there are no more of them than keep every worker busy.
             slow = self._pace * rows > SLOW_UNITS * self._crew.unit_seconds
             return -(-rows // -(-self._workers // max(1, self._depth))) if slow else rows
-        return max(1, min(rows, round(self._crew.unit_seconds / max(1e-9, self._pace))))
+        pace = max(1e-9, self._pace)
+        plenty = min(self._ahead * rows // (4 * self._workers), LARGE_SECONDS / pace)
+        parts = -(-rows // max(1, round(self._crew.unit_seconds / pace), round(plenty)))
+        return -(-rows // max(1, parts))
 
     def _start_threads(self) -> None:
         """Starts the workers that are wanted and do not run yet."""
