@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, cast, overload
 
 import numpy as np
 
@@ -29,8 +28,7 @@ T = TypeVar("T")
 B = TypeVar("B")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What a chain of calls has set so far; None is "not set"."""
 
     batcher: Callable[[list[Any]], Any]
@@ -294,14 +292,14 @@ class DataLoader(Generic[T_contra, B_co]):
         default = Settings(self._settings.batcher)
         changed = [
             f"{name}={value!r}"
-            for name in Settings.__slots__
+            for name in Settings._fields
             if (value := getattr(self._settings, name)) != getattr(default, name)
         ]
         return f"DataLoader({', '.join([repr(self._settings.batcher), *changed])})"
 
     def _with(self, **changes: Any) -> DataLoader[T_contra, B_co]:
         """A copy with some settings changed, unless they contradict the others."""
-        settings = replace(self._settings, **changes)
+        settings = self._settings._replace(**changes)
         if settings.workers == 0:
             if settings.prefetch:
                 ahead = "" if settings.prefetch == "auto" else settings.prefetch

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import resolve, show
 from .checks import check_int
@@ -20,8 +19,7 @@ from .tasks import Crew
 B_co = TypeVar("B_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """The checked settings of a loader.
 
     Attributes:
@@ -127,8 +125,8 @@ class Loader(Generic[B_co]):
             TypeError: If it is not an integer.
             ValueError: If it is negative.
         """
-        plan = replace(self._run.plan, first_epoch=check_int("epoch", epoch, 0), epochs=1)
-        return Loader(replace(self._run, plan=plan))
+        plan = self._run.plan._replace(first_epoch=check_int("epoch", epoch, 0), epochs=1)
+        return Loader(self._run._replace(plan=plan))
 
     def peek(self) -> Preview:
         """The structure of a batch, and the memory that a run needs: reads the first batch, in the caller's thread.
@@ -149,7 +147,7 @@ class Loader(Generic[B_co]):
                 f"this loader has no batch to look at: {plan.rows} rows make no batch of {plan.batch_size}; give it "
                 "more rows, a smaller batch_size, or drop_remainder=False"
             )
-        first: LoaderIterator[B_co] = LoaderIterator(replace(self._run, workers=0, prefetch=0, timeout=None))
+        first: LoaderIterator[B_co] = LoaderIterator(self._run._replace(workers=0, prefetch=0, timeout=None))
         self._preview = preview(next(first), plan, self._run.prefetch)
         return self._preview
 

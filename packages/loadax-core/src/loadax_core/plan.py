@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -31,8 +30,7 @@ class Step(NamedTuple):
         return f"epoch {self.epoch}, step {self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The batches of a run over `rows` rows.
 
     An epoch's batches start at its first row; no batch holds rows of two epochs.

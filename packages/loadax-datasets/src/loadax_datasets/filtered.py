@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import numpy as np
 from loadax_core import Dataset, Rows
 
 from .base import BaseDataset
+from .log import inform
 from .naming import name_of
 from .rows import Wanted
 from .seeding import digest
@@ -24,8 +24,6 @@ CHUNK = 256
 """Rows that are read together while the index is built."""
 
 PROGRESS_SECONDS = 5.0
-
-_log = logging.getLogger("loadax.datasets")
 
 
 class FilteredDataset(ReorderedDataset[T_co]):
@@ -110,7 +108,7 @@ class FilteredDataset(ReorderedDataset[T_co]):
             )
             if time.monotonic() - reported >= PROGRESS_SECONDS:
                 reported = time.monotonic()
-                _log.info(
+                inform(
                     "filter %s: looked at %d of %d rows in %.0f s",
                     name_of(self._predicate),
                     rows[-1] + 1,
@@ -118,7 +116,7 @@ class FilteredDataset(ReorderedDataset[T_co]):
                     reported - begin,
                 )
         index = np.concatenate([np.empty(0, np.int64), *kept])
-        _log.info(
+        inform(
             "filter %s: %d of %d rows in %.1f s", name_of(self._predicate), len(index), total, time.monotonic() - begin
         )
         return index

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, Rows, gather_array
 
+from ..log import inform
 from .optional import require
 from .table import Column, TableDataset, split
 
 if TYPE_CHECKING:
     import polars as pl
-
-_log = logging.getLogger("loadax.datasets")
 
 
 class PolarsDataset(TableDataset):
@@ -119,7 +117,7 @@ def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
     begin = time.monotonic()
     collected = frame.collect(engine="streaming")
     size, seconds = collected.estimated_size("mb"), time.monotonic() - begin
-    _log.info("collected a LazyFrame: %d rows, %.1f MB in memory, in %.1f s", collected.height, size, seconds)
+    inform("collected a LazyFrame: %d rows, %.1f MB in memory, in %.1f s", collected.height, size, seconds)
     return collected
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from loadax_core import Rows
@@ -17,6 +16,9 @@ from loadax_core import Rows
 from ..base import BaseDataset
 from ..rows import rows_in_range
 from ..seeding import digest
+
+if TYPE_CHECKING:
+    import sqlite3
 
 Value: TypeAlias = int | float | str | bytes
 Parameters: TypeAlias = Sequence[Value | None] | Mapping[str, Value | None]
@@ -52,7 +54,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         sqlite3.Error: If the file is damaged, or the query is wrong.
 
     Example:
-        >>> import tempfile
+        >>> import os, sqlite3, tempfile
         >>> file = os.path.join(tempfile.mkdtemp(), "words.db")
         >>> with sqlite3.connect(file) as connection:
         ...     _ = connection.execute("CREATE TABLE words (word TEXT, uses INTEGER)")
@@ -233,10 +235,17 @@ class _Connections:
     @contextmanager
     def use(self) -> Generator[sqlite3.Connection]:
         """This thread's connection, outside of any transaction at the start and at the end."""
+        # Not every Python is built with it.
+        import sqlite3  # noqa: PLC0415
+
         try:
             held: _Held | None = getattr(self._local, "held", None)
             if held is None:
-                held = self._local.held = _Held(self._path)
+                # The last reference to a dataset may be dropped by another thread than the one that read.
+                connection = sqlite3.connect(
+                    f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+                )
+                held = self._local.held = _Held(connection)
             try:
                 yield held.connection
             finally:
@@ -249,18 +258,14 @@ class _Connections:
 class _Held:
     """Closes a connection when the thread that it belongs to ends, or when the dataset is collected."""
 
-    def __init__(self, path: Path) -> None:
-        # The last reference to a dataset may be dropped by another thread than the one that read.
-        self.connection = sqlite3.connect(
-            f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
         # The file is data: what it defines may call no function that has effects outside of it.
         self.connection.execute("PRAGMA trusted_schema = OFF")
         self.connection.execute("PRAGMA query_only = ON")
 
     def __del__(self) -> None:
-        if hasattr(self, "connection"):
-            self.connection.close()
+        self.connection.close()
 
 
 def _quote(name: str) -> str:
