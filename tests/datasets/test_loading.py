@@ -40,6 +40,8 @@ PIPELINES: dict[str, BaseDataset[Any]] = {
     "random map of a shuffle": numbers.shuffle(seed=5).random_map(noise, seed=4),
     "vectorized map": numbers.map(double, vectorized=True).shuffle(seed=1),
     "map": numbers.map(double)[3:20],
+    "cast": arrays.cast({"x": np.float16}).shuffle(seed=1),
+    "cast of items": numbers.map(double).cast(np.float32).shuffle(seed=1),
     "filter": numbers.filter(is_even).shuffle(seed=2),
     "concat": numbers + numbers.map(double),
     "zip": arrays.shuffle(seed=1).zip(numbers),

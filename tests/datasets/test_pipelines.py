@@ -30,6 +30,10 @@ def negate(x: Any) -> Any:
     return -x
 
 
+def to_int32(x: Any) -> Any:
+    return np.int32(x)
+
+
 def is_even(x: int) -> bool:
     return x % 2 == 0
 
@@ -83,6 +87,10 @@ steps = st.one_of(
         [
             Step("map", lambda ds: ds.map(negate), lambda items, _: [-x for x in items]),
             Step("vectorized map", lambda ds: ds.map(negate, vectorized=True), lambda items, _: [-x for x in items]),
+            Step("cast", lambda ds: ds.map(to_int32).cast(np.int64), lambda items, _: items),
+            Step(
+                "cast of a gather", lambda ds: ds.map(to_int32, vectorized=True).cast(np.int64), lambda items, _: items
+            ),
             Step("retry", lambda ds: ds.retry(2), lambda items, _: items),
             Step("filter", lambda ds: ds.filter(is_even), lambda items, _: [*filter(is_even, items)], True),
             Step("cache", lambda ds: ds.cache(), lambda items, _: items, True),

@@ -47,5 +47,10 @@ def function_of_another_item() -> None:
     InMemoryDataset(["a"]).random_map(twice)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+def dtype_of_another_type() -> None:
+    RangeDataset(3).cast(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    RangeDataset(3).cast()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 def name_that_does_not_exist() -> None:
     loadax.DataLoadre()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]

@@ -11,6 +11,7 @@ from loadax import (
     ArrayDataset,
     BaseDataset,
     Batcher,
+    CastDataset,
     DataLoader,
     InMemoryDataset,
     Loader,
@@ -118,4 +119,9 @@ def test_items_of_transformed_datasets() -> None:
 
     assert_type(strings.random_map(draw)[0], float)
     assert_type(strings.map(len).shuffle(), BaseDataset[int])
+    # Which arrays an item has, its type does not say in a way that a cast could change.
+    assert_type(strings.map(len).cast(np.float32), BaseDataset[Any])
+    assert_type(RangeDataset(2).zip(RangeDataset(2)).map(list).cast("int32").shuffle()[0], Any)
+    assert_type(InMemoryDataset([{"a": 1}]).cast({"a": np.int32}), BaseDataset[Any])
+    assert_type(CastDataset([1, 2], float), CastDataset)
     assert_type(DataLoader(total).build(strings.map(len).shuffle()), Loader[int])

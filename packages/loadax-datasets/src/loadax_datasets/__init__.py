@@ -5,6 +5,7 @@ from .adapt import as_dataset as as_dataset
 from .arrays import ArrayDataset as ArrayDataset
 from .base import BaseDataset as BaseDataset
 from .cached import CachedDataset as CachedDataset
+from .cast import CastDataset as CastDataset
 from .combined import ConcatenatedDataset as ConcatenatedDataset
 from .combined import ZippedDataset as ZippedDataset
 from .filtered import FilteredDataset as FilteredDataset

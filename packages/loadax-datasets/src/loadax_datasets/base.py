@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
 import numpy as np
@@ -140,6 +140,10 @@ class BaseDataset(ABC, Generic[T_co]):
     def random_map(self, fn: Callable[[T_co, np.random.Generator], U], seed: int = 0) -> BaseDataset[U]:
         """Every item passed through `fn(item, rng)`, anew each epoch; see `RandomMappedDataset`."""
         return datasets.RandomMappedDataset(self, fn, seed)
+
+    def cast(self, dtype: npt.DTypeLike | Mapping[Any, npt.DTypeLike]) -> BaseDataset[Any]:
+        """The numbers of every item, or of the entries that are named, in another dtype; see `CastDataset`."""
+        return datasets.CastDataset(self, dtype)
 
     def filter(self, predicate: Callable[[T_co], object]) -> BaseDataset[T_co]:
         """The items for which `predicate` returns true; see `FilteredDataset`."""

@@ -59,6 +59,7 @@ from loadax_datasets import ArrayDataset as ArrayDataset
 from loadax_datasets import ArrayRecordDataset as ArrayRecordDataset
 from loadax_datasets import BaseDataset as BaseDataset
 from loadax_datasets import CachedDataset as CachedDataset
+from loadax_datasets import CastDataset as CastDataset
 from loadax_datasets import ConcatenatedDataset as ConcatenatedDataset
 from loadax_datasets import FilteredDataset as FilteredDataset
 from loadax_datasets import HuggingFaceDataset as HuggingFaceDataset
@@ -112,6 +113,7 @@ __all__ = [
     "BaseDataset",
     "Batcher",
     "CachedDataset",
+    "CastDataset",
     "ClosedError",
     "ConcatenatedDataset",
     "DataLoader",
