@@ -22,7 +22,7 @@ import numpy as np
 from loadax import ArrayDataset, DataLoader, RangeDataset, ShuffledDataset, aligned_empty
 
 from .limits import gather_into
-from .loaders.loadax_adapter import as_int32, identity
+from .loaders.loadax_adapter import identity
 from .report import markdown, write_between
 from .works import AUTO_DEPTHS, WORKS, Work, kept
 
@@ -140,7 +140,7 @@ def _shuffled(work: Work, data: Any) -> ShuffledDataset[Any]:
     if work.kind == "numbers":
         return RangeDataset(data).shuffle(seed=0)
     rows: ArrayDataset[Any] = ArrayDataset(data)
-    return (rows.map(as_int32, vectorized=True) if work.kind == "tokens" else rows).shuffle(seed=0)
+    return (rows.cast(np.int32) if work.kind == "tokens" else rows).shuffle(seed=0)
 
 
 def _orders(work: Work, shuffled: ShuffledDataset[Any]) -> Iterator[np.ndarray]:

@@ -136,7 +136,7 @@ WORKS = {
             lambda small: sources.labelled(_small(small, 60_000, 10), 784),
             ">= 0.95, waits < 1%",
             measure="step",
-            hidden=192,
+            hidden=480,
         ),
         _numbers("W9-1", 1, 0, "<= 4 us"),
         _numbers("W9-32", 32, 0, "<= 8 us"),

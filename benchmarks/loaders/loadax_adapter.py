@@ -20,11 +20,6 @@ def identity(items: list[Any]) -> list[Any]:
     return items
 
 
-def as_int32(windows: np.ndarray) -> np.ndarray:
-    """Tokens as a model takes them."""
-    return windows.astype(np.int32)
-
-
 class Recommended(Loader):
     """`.workers(n).prefetch()`: the work's number of threads, and a prefetch that sizes itself."""
 
@@ -41,7 +36,7 @@ class Recommended(Loader):
         return iter(self.settings(work).build(ArrayDataset(data).shuffle(seed=0)))
 
     def tokens(self, work: Work, data: np.ndarray) -> Iterator[Any]:
-        return iter(self.settings(work).build(ArrayDataset(data).map(as_int32, vectorized=True).shuffle(seed=0)))
+        return iter(self.settings(work).build(ArrayDataset(data).cast(np.int32).shuffle(seed=0)))
 
     def items(self, work: Work, data: Any) -> Iterator[Any]:
         return iter(self.settings(work).build(data))
