@@ -20,13 +20,13 @@ class Task(NamedTuple):
     Attributes:
         epoch: The epoch that they belong to.
         rows: Their numbers.
-        count: How many batches these are, one after the other; several are gathered in one go.
+        batches: How many batches these are, one after the other; several are gathered in one go.
         whole: Whether they are whole batches, or a part of one, to be joined with the other parts later.
     """
 
     epoch: int
     rows: Numbers
-    count: int
+    batches: int
     whole: bool
 
 
@@ -155,7 +155,7 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
         if measured:
             begin_measuring()
         if fetch.gathers:
-            done.values = fetch.gather(cast("Rows | range", task.rows), task.count, alloc)
+            done.values = fetch.gather(cast("Rows | range", task.rows), task.batches, alloc)
         else:
             done.values = [fetch.read(cast("list[int] | range", task.rows), watch.row)]
         if measured:
