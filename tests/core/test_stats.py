@@ -9,7 +9,7 @@ from typing import Any
 import elsewhere
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Stats, transformed
+from loadax_core import DataLoader, SlowRead, Stats, transformed
 from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
 from loadax_core.stats import in_bytes, plural
 from loadax_core.transforming import begin_measuring, end_measuring
@@ -330,3 +330,17 @@ def test_numbers_for_people() -> None:
         "2 processes",
         "3,000 threads",
     ]
+
+
+def test_what_was_not_watched_is_divided_as_what_was() -> None:
+    recorder = Recorder()
+    lane = recorder.worker(0)
+    lane.seconds.update(reading=3.0, batching=1.0, placing=0.5)
+    lane.floor = 0.5
+    lane.briefly(0.4, range(8, 16))
+    lane.briefly(3.6, range(16, 24))
+    stats = recorder.stats(
+        batches=1, rows=1, local_rows=1, elapsed=9.0, waited=0.0, kind="thread", workers=1, way="items"
+    )
+    assert (stats.reading, stats.batching, stats.placing, stats.busy) == (6.0, 2.0, 0.5, 8.5)
+    assert stats.slowest == (SlowRead(3.6, 16, 8),)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 from loadax_core import DataLoader, workers
+from loadax_core.plan import Step
+from loadax_core.slots import Slot, Unit
 from loadax_core.tasks import Done
 from loadax_core.workers import Window
 
@@ -137,3 +140,66 @@ def test_units_of_items_grow_with_what_is_on_its_way(ahead: int, pace: float, si
         wait_until_idle(window)
         window._pace, window._ahead = pace, ahead
         assert window._unit_rows(window._fetches.base, 32) == size
+
+
+def brief(window: Window) -> bool:
+    """Whether a window that has loaded some batches leaves most of the next ones unwatched."""
+    window._pace = window._batching = 0.0
+    window._learn(window._fetches.base, Done([np.zeros(1)]), 1)
+    return window._brief
+
+
+def test_brief_units_are_watched_now_and_then() -> None:
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(2).build(range(100))) as batches:
+        next(batches)
+        window = window_of(batches)
+        wait_until_idle(window)
+        assert brief(window)
+        helper = window._helper
+        assert [helper.skips() for _ in range(32)] == [True] * 15 + [False] + [True] * 15 + [False]
+        with batches.timeline():
+            assert not any(helper.skips() for _ in range(32))
+        batches._recorder.annotate = lambda *_, **__: nullcontext()
+        assert not any(helper.skips() for _ in range(32))
+
+
+def test_units_are_watched_if_they_may_take_too_long() -> None:
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(2).timeout(60).build(range(100))) as batches:
+        next(batches)
+        wait_until_idle(window_of(batches))
+        assert not brief(window_of(batches))
+
+
+def test_an_error_in_a_unit_that_is_not_watched_is_relayed_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "BRIEF_SECONDS", 60.0)
+
+    class Broken:
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, row: int) -> int:
+            if row == 77:
+                raise KeyError("bad")
+            return row
+
+    with iter(DataLoader().batch_size(2).workers(1).prefetch(2).build(Broken())) as batches:
+        assert [next(batches).tolist() for _ in range(38)] == [[row, row + 1] for row in range(0, 76, 2)]
+        assert window_of(batches)._brief
+        with pytest.raises(KeyError, match="bad") as raised:
+            next(batches)
+        notes = raised.value.__notes__
+        assert notes == ["loadax: raised by row 77", "loadax: while reading the batch of epoch 0, step 38"]
+
+
+def test_parts_of_a_batch_are_watched_and_joined() -> None:
+    with iter(DataLoader().batch_size(2).workers(1).prefetch(2).build(range(100))) as batches:
+        next(batches)
+        window = window_of(batches)
+        wait_until_idle(window)
+        slot = Slot((Step(0, 9, 18, 20),), window._fetches.base, range(18, 20))
+        slot.missing = 2
+        for part in (Unit(slot, 1, 2), Unit(slot, 0, 1)):
+            assert not slot.done
+            window._brief = True
+            window.run(part, window._helper)
+        assert [batch.tolist() for batch in slot.batches] == [[18, 19]]

@@ -14,6 +14,7 @@ from time import process_time
 from typing import Any, NamedTuple, TypeAlias
 
 from . import tree
+from .fetch import Numbers
 from .plan import Step
 from .stats import Interval, Kind, SlowRead, Stats, Way
 from .traces import Annotate
@@ -45,17 +46,29 @@ class Lane:
         slowest: A heap of the slowest reads.
         measured: Time of reads whose transforms were measured.
         transforming: Time of these transforms.
+        brief: Time spent reading and batching in units that were not watched.
         recorder: What the lane belongs to.
         spans: When each stage was, if a timeline is recorded.
     """
 
-    __slots__ = ("_measure_from", "cpu", "floor", "measured", "recorder", "seconds", "slowest", "spans", "transforming")
+    __slots__ = (
+        "_measure_from",
+        "brief",
+        "cpu",
+        "floor",
+        "measured",
+        "recorder",
+        "seconds",
+        "slowest",
+        "spans",
+        "transforming",
+    )
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.spans: deque[Note] | None = None
         self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
-        self.cpu = self.floor = self.measured = self.transforming = self._measure_from = 0.0
+        self.brief = self.cpu = self.floor = self.measured = self.transforming = self._measure_from = 0.0
         self.slowest: list[SlowRead] = []
 
     def take_spans(self) -> list[Note]:
@@ -69,6 +82,12 @@ class Lane:
             return False
         self._measure_from = now + MEASURE_SECONDS
         return True
+
+    def briefly(self, seconds: float, rows: Numbers) -> None:
+        """Notes a unit that was not watched."""
+        self.brief += seconds
+        if seconds > self.floor and len(rows):
+            self.slow(seconds, int(rows[0]), len(rows))
 
     def slow(self, seconds: float, row: int, rows: int) -> None:
         """Notes a read that took longer than `floor`."""
@@ -175,7 +194,11 @@ class Recorder:
         """What has been noted so far, beside what the iterator knows itself."""
         by_workers = list(self._workers.values())
         lanes = [self.caller, *by_workers]
-        reading = sum(lane.seconds["reading"] for lane in lanes)
+        reading, batching = (sum(lane.seconds[stage] for lane in lanes) for stage in ("reading", "batching"))
+        # What was not watched is divided as what was.
+        brief = sum(lane.brief for lane in lanes)
+        share = reading / (reading + batching) if reading + batching else 1.0
+        reading, batching = reading + brief * share, batching + brief * (1 - share)
         transforming, measured = sum(lane.transforming for lane in lanes), sum(lane.measured for lane in lanes)
         most = max((n for n, times in enumerate(self.ready) if times), default=-1)
         return Stats(
@@ -186,7 +209,7 @@ class Recorder:
             waited=waited,
             reading=reading,
             transforming=reading * transforming / measured if measured else 0.0,
-            batching=sum(lane.seconds["batching"] for lane in lanes),
+            batching=batching,
             placing=sum(lane.seconds["placing"] for lane in lanes),
             first_wait=self.first_wait,
             bytes=round(rows * self._sampled_bytes / max(1, self._sampled_rows)),
@@ -194,7 +217,7 @@ class Recorder:
             workers=workers,
             prefetch=self.depth,
             way=way,
-            busy=sum(sum(lane.seconds.values()) for lane in lanes) if workers else 0.0,
+            busy=brief + sum(sum(lane.seconds.values()) for lane in lanes) if workers else 0.0,
             cpu=sum(lane.cpu for lane in by_workers),
             process_cpu=self._cpu,
             ready=tuple(self.ready[: most + 1]),

@@ -16,6 +16,9 @@ from .recorder import Lane
 from .tasks import Engine
 from .traces import block
 
+WATCHED = 16
+"""One in so many brief units is watched."""
+
 CPU_SECONDS = 0.01
 """How often a worker reads its CPU clock, which takes ten times as long as reading the other."""
 
@@ -125,6 +128,7 @@ class Activity:
         "_row",
         "_rows",
         "_since",
+        "_skipped",
         "_thread",
         "engine",
         "lane",
@@ -147,6 +151,12 @@ class Activity:
         self._rows: Numbers | None = None
         self._began = self._since = 0.0
         self._cpu = self._cpu_due = 0.0
+        self._skipped = 0
+
+    def skips(self) -> bool:
+        """Whether a brief unit need not be watched: most of them, unless a timeline or a trace is recorded."""
+        self._skipped += 1
+        return bool(self._skipped % WATCHED) and self.lane.spans is None and self.lane.recorder.annotate is None
 
     def begin(self, doing: str, rows: Numbers | None = None) -> None:
         """Notes that a stage begins.

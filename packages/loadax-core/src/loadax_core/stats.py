@@ -76,7 +76,9 @@ class Stats:
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
         transforming: The part of `reading` that went into transforms, estimated from a sample of the reads: what
             `map` and `random_map` call, and what other datasets call by way of `transformed`.
-        batching: Time spent making items into batches, summed over workers; none where whole batches are gathered.
+        batching: Time spent making items into batches, summed over workers; none where whole batches are gathered. Of
+            batches that workers read and make in less than 50 us, only the sum of both is timed each time, and divided
+            by a sample.
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: Those of `rows` that this process loaded.
         first_wait: The part of `waited` that was for the first batch, when nothing could be ready.

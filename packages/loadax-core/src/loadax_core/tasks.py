@@ -136,43 +136,48 @@ class Crew(Protocol):
         ...
 
 
-def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
+def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
     """Does a task here and now.
 
     Args:
         fetch: Reads the rows of the task's epoch.
         task: What to read.
         alloc: Provides the memory of batches.
-        watch: Is told what is being done.
+        watch: Is told what is being done; None to do a brief task without looking at the clock.
 
     Returns:
         The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
     """
     done = Done([])
     try:
-        watch.begin("reading", task.rows)
-        measured = watch.measures()
+        measured = False
+        if watch is not None:
+            watch.begin("reading", task.rows)
+            measured = watch.measures()
         if measured:
             begin_measuring()
         if fetch.gathers:
             done.values = fetch.gather(cast("Rows | range", task.rows), task.batches, alloc)
         else:
-            done.values = [fetch.read(cast("list[int] | range", task.rows), watch.row)]
+            done.values = [fetch.read(cast("list[int] | range", task.rows), None if watch is None else watch.row)]
         if measured:
             done.transforming = end_measuring()
         if task.whole and not fetch.gathers:
             done.stage = "batching"
-            watch.begin("batching")
-            done.reading = watch.seconds
+            if watch is not None:
+                watch.begin("batching")
+                done.reading = watch.seconds
             done.values = [fetch.batch(list(done.values[0]), task.rows, alloc)]
-            watch.end()
-            done.batching = watch.seconds
-        else:
+            if watch is not None:
+                watch.end()
+                done.batching = watch.seconds
+        elif watch is not None:
             watch.end()
             done.reading = watch.seconds
     except BaseException as error:
         done.values, done.error = [], error
-        watch.end()
+        if watch is not None:
+            watch.end()
     return done
 
 

@@ -44,7 +44,7 @@ from .grouping import most_alike, power_of_two, runs
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
-from .tasks import Crew, Done, Task, Threads
+from .tasks import Crew, Done, Task, Threads, perform
 
 SLOW_UNITS = 4
 """A batch that takes as long as this many units is worth joining from parts."""
@@ -54,6 +54,9 @@ LARGE_SECONDS = 0.1
 
 Whole batches need not be joined, and are handed over once.
 """
+
+BRIEF_SECONDS = 5e-5
+"""Of units that take less, only a sample is watched stage by stage."""
 
 SETTLED = 16
 """After so many batches, it is known how long they take."""
@@ -105,6 +108,8 @@ class Window:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._pace: float | None = None
+        # Whether units take so little time that it matters to look at the clock for each of their stages.
+        self._brief = False
         # Time of the last call of the batcher; the consumer must not get into a slow one.
         self._batching = 0.0 if fetch.gathers else inf
         self._crew = crew or Threads()
@@ -326,9 +331,12 @@ class Window:
         slot = activity.slot = unit.slot
         activity.step = slot.steps[0]
         rows = slot.rows if unit.whole else slot.rows[unit.start : unit.stop]
-        done = self._perform(slot, Task(slot.steps[0].epoch, rows, len(slot.steps), unit.whole), activity)
+        task = Task(slot.steps[0].epoch, rows, len(slot.steps), unit.whole)
+        brief = self._brief and unit.whole and activity.skips()
+        done = self._perform_briefly(slot, task, activity) if brief else self._perform(slot, task, activity)
         if done.error is None:
-            self._learn(slot.fetch, done, len(rows))
+            if not brief:
+                self._learn(slot.fetch, done, len(rows))
             if done.transforming is not None:
                 activity.lane.measured += done.reading
                 activity.lane.transforming += done.transforming
@@ -351,6 +359,13 @@ class Window:
         activity.split(done.batching)
         return done
 
+    def _perform_briefly(self, slot: Slot, task: Task, activity: Activity) -> Done:
+        """Does a whole task of which no more than the time is noted."""
+        began = perf_counter()
+        done = perform(slot.fetch, task, self._pool, None)
+        activity.lane.briefly(perf_counter() - began, task.rows)
+        return done
+
     def _learn(self, fetch: Fetch, done: Done, rows: int) -> None:
         """Takes the measure of a task, for the size of the next ones."""
         pace = done.reading / max(1, rows)
@@ -363,6 +378,8 @@ class Window:
             self._batching = 0.0
             if self._most is None:
                 self._most = most_alike(done.values[0])
+        expected = rows * self._pace + self._batching
+        self._brief = expected < BRIEF_SECONDS and not self._crew.remote and self._timeout is None
 
     def _one_by_one(self, slot: Slot, activity: Activity) -> None:
         """Loads the batches of a slot, one of which failed, up to that one."""
