@@ -191,7 +191,7 @@ def test_an_error_in_a_unit_that_is_not_watched_is_relayed_as_any(monkeypatch: p
         assert notes == ["loadax: raised by row 77", "loadax: while reading the batch of epoch 0, step 38"]
 
 
-def test_parts_of_a_batch_are_watched_and_joined() -> None:
+def test_parts_of_a_batch_that_are_not_watched_are_joined() -> None:
     with iter(DataLoader().batch_size(2).workers(1).prefetch(2).build(range(100))) as batches:
         next(batches)
         window = window_of(batches)

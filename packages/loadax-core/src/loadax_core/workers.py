@@ -332,7 +332,7 @@ class Window:
         activity.step = slot.steps[0]
         rows = slot.rows if unit.whole else slot.rows[unit.start : unit.stop]
         task = Task(slot.steps[0].epoch, rows, len(slot.steps), unit.whole)
-        brief = self._brief and unit.whole and activity.skips()
+        brief = self._brief and activity.skips()
         done = self._perform_briefly(slot, task, activity) if brief else self._perform(slot, task, activity)
         if done.error is None:
             if not brief:
@@ -360,7 +360,7 @@ class Window:
         return done
 
     def _perform_briefly(self, slot: Slot, task: Task, activity: Activity) -> Done:
-        """Does a whole task of which no more than the time is noted."""
+        """Does a task of which no more than the time is noted."""
         began = perf_counter()
         done = perform(slot.fetch, task, self._pool, None)
         activity.lane.briefly(perf_counter() - began, task.rows)
