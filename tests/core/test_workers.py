@@ -102,7 +102,8 @@ def test_a_window_that_runs_short_is_filled_up_at_once() -> None:
             assert allowed.acquire(timeout=60)
             return row
 
-    with iter(DataLoader().batch_size(1).workers(1).prefetch(16).build(Held())) as batches:
+    # With a timeout, the caller does not help: here it might be held itself.
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(16).timeout(60).build(Held())) as batches:
         for _ in range(3):
             allowed.release()
             next(batches)

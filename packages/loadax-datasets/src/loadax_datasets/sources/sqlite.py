@@ -241,11 +241,7 @@ class _Connections:
         try:
             held: _Held | None = getattr(self._local, "held", None)
             if held is None:
-                # The last reference to a dataset may be dropped by another thread than the one that read.
-                connection = sqlite3.connect(
-                    f"{self._path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-                )
-                held = self._local.held = _Held(connection)
+                held = self._local.held = _Held(self._path)
             try:
                 yield held.connection
             finally:
@@ -258,14 +254,20 @@ class _Connections:
 class _Held:
     """Closes a connection when the thread that it belongs to ends, or when the dataset is collected."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    def __init__(self, path: Path) -> None:
+        import sqlite3  # noqa: PLC0415
+
+        # The last reference to a dataset may be dropped by another thread than the one that read.
+        self.connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
         # The file is data: what it defines may call no function that has effects outside of it.
         self.connection.execute("PRAGMA trusted_schema = OFF")
         self.connection.execute("PRAGMA query_only = ON")
 
     def __del__(self) -> None:
-        self.connection.close()
+        if hasattr(self, "connection"):
+            self.connection.close()
 
 
 def _quote(name: str) -> str:
