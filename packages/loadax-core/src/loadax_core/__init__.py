@@ -52,7 +52,7 @@ else:
     def __getattr__(name: str) -> str:
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        # Half of what importing this package would take.
+        # It takes longer to import than this package with all that it needs.
         from importlib.metadata import version  # noqa: PLC0415
 
         return version("loadax-core")
