@@ -204,3 +204,15 @@ def test_parts_of_a_batch_that_are_not_watched_are_joined() -> None:
             window._brief = True
             window.run(part, window._helper)
         assert [batch.tolist() for batch in slot.batches] == [[18, 19]]
+
+
+def test_a_window_that_is_stopped_while_it_is_filled_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    with iter(DataLoader().batch_size(1).workers(4).prefetch(2).build(Gathered(100))) as batches:
+        next(batches)
+        window = window_of(batches)
+        before = list(window._threads)
+        # As by another thread that closes the iterator, between the slot that is added and the workers for it.
+        window.stop()
+        window._start_threads()
+        assert window._threads == before

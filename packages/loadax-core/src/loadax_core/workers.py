@@ -240,9 +240,11 @@ class Window:
 
         They take a quarter of the window at most, so that it is refilled well before it is empty.
         """
-        if not self._most or self._pace is None or not self._slots or not self._slots[-1].fetch.gathers:
+        # `stop` may be called at any instruction, and puts an empty queue in the place of this one.
+        slots = self._slots
+        if not self._most or self._pace is None or not slots or not slots[-1].fetch.gathers:
             return 1
-        wanted = self._crew.unit_seconds / max(1e-9, self._pace * self._slots[-1].rows_each)
+        wanted = self._crew.unit_seconds / max(1e-9, self._pace * slots[-1].rows_each)
         return power_of_two(min(wanted, limit // 4, self._most))
 
     def _unit_rows(self, fetch: Fetch, rows: int) -> int:
@@ -282,7 +284,11 @@ class Window:
         It helps with quick gathers whenever it would wait for one. What they take is memory's time and not the
         interpreter's, so that more threads than cores would only push each other aside.
         """
-        slot = self._slots[-1]
+        slots = self._slots
+        if not slots:
+            # It has been stopped meanwhile.
+            return len(self._threads)
+        slot = slots[-1]
         if not slot.fetch.gathers or self._crew.remote or self._timeout is not None:
             return self._workers
         if self._pace is not None:
