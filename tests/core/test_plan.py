@@ -36,6 +36,7 @@ def test_a_run_continues_from_every_position_it_reaches(plan: Plan, data: st.Dat
     assert list(plan.steps_from(position)) == steps[done:]
     assert plan.steps_left(position) == len(steps) - done
     assert plan.steps_done(position) == done
+    assert plan.between(plan.start, position) == (done, sum(step.size for step in steps[:done]))
 
 
 @given(plans, st.integers(1, 20), st.booleans(), st.data())
@@ -46,6 +47,9 @@ def test_another_batch_size_continues_with_the_next_row(plan: Plan, size: int, d
     other = Plan(plan.rows, size, drop, plan.first_epoch, plan.epochs)
     rest = list(other.steps_from(position))
     assert other.steps_left(position) == len(rest)
+    further = data.draw(st.integers(0, len(rest)))
+    later = other.after(rest[further - 1]) if further else position
+    assert other.between(position, later) == (further, sum(step.size for step in rest[:further]))
     # Rows that the first plan would have dropped at the end of an epoch are over once its last batch is out.
     seen = [(step.epoch, row) for step in [*steps[:done], *rest] for row in range(step.start, step.stop)]
     assert seen == sorted(set(seen))

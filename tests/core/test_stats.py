@@ -9,7 +9,8 @@ from typing import Any
 import elsewhere
 import numpy as np
 import pytest
-from loadax_core import DataLoader, SlowRead, Stats, transformed
+from loadax_core import DataLoader, Stats, recorder, transformed
+from loadax_core.plan import Step
 from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
 from loadax_core.stats import in_bytes, plural
 from loadax_core.transforming import begin_measuring, end_measuring
@@ -122,7 +123,8 @@ def test_a_run_whose_batches_are_ready_is_compute_bound() -> None:
         assert batches.stats().verdict.startswith("Compute-bound: ")
 
 
-def test_ready_batches_are_counted() -> None:
+def test_ready_batches_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "WATCH_SECONDS", 0.0)
     with iter(DataLoader(list[int]).workers(2).prefetch(3).build(range(10))) as batches:
         next(batches)
         for _ in range(9):
@@ -286,17 +288,24 @@ def test_the_course_of_a_run_adds_up() -> None:
 
 
 def test_memory_does_not_grow_with_the_run() -> None:
-    recorder = Recorder()
-    steps, done = 100_000, 0
+    class Batch:
+        looks = 0
+
+        @property
+        def nbytes(self) -> int:
+            self.looks += 1
+            return 0
+
+    recorder, batch = Recorder(), Batch()
+    steps = 100_000
     for step in range(steps):
-        recorder.ready[step % MOST_READY] += 1
-        if step * 0.01 >= recorder.due:
-            recorder.sample(step * 0.01, step + 1, step * 0.01, 0.0, np.zeros(1), 1)
-            done += 1
-    known: Any = {"local_rows": 0, "waited": 0.0, "kind": "thread", "workers": 1, "way": "items"}
-    course = recorder.stats(batches=steps, rows=steps, elapsed=steps * 0.01, **known).course
+        recorder.enter(step * 0.01, step)
+        recorder.ready[step % MOST_READY] += recorder.calls
+        recorder.leave(step * 0.01, step * 0.01, Step(0, step, step, step + 1), batch)
+    known: Any = {"local_rows": 0, "kind": "thread", "workers": 1, "way": "items"}
+    course = recorder.stats(batches=steps, rows=steps, **known).course
     assert POINTS / 2 <= len(course) <= POINTS
-    assert done < POINTS * 10
+    assert 0 < batch.looks < POINTS * 10
     assert sum(part.batches for part in course) == steps
     longest, shortest = max(part.batches for part in course), min(part.batches for part in course[:-1])
     assert longest <= 2 * shortest, "no piece but the last, which is not over, is much shorter than others"
@@ -333,14 +342,41 @@ def test_numbers_for_people() -> None:
 
 
 def test_what_was_not_watched_is_divided_as_what_was() -> None:
-    recorder = Recorder()
-    lane = recorder.worker(0)
+    notes = Recorder()
+    lane = notes.worker(0)
     lane.seconds.update(reading=3.0, batching=1.0, placing=0.5)
-    lane.floor = 0.5
-    lane.briefly(0.4, range(8, 16))
-    lane.briefly(3.6, range(16, 24))
-    stats = recorder.stats(
-        batches=1, rows=1, local_rows=1, elapsed=9.0, waited=0.0, kind="thread", workers=1, way="items"
-    )
+    lane.brief = 4.0
+    stats = notes.stats(batches=1, rows=1, local_rows=1, kind="thread", workers=1, way="items")
     assert (stats.reading, stats.batching, stats.placing, stats.busy) == (6.0, 2.0, 0.5, 8.5)
-    assert stats.slowest == (SlowRead(3.6, 16, 8),)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_calls_that_follow_each_other_fast_are_counted_and_their_loads_timed(
+    monkeypatch: pytest.MonkeyPatch, prefetch: int
+) -> None:
+    monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
+    builder = DataLoader(list[int]).batch_size(3)
+    dataset = Rows(3001, {7: pause, 3000: pause})
+    with iter((builder.prefetch(prefetch) if prefetch else builder).build(dataset)) as batches:
+        for done in range(1, 1002):
+            next(batches)
+            assert batches.stats().batches == done
+            assert batches.stats().rows == min(3 * done, 3001)
+        stats = batches.stats()
+        assert {read.row // 3 for read in stats.slowest[:2]} == {2, 1000}
+        assert 0.1 <= stats.waited <= stats.elapsed
+        batches.set_state({**batches.get_state(), "epoch": 0, "row": 2995})
+        assert [len(batch) for batch in batches] == [3, 3]
+        assert (batches.stats().batches, batches.stats().rows) == (1003, 3007)
+
+
+def test_a_timeline_of_calls_that_follow_each_other_fast_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
+    with iter(DataLoader().batch_size(2).build(range(40))) as batches:
+        next(batches)
+        with batches.timeline() as timeline:
+            for _ in range(9):
+                next(batches)
+        assert [span.step for span in timeline.lanes["training"]] == list(range(1, 10))
+        next(batches)
+        assert perf_counter() < batches._recorder.watch_from

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from loadax_core import DataLoader, workers
 from loadax_core.plan import Step
+from loadax_core.recorder import WATCHED
 from loadax_core.slots import Slot, Unit
 from loadax_core.tasks import Done
 from loadax_core.workers import Window
@@ -157,7 +158,7 @@ def test_brief_units_are_watched_now_and_then() -> None:
         wait_until_idle(window)
         assert brief(window)
         helper = window._helper
-        assert [helper.skips() for _ in range(32)] == [True] * 15 + [False] + [True] * 15 + [False]
+        assert [helper.skips() for _ in range(2 * WATCHED)] == ([True] * (WATCHED - 1) + [False]) * 2
         with batches.timeline():
             assert not any(helper.skips() for _ in range(32))
         batches._recorder.annotate = lambda *_, **__: nullcontext()

@@ -47,8 +47,8 @@ class LoaderIterator(Generic[B_co]):
         self._closed = False
         self._recorder = Recorder()
         self._annotate, self._is_traced = tracer()
-        self._batches = self._rows = 0
-        self._began = self._ended = self._waited = 0.0
+        # What was yielded before the last `set_state`.
+        self._batches_before = self._rows_before = 0
         # Held by whoever is inside `next` or `set_state`; `close` must work while another thread waits in `next`.
         self._turn = threading.Lock()
 
@@ -67,25 +67,16 @@ class LoaderIterator(Generic[B_co]):
                 `set_state`.
         """
         with self._turn:
-            if self._error is not None:
-                self._check_open()
-                raise self._error
-            entered = perf_counter()
-            source, recorder = self._source, self._recorder
-            if source is None:
-                self._check_open()
-                self._began = self._began or entered
-                self._annotate, self._is_traced = tracer()
-                source = self._source = self._start()
+            now, source, recorder = perf_counter(), self._source, self._recorder
             # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
-            if self._closed:
-                self._check_open()
+            if source is None or self._closed:
+                source = self._open()
             try:
-                if self._is_traced is not None and self._is_traced():
-                    taken = self._take_traced(source)
-                else:
-                    recorder.annotate = None
+                if now < recorder.watch_from:
+                    recorder.ended = now
                     taken = source.take()
+                else:
+                    taken = self._take_watched(source, now)
             except BaseException as error:
                 # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
                 source.stop()
@@ -93,20 +84,11 @@ class LoaderIterator(Generic[B_co]):
                 if not isinstance(error, KeyboardInterrupt | ClosedError):
                     self._error = error
                 raise
-            self._ended = ended = perf_counter()
-            self._waited += ended - entered
             if taken is None:
+                recorder.ended = perf_counter()
                 source.stop()
                 raise StopIteration
-            step, batch = taken
-            if recorder.waits is not None:
-                recorder.waits.append(("waiting", entered, ended, step))
-            self._last = step
-            self._batches += 1
-            rows = step.stop - step.start
-            self._rows += rows
-            if ended >= recorder.due:
-                recorder.sample(ended, self._batches, ended - self._began, self._waited, batch, rows)
+            self._last, batch = taken
             return batch
 
     def __length_hint__(self) -> int:
@@ -148,6 +130,7 @@ class LoaderIterator(Generic[B_co]):
             self._check_open()
             position = states.restore(state, self._run.fingerprint, self._run.plan)
             self._run.check_divisible(position)
+            self._batches_before, self._rows_before = self._yielded
             if self._source is not None:
                 self._source.stop()
             self._source = None
@@ -157,14 +140,13 @@ class LoaderIterator(Generic[B_co]):
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
         run, size = self._run, self._run.plan.batch_size
+        batches, rows = self._yielded
         # A process loads the same share of each batch.
         share = 1.0 if run.strategy is None else len(run.strategy.local_rows(size)) / size
         return self._recorder.stats(
-            batches=self._batches,
-            rows=self._rows,
-            local_rows=round(share * self._rows),
-            elapsed=max(0.0, self._ended - self._began),
-            waited=self._waited,
+            batches=batches,
+            rows=rows,
+            local_rows=round(share * rows),
             kind=run.kind if run.workers else "caller",
             workers=run.workers,
             way=run.fetch.way,
@@ -211,6 +193,22 @@ class LoaderIterator(Generic[B_co]):
     def _position(self) -> Position:
         return self._restored if self._last is None else self._run.plan.after(self._last)
 
+    @property
+    def _yielded(self) -> tuple[int, int]:
+        """The number of batches yielded, and of their rows."""
+        batches, rows = self._run.plan.between(self._restored, self._position)
+        return self._batches_before + batches, self._rows_before + rows
+
+    def _open(self) -> Inline | Window:
+        """What loads the batches from here on."""
+        self._check_open()
+        if self._error is not None:
+            raise self._error
+        self._annotate, self._is_traced = tracer()
+        source = self._source = self._start()
+        self._check_open()
+        return source
+
     def _start(self) -> Inline | Window:
         run = self._run
         steps = run.plan.steps_from(self._position)
@@ -222,11 +220,20 @@ class LoaderIterator(Generic[B_co]):
         weakref.finalize(self, window.stop)
         return window
 
-    def _take_traced(self, source: Inline | Window) -> tuple[Step, Any] | None:
-        assert self._annotate is not None, "something was found to ask whether a trace is being taken"
-        self._recorder.annotate = self._annotate
-        with self._annotate(NAMES["waiting"]):
-            return source.take()
+    def _take_watched(self, source: Inline | Window, entered: float) -> tuple[Step, Any] | None:
+        """Takes a batch, and notes how long that takes."""
+        recorder = self._recorder
+        recorder.enter(entered, self._yielded[0])
+        if self._is_traced is not None and self._is_traced():
+            assert self._annotate is not None, "something was found to ask whether a trace is being taken"
+            recorder.annotate = self._annotate
+            with self._annotate(NAMES["waiting"]):
+                began, taken, ended = perf_counter(), source.take(), perf_counter()
+        else:
+            recorder.annotate = None
+            began, taken, ended = perf_counter(), source.take(), perf_counter()
+        recorder.leave(began, ended, *taken or (None, None))
+        return taken
 
     def _check_open(self) -> None:
         if self._closed:

@@ -99,10 +99,27 @@ class Plan(NamedTuple):
 
     def steps_left(self, position: Position) -> int | None:
         """How many batches a run that stands at `position` will still yield, None if it is endless."""
-        if self.epochs is None:
+        end = self.end
+        if end is None:
             return None
-        epoch, row = position
-        left, batch = self.rows - row, self.batch_size
-        this_epoch = left // batch if self.drop_remainder else -(-left // batch)
-        later_epochs = self.first_epoch + self.epochs - epoch - 1
-        return max(0, this_epoch + later_epochs * self.steps_per_epoch) if later_epochs >= 0 else 0
+        return self.between(position, end)[0] if position < end else 0
+
+    def between(self, position: Position, later: Position) -> tuple[int, int]:
+        """How many batches, and rows in them, a run yields on its way from one position to another."""
+        if position.epoch == later.epoch:
+            rows = later.row - position.row
+            return -(-rows // self.batch_size), rows
+        steps, rows = self._rest(position.row)
+        steps_each, rows_each = self._rest(0)
+        epochs = later.epoch - position.epoch - 1
+        return (
+            steps + epochs * steps_each + -(-later.row // self.batch_size),
+            rows + epochs * rows_each + later.row,
+        )
+
+    def _rest(self, row: int) -> tuple[int, int]:
+        """The batches, and rows in them, that an epoch yields from `row` on."""
+        left = self.rows - row
+        if self.drop_remainder:
+            return left // self.batch_size, left - left % self.batch_size
+        return -(-left // self.batch_size), left

@@ -14,7 +14,6 @@ from time import process_time
 from typing import Any, NamedTuple, TypeAlias
 
 from . import tree
-from .fetch import Numbers
 from .plan import Step
 from .stats import Interval, Kind, SlowRead, Stats, Way
 from .traces import Annotate
@@ -34,6 +33,12 @@ POINTS = 64
 
 SAMPLE_SECONDS = 0.005
 """How far apart these are to begin with."""
+
+WATCH_SECONDS = 1e-3
+"""Of calls of `next` that follow each other faster than this, not all are watched: looking at the clock takes time."""
+
+WATCHED = 256
+"""Of units of work that are as brief, one in so many is watched."""
 
 
 class Lane:
@@ -83,11 +88,10 @@ class Lane:
         self._measure_from = now + MEASURE_SECONDS
         return True
 
-    def briefly(self, seconds: float, rows: Numbers) -> None:
-        """Notes a unit that was not watched."""
-        self.brief += seconds
-        if seconds > self.floor and len(rows):
-            self.slow(seconds, int(rows[0]), len(rows))
+    @property
+    def busy(self) -> float:
+        """Time spent in all stages."""
+        return self.brief + sum(self.seconds.values())
 
     def slow(self, seconds: float, row: int, rows: int) -> None:
         """Notes a read that took longer than `floor`."""
@@ -116,7 +120,12 @@ class Recorder:
         waits: When `next` was called, if a timeline is recorded.
         caller: What was done in the thread that calls `next`.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
-        due: The value of `perf_counter` after which `sample` is to be called.
+        began: The value of `perf_counter` when the first batch was asked for, 0 before that.
+        ended: The same when the last one was there.
+        blocked: Seconds that the caller waited for workers.
+        watch_from: The value of `perf_counter` from which on the next call of `next` is to be watched. In others, only
+            what is loaded in them or waited for is timed.
+        calls: How many calls the one that is watched stands for, 0 while none is.
         depth: How many batches are kept ready, at most.
         first_wait: How long the first batch was waited for.
     """
@@ -126,7 +135,10 @@ class Recorder:
         self.annotate: Annotate | None = None
         self.waits: deque[Note] | None = None
         self.ready = [0] * (MOST_READY + 1)
-        self.due = self.first_wait = 0.0
+        self.began = self.ended = self.blocked = self.first_wait = 0.0
+        self.watch_from = self.calls = 0
+        self._due = self._entered = self._waited = self._handing = self._usual = 0.0
+        self._noted = 0
         self.depth = 0
         self._cpu_before = self._cpu = 0.0
         self._workers: dict[int, Lane] = {}
@@ -144,6 +156,7 @@ class Recorder:
     def record(self, most: int) -> None:
         """Begins to keep when each stage was, the last `most` of each lane."""
         self.waits = deque(maxlen=most)
+        self.watch_from = 0.0
         for lane in [self.caller, *self._workers.values()]:
             lane.spans = deque(maxlen=most)
 
@@ -155,29 +168,65 @@ class Recorder:
             lanes[f"worker {number}"] = lane.take_spans()
         return {name: spans for name, spans in lanes.items() if spans}
 
-    def sample(self, now: float, batches: int, elapsed: float, waited: float, batch: Any, rows: int) -> None:
-        """Looks closer at one batch: at the first, and then ever more rarely.
+    @property
+    def waited(self) -> float:
+        """Seconds that the caller was inside `next`: waiting for workers, loading itself, and handing over."""
+        return self.blocked + self.caller.busy + self._handing
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the first call of `next` to the return of the last one."""
+        return max(0.0, self.ended - self.began)
+
+    def enter(self, now: float, batches: int) -> None:
+        """Notes that a call of `next` begins which is watched.
 
         Args:
             now: The value of `perf_counter`.
-            batches: How many were yielded, this one included.
-            elapsed: Seconds since the first was asked for.
-            waited: Seconds in which one was waited for.
-            batch: The batch.
-            rows: How many rows it has.
+            batches: How many were yielded before.
         """
+        self.began = self.began or now
+        self._entered, self._waited = now, self.waited
+        self.calls = batches + 1 - self._noted
+        self._noted = batches + 1
+
+    def leave(self, began: float, ended: float, step: Step | None, batch: Any) -> None:
+        """Notes that it ends, with a batch unless there is none left.
+
+        Args:
+            began: The value of `perf_counter` when the batch was taken.
+            ended: The same when it was there.
+            step: Its step.
+            batch: The batch.
+        """
+        self.ended = ended
+        handing = ended - began - (self.waited - self._waited)
+        # The calls that were not watched took as long, unless this one came after a pause.
+        self._handing += began - self._entered + handing + (self.calls - 1) * min(handing, self._usual)
+        self._usual = handing
+        self.calls = 0
+        if self.waits is None and self.annotate is None:
+            self.watch_from = ended + WATCH_SECONDS
+        if step is not None:
+            if self.waits is not None:
+                self.waits.append(("waiting", self._entered, ended, step))
+            if ended >= self._due:
+                self._sample(ended, batch, step.size)
+
+    def _sample(self, now: float, batch: Any, rows: int) -> None:
+        """Looks closer at one batch: at the first, and then ever more rarely."""
         cpu = process_time()
         if not self._course:
-            self.first_wait, self._cpu_before = waited, cpu
+            self.first_wait, self._cpu_before = self.waited, cpu
         self._sampled_rows += rows
         self._sampled_bytes += size(batch)
         self._cpu = cpu - self._cpu_before
-        self._course.append(self._point(batches, elapsed, waited))
+        self._course.append(self._point(self._noted))
         if len(self._course) == POINTS:
             # All are sums since the start, so that each second one tells as much, more coarsely.
             self._course = self._course[1::2]
             self._stride *= 2
-        self.due = now + self._stride
+        self._due = now + self._stride
 
     def stats(
         self,
@@ -185,8 +234,6 @@ class Recorder:
         batches: int,
         rows: int,
         local_rows: int,
-        elapsed: float,
-        waited: float,
         kind: Kind,
         workers: int,
         way: Way,
@@ -205,8 +252,8 @@ class Recorder:
             batches=batches,
             rows=rows,
             local_rows=local_rows,
-            elapsed=elapsed,
-            waited=waited,
+            elapsed=self.elapsed,
+            waited=min(self.waited, self.elapsed),
             reading=reading,
             transforming=reading * transforming / measured if measured else 0.0,
             batching=batching,
@@ -217,18 +264,18 @@ class Recorder:
             workers=workers,
             prefetch=self.depth,
             way=way,
-            busy=brief + sum(sum(lane.seconds.values()) for lane in lanes) if workers else 0.0,
+            busy=sum(lane.busy for lane in lanes) if workers else 0.0,
             cpu=sum(lane.cpu for lane in by_workers),
             process_cpu=self._cpu,
             ready=tuple(self.ready[: most + 1]),
-            course=tuple(self._intervals(self._point(batches, elapsed, waited))),
+            course=tuple(self._intervals(self._point(batches))),
             slowest=tuple(sorted((read for lane in lanes for read in list(lane.slowest)), reverse=True)[:SLOWEST]),
             cores=cores(),
         )
 
-    def _point(self, batches: int, elapsed: float, waited: float) -> Point:
+    def _point(self, batches: int) -> Point:
         ready = sum(n * times for n, times in enumerate(self.ready))
-        return Point(batches, elapsed, waited, sum(self.ready), ready)
+        return Point(batches, self.elapsed, self.waited, sum(self.ready), ready)
 
     def _intervals(self, end: Point) -> Iterator[Interval]:
         """The run in pieces: the differences between the points at which its sums were noted."""

@@ -12,12 +12,9 @@ from typing import Any, NamedTuple
 
 from .fetch import Fetch, Numbers
 from .plan import Step
-from .recorder import Lane
+from .recorder import WATCHED, Lane
 from .tasks import Engine
 from .traces import block
-
-WATCHED = 16
-"""One in so many brief units is watched."""
 
 CPU_SECONDS = 0.01
 """How often a worker reads its CPU clock, which takes ten times as long as reading the other."""

@@ -72,13 +72,14 @@ class Stats:
         batches: Batches yielded.
         rows: Rows of the global batches yielded.
         elapsed: From the first call of `next` to the return of the last one.
-        waited: Time the caller spent inside `next`, waiting for data.
+        waited: Time the caller spent inside `next`, waiting for data. Where calls follow each other within a millisecond,
+            what handing a batch over takes is estimated from a sample of them, and so is `ready`.
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
         transforming: The part of `reading` that went into transforms, estimated from a sample of the reads: what
             `map` and `random_map` call, and what other datasets call by way of `transformed`.
         batching: Time spent making items into batches, summed over workers; none where whole batches are gathered. Of
-            batches that workers read and make in less than 50 us, only the sum of both is timed each time, and divided
-            by a sample.
+            batches that are read and made in less than 50 us, only the sum of both is timed each time, and divided by
+            a sample.
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: Those of `rows` that this process loaded.
         first_wait: The part of `waited` that was for the first batch, when nothing could be ready.

@@ -144,8 +144,9 @@ class Window:
         if not slots:
             return None
         slot, offset = slots[0], self._offset
-        if self._taken:
-            self._recorder.ready[min(self._published - self._taken, MOST_READY) if slot.done else 0] += 1
+        recorder = self._recorder
+        if recorder.calls and self._taken:
+            recorder.ready[min(self._published - self._taken, MOST_READY) if slot.done else 0] += recorder.calls
         if not slot.done:
             self._wait(slot)
         batches = slot.batches
@@ -304,7 +305,10 @@ class Window:
             if self._is_quick(slot):
                 self._help(slot)
             if not slot.done:
+                began, recorder = perf_counter(), self._recorder
                 slot.ready.acquire()
+                recorder.ended = perf_counter()
+                recorder.blocked += recorder.ended - began
             return
         patience = self._timeout
         while not slot.ready.acquire(timeout=max(0.0, patience)):
@@ -369,7 +373,15 @@ class Window:
         """Does a task of which no more than the time is noted."""
         began = perf_counter()
         done = perform(slot.fetch, task, self._pool, None)
-        activity.lane.briefly(perf_counter() - began, task.rows)
+        seconds, lane = perf_counter() - began, activity.lane
+        lane.brief += seconds
+        if seconds > SLOWER * BRIEF_SECONDS:
+            # The next one is watched, in case they all take longer now.
+            self._brief = False
+            if activity is self._helper:
+                self._recorder.ended = began + seconds
+        if seconds > lane.floor and len(task.rows):
+            lane.slow(seconds, int(task.rows[0]), len(task.rows))
         return done
 
     def _learn(self, fetch: Fetch, done: Done, rows: int) -> None:
