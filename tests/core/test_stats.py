@@ -79,6 +79,10 @@ def until_ready(batches: Any, which: slice) -> None:
         ({"workers": 1, "busy": 9.0}, "The worker was busy 90% of the time: .workers(2) would share the work."),
         ({"workers": 1, "busy": 9.0, "cpu": 8.0}, 'share the work, or processes, kind="process", if its work is Pyth'),
         ({"cpu": 9.9}, "2 threads used 1.0 CPU cores together, since only one at a time can run Python: .workers(2, "),
+        (
+            {"cpu": 9.9, "busy": 9.9, "alone": True},
+            "One thread loads, since 2 were no faster: only one at a time can run",
+        ),
         ({"cpu": 9.9, "kind": "process"}, '.workers(3, kind="process") would share'),
         ({"cpu": 9.9, "workers": 1, "busy": 9.9}, "or processes"),
         # NumPy, which lets other threads run, would have used two cores.

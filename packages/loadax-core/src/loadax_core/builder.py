@@ -108,9 +108,10 @@ class DataLoader(Generic[T_contra, B_co]):
         does so too, and no more threads run than leave it a core.
 
         Threads suit reading, NumPy and whatever else leaves the interpreter to others while it works. Processes suit
-        Python code that does not. Each is started anew, in about a second, gets a copy of the dataset, and sends
-        batches back through shared memory; a program that uses them does its work under
-        `if __name__ == "__main__":`. In a process, JAX sees CPU devices only.
+        Python code that does not: of that, one thread does as much as several, and the others are left to rest. Each
+        process is started anew, in about a second, gets a copy of the dataset, and sends batches back through shared
+        memory; a program that uses them does its work under `if __name__ == "__main__":`. In a process, JAX sees CPU
+        devices only.
 
         An executor may be a `ProcessPoolExecutor`, a Dask client's `get_executor()`, one of mpi4py, or any other
         `concurrent.futures.Executor`. Each of its processes is sent the dataset once. It is not shut down.

@@ -18,6 +18,7 @@ from .plan import Step
 from .stats import Interval, Kind, SlowRead, Stats, Way
 from .traces import Annotate
 from .transforming import MEASURE_SECONDS
+from .turnout import Sums
 
 Note: TypeAlias = tuple[str, float, float, Step]
 """A stage, when it began and ended, and the first step that it was for."""
@@ -47,6 +48,7 @@ class Lane:
     Attributes:
         seconds: Time spent in each stage.
         cpu: CPU time of the worker's thread.
+        rows: Rows that were read in units that were watched.
         floor: What a read must take to be among the slowest.
         slowest: A heap of the slowest reads.
         measured: Time of reads whose transforms were measured.
@@ -63,6 +65,7 @@ class Lane:
         "floor",
         "measured",
         "recorder",
+        "rows",
         "seconds",
         "slowest",
         "spans",
@@ -74,6 +77,7 @@ class Lane:
         self.spans: deque[Note] | None = None
         self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
         self.brief = self.cpu = self.floor = self.measured = self.transforming = self._measure_from = 0.0
+        self.rows = 0
         self.slowest: list[SlowRead] = []
 
     def take_spans(self) -> list[Note]:
@@ -128,6 +132,7 @@ class Recorder:
         calls: How many calls the one that is watched stands for, 0 while none is.
         depth: How many batches are kept ready, at most.
         first_wait: How long the first batch was waited for.
+        alone: Whether one worker loads and the others rest.
     """
 
     def __init__(self) -> None:
@@ -140,6 +145,7 @@ class Recorder:
         self._due = self._entered = self._waited = self._handing = self._usual = 0.0
         self._noted = 0
         self.depth = 0
+        self.alone = False
         self._cpu_before = self._cpu = 0.0
         self._workers: dict[int, Lane] = {}
         self._stride = SAMPLE_SECONDS
@@ -167,6 +173,16 @@ class Recorder:
         for number, lane in sorted(self._workers.items()):
             lanes[f"worker {number}"] = lane.take_spans()
         return {name: spans for name, spans in lanes.items() if spans}
+
+    @property
+    def watched(self) -> Sums:
+        """What the workers have done in units that were watched."""
+        lanes = self._workers.values()
+        return Sums(
+            sum(lane.rows for lane in lanes),
+            sum(sum(lane.seconds.values()) for lane in lanes),
+            sum(lane.cpu for lane in lanes),
+        )
 
     @property
     def waited(self) -> float:
@@ -271,6 +287,7 @@ class Recorder:
             course=tuple(self._intervals(self._point(batches))),
             slowest=tuple(sorted((read for lane in lanes for read in list(lane.slowest)), reverse=True)[:SLOWEST]),
             cores=cores(),
+            alone=self.alone,
         )
 
     def _point(self, batches: int) -> Point:

@@ -72,8 +72,8 @@ class Stats:
         batches: Batches yielded.
         rows: Rows of the global batches yielded.
         elapsed: From the first call of `next` to the return of the last one.
-        waited: Time the caller spent inside `next`, waiting for data. Where calls follow each other within a millisecond,
-            what handing a batch over takes is estimated from a sample of them, and so is `ready`.
+        waited: Time the caller spent inside `next`, waiting for data. Where calls follow each other within a
+            millisecond, what handing a batch over takes is estimated from a sample of them, and so is `ready`.
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
         transforming: The part of `reading` that went into transforms, estimated from a sample of the reads: what
             `map` and `random_map` call, and what other datasets call by way of `transformed`.
@@ -98,6 +98,8 @@ class Stats:
         course: The run in up to 64 pieces.
         slowest: The slowest reads, slowest first, up to five.
         cores: CPU cores that this process may use.
+        alone: Whether one thread loads and the others rest, since all together were no faster; they are tried again
+            now and then.
 
     Example:
         >>> print(Stats(batches=40, rows=10_000, elapsed=2.0, waited=0.02, reading=1.5, batching=0.2, placing=0.1))
@@ -128,6 +130,7 @@ class Stats:
     course: tuple[Interval, ...] = ()
     slowest: tuple[SlowRead, ...] = ()
     cores: int = 1
+    alone: bool = False
 
     @property
     def wait_share(self) -> float:
@@ -179,8 +182,9 @@ class Stats:
     def _who(self) -> str:
         if not self.workers:
             return "the caller"
+        alone = ", one of which loads" if self.alone else ""
         return (
-            f"{plural(self.workers, NOUNS[self.kind])}, busy {self.busy_share:.0%} of the time; "
+            f"{plural(self.workers, NOUNS[self.kind])}{alone}, busy {self.busy_share:.0%} of the time; "
             f"{self.ready_on_average:.1f} of {self.prefetch} batches ready on average"
         )
 

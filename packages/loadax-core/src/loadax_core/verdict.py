@@ -88,13 +88,16 @@ def interpreter_lock(stats: Stats) -> str | None:
     """Threads are busy, but together get no more done than one could: they hold Python's lock in turn."""
     if stats.kind != "thread" or stats.workers < 2 or stats.cpu < EVIDENCE_SECONDS:
         return None
+    processes = f'.workers({min(stats.workers, stats.cores)}, kind="process") gives each its own.'
+    if stats.alone:
+        return f"One thread loads, since {stats.workers} were no faster: only one at a time can run Python. {processes}"
     together = stats.cpu / stats.elapsed
     # With n threads, each gets the lock for an n-th of the time that it would work.
     if not 0.6 < together < 1.4 or stats.cpu > 1.4 * stats.busy / stats.workers:
         return None
     return (
         f"{stats.workers} threads used {together:.1f} CPU cores together, since only one at a time can run Python: "
-        f'.workers({min(stats.workers, stats.cores)}, kind="process") gives each its own.'
+        f"{processes}"
     )
 
 

@@ -6,9 +6,9 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
 1.  *One producer of work.* Only the consumer, inside `Window.take`, adds slots (a batch to be loaded, or several quick
     ones) and puts their units of work into the queue, in the order of the steps. The oldest slot that is not done is
     therefore always being worked on, or next in the queue, and waiting for it cannot deadlock.
-2.  *No worker waits for another.* Slow slots are split into several units, and quick batches share a slot, so that a
-    unit holds about a millisecond of work, more if it has to travel. Whichever worker completes a slot's last unit also
-    batches, places and publishes the slot.
+2.  *No worker waits for another.* One may rest, with no unit in hand, but never the first. Slow slots are split into
+    several units, and quick batches share a slot, so that a unit holds about a millisecond of work, more if it has to
+    travel. Whichever worker completes a slot's last unit also batches, places and publishes the slot.
 3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the window's
     lock; after that nobody writes to it.
 4.  *Bounded.* At most `depth` batches are loaded or loading beyond the one that the consumer holds. The first call,
@@ -45,6 +45,7 @@ from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
 from .tasks import Crew, Done, Task, Threads, perform
+from .turnout import Turnout
 
 SLOW_UNITS = 4
 """A batch that takes as long as this many units is worth joining from parts."""
@@ -121,6 +122,9 @@ class Window:
         self._ahead = self._offset = 0
         self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
+        self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
+        # Wakes workers that were sent to rest.
+        self._calls: SimpleQueue[None] = SimpleQueue()
         self.activities: list[Activity] = []
         self.stopped = False
         self._helper = Activity(self._crew.engine(self._pool), recorder.caller)
@@ -180,6 +184,7 @@ class Window:
         # One for each worker, started or not: a consumer in another thread may be about to start them.
         for _ in range(self._workers):
             self.units.put(None)
+            self._calls.put(None)
         self._crew.stop()
 
     def close(self) -> None:
@@ -199,6 +204,8 @@ class Window:
 
     def _fill(self, limit: int) -> None:
         """Adds slots until `limit` batches are on their way, or the steps are at their end."""
+        if self._turnout is not None:
+            self._set_turnout(self._turnout)
         # Mostly there is no room for another group, and the size of the last one is a good enough guess of it.
         while not self.stopped and limit - self._ahead >= self._group:
             self._group = self._group_size(limit)
@@ -299,6 +306,23 @@ class Window:
                 return self._workers
         return min(self._workers, max(1, self._cores - 1))
 
+    def _set_turnout(self, turnout: Turnout) -> None:
+        """Decides anew how many workers load, if it is time to."""
+        now = perf_counter()
+        if now < turnout.look_from:
+            return
+        before = turnout.admitted
+        turnout.look(now, self._recorder.watched)
+        self._recorder.alone = turnout.admitted < self._workers
+        for _ in range(turnout.admitted - before):
+            self._calls.put(None)
+
+    def rest(self, number: int) -> None:
+        """Keeps the worker of that number as long as it is not to load."""
+        turnout = self._turnout
+        while turnout is not None and number >= turnout.admitted and not self.stopped:
+            self._calls.get()
+
     def _wait(self, slot: Slot) -> None:
         """Waits until the slot is done, or a stage of it has taken longer than the timeout."""
         if self._timeout is None:
@@ -347,6 +371,7 @@ class Window:
         if done.error is None:
             if not brief:
                 self._learn(slot.fetch, done, len(rows))
+                activity.lane.rows += len(rows)
             if done.transforming is not None:
                 activity.lane.measured += done.reading
                 activity.lane.transforming += done.transforming
@@ -457,6 +482,7 @@ def work(window: Window, number: int) -> None:
         window.run(unit, activity)
         # While it waits for work, a worker must not keep the last batch alive.
         del unit
+        window.rest(number)
     activity.engine.close()
 
 
