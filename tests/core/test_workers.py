@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from loadax_core.plan import Step
 from loadax_core.recorder import WATCHED
 from loadax_core.slots import Slot, Unit
 from loadax_core.tasks import Done
-from loadax_core.workers import Window
+from loadax_core.workers import QUIET_SECONDS, Window
 
 
 class Gathered:
@@ -217,3 +218,27 @@ def test_a_window_that_is_stopped_while_it_is_filled_starts_no_worker(monkeypatc
         window.stop()
         window._start_threads()
         assert window._threads == before
+
+
+def test_workers_leave_the_interpreter_to_a_caller_that_is_in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(workers, "sleep", slept.append)
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(4).build(range(100))) as batches:
+        next(batches)
+        window = window_of(batches)
+        wait_until_idle(window)
+        slept.clear()
+
+        def quiet(last: float, ready: int) -> bool:
+            window._filled = perf_counter() - last
+            window._published = window._taken + ready
+            window._keep_quiet()
+            window.wait_quietly()
+            long = [seconds for seconds in slept if not 0 < seconds <= QUIET_SECONDS]
+            assert not long
+            return bool(slept) and slept.pop() > 0
+
+        assert quiet(last=1.0, ready=1)
+        assert not quiet(last=1.0, ready=0), "it is going to wait"
+        assert not quiet(last=QUIET_SECONDS, ready=2), "it asks again soon"
+        assert quiet(last=5 * QUIET_SECONDS, ready=2)

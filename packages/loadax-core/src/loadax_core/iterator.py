@@ -72,7 +72,7 @@ class LoaderIterator(Generic[B_co]):
             if source is None or self._closed:
                 source = self._open()
             try:
-                if now < recorder.watch_from:
+                if now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
                     recorder.ended = now
                     taken = source.take()
                 else:

@@ -34,7 +34,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from .buffers import Pool
@@ -66,6 +66,12 @@ HELP_SECONDS = 1e-4
 """A consumer that would have to wait does units that are shorter than this itself, since waking a worker takes as long.
 
 If fewer threads run than there are cores, it does any unit of the usual length: its core would have nothing to do.
+"""
+
+QUIET_SECONDS = 3e-4
+"""How long workers that are given work leave the interpreter to a consumer that needs none of it yet.
+
+It has just got a batch, and is about to drop the last one and to start a step.
 """
 
 SLOWER = 1.25
@@ -123,6 +129,8 @@ class Window:
         self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
+        # When work was given out last, and until when workers are to keep quiet.
+        self._filled = self._quiet_until = 0.0
         # Wakes workers that were sent to rest.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self.activities: list[Activity] = []
@@ -174,6 +182,7 @@ class Window:
         # While there is plenty, it is filled up by the quarter: a worker that wakes up holds the caller up for longer
         # than all of this takes, since both want the interpreter.
         if room >= self._group and (4 * room >= self._depth or 2 * (self._published - self._taken) < self._depth):
+            self._keep_quiet()
             self._fill(self._depth)
         return step, batch
 
@@ -201,6 +210,17 @@ class Window:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - perf_counter()))
+
+    def _keep_quiet(self) -> None:
+        """Has workers wait a moment before they begin, if the consumer has a batch ready and is in no hurry."""
+        now = perf_counter()
+        hurry = now - self._filled < 4 * QUIET_SECONDS or self._published <= self._taken
+        self._filled, self._quiet_until = now, 0.0 if hurry else now + QUIET_SECONDS
+
+    def wait_quietly(self) -> None:
+        """Lets a moment pass in a worker's thread, if the consumer needs the interpreter."""
+        if self._quiet_until and (seconds := self._quiet_until - perf_counter()) > 0:
+            sleep(seconds)
 
     def _fill(self, limit: int) -> None:
         """Adds slots until `limit` batches are on their way, or the steps are at their end."""
@@ -479,6 +499,7 @@ def work(window: Window, number: int) -> None:
     window.activities.append(activity)
     activity.engine.open()
     while (unit := window.units.get()) is not None and not window.stopped:
+        window.wait_quietly()
         window.run(unit, activity)
         # While it waits for work, a worker must not keep the last batch alive.
         del unit
