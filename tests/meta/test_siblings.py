@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -66,14 +67,16 @@ def test_versions_that_do_not_fit(site: Path, package: str, version: str, proble
         siblings.check_siblings()
 
 
-def test_missing_sibling(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(name: str) -> str:
-        if name == "loadax-distributed":
-            raise PackageNotFoundError(name)
-        return "0.3.0"
-
-    monkeypatch.setattr(siblings, "version", version)
+def test_missing_sibling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    install(tmp_path, {name: FITTING[name] for name in FITTING if name != "loadax-distributed"})
     with pytest.raises(ImportError, match=r"loadax 0\.3\.0 needs loadax-distributed\S+, but none is installed"):
+        siblings.check_siblings()
+
+
+def test_sources_that_are_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(ImportError, match="not installed, so that its version is not known: install it"):
         siblings.check_siblings()
 
 
@@ -85,3 +88,37 @@ def test_import_is_refused_before_a_name_is_missed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert re.search(r"\nImportError: .* pip install --upgrade loadax-core\n$", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("package", [*FITTING, "numpy"])
+def test_what_is_installed_is_what_the_standard_library_finds(package: str) -> None:
+    assert siblings.installed(package) == (metadata.version(package), metadata.requires(package) or [])
+
+
+def test_the_first_folder_of_the_path_counts(site: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    install(site, FITTING)
+    first = tmp_path_factory.mktemp("first")
+    sys.path.insert(0, str(first))
+    # Half an installation, of which nothing can be read, is passed over.
+    (first / "loadax_core-9.0.0.dist-info").mkdir()
+    assert siblings.versions()["loadax-core"] == "0.3.0"
+    install(first, {"loadax-core": ("0.3.7", [])})
+    assert siblings.versions()["loadax-core"] == "0.3.7"
+    assert siblings.versions()["loadax"] == "0.3.0"
+
+
+def test_packages_that_only_the_standard_library_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in an archive."""
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for name, (number, requirements) in FITTING.items():
+            lines = [f"Requires-Dist: {requirement}\n" for requirement in requirements]
+            about = f"Metadata-Version: 2.4\nName: {name}\nVersion: {number}\n{''.join(lines)}"
+            archive.writestr(f"{name.replace('-', '_')}-{number}.dist-info/METADATA", about)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "all.zip")])
+    assert siblings.check_siblings() == dict.fromkeys(FITTING, "0.3.0")
+
+
+def test_importing_does_not_import_the_standard_library_s_way() -> None:
+    code = "import sys, numpy, loadax; print(loadax.__version__, 'importlib.metadata' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [siblings.versions()["loadax"], "False"]

@@ -10,7 +10,6 @@ import io
 import json
 import os
 import struct
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -44,6 +43,8 @@ def write(path: Path, data: bytes | memoryview) -> None:
         path: Where to; its folder is there already.
         data: What it shall hold.
     """
+    import tempfile  # noqa: PLC0415 - a tenth of what importing this package takes
+
     # Every writer has a file of its own, in the same folder, where renaming is atomic.
     handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
     try:

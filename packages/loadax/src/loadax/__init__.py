@@ -11,7 +11,7 @@ from .siblings import check_siblings
 from .siblings import versions as versions
 
 # First of all: a sibling of the wrong version may lack what is imported next.
-check_siblings()
+__version__ = check_siblings()["loadax"]
 
 from loadax_core import Alloc as Alloc
 from loadax_core import ArraySpec as ArraySpec
@@ -188,8 +188,6 @@ __all__ = [
     "versions",
     "with_length",
 ]
-
-__version__ = versions()["loadax"]
 
 
 def __dir__() -> list[str]:

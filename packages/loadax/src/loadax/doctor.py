@@ -23,7 +23,7 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
-from .siblings import PACKAGES, release, version_of
+from .siblings import PACKAGES, installed, release
 
 PATIENCE = 120
 """Seconds that JAX may take to find its devices, and a process to start."""
@@ -127,7 +127,7 @@ def look() -> Machine:
     names = ["numpy", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", *(line.name for line in required)]
     devices, processes = probe(DEVICES), probe(PROCESSES)
     return Machine(
-        versions={name: version_of(name) for name in dict.fromkeys([*PACKAGES, *names])},
+        versions={name: _version(name) for name in dict.fromkeys([*PACKAGES, *names])},
         requirements=required,
         devices=devices if isinstance(devices, Failure) else (devices[0], devices[1]),
         processes=processes,
@@ -138,6 +138,11 @@ def look() -> Machine:
         forks=multiprocessing.get_all_start_methods()[0] == "fork",
         environment={name: os.environ[name] for name in ("JAX_PLATFORMS", "XLA_FLAGS") if os.environ.get(name)},
     )
+
+
+def _version(package: str) -> str | None:
+    about = installed(package)
+    return about and about.version
 
 
 def describe(machine: Machine) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,19 @@ otherwise show as a missing name, somewhere, later.
 
 from __future__ import annotations
 
+import os
 import re
-from importlib.metadata import PackageNotFoundError, requires, version
+import sys
+from typing import NamedTuple
 
 PACKAGES = ("loadax", "loadax-core", "loadax-datasets", "loadax-distributed")
+
+
+class Installed(NamedTuple):
+    """What the installer has written down of a package: its version, and what it requires, a line each."""
+
+    version: str
+    requires: list[str]
 
 
 def versions() -> dict[str, str]:
@@ -22,47 +31,99 @@ def versions() -> dict[str, str]:
         >>> list(versions())
         ['loadax', 'loadax-core', 'loadax-datasets', 'loadax-distributed']
     """
-    return {name: version(name) for name in PACKAGES}
+    return _versions({name: installed(name) for name in PACKAGES})
 
 
-def check_siblings() -> None:
+def check_siblings() -> dict[str, str]:
     """Checks that every installed package of Loadax lies in the ranges of the others.
 
+    Returns:
+        The installed version of each package, by its name.
+
     Raises:
-        ImportError: If one does not, or is not installed, naming the packages to upgrade.
+        ImportError: If one does not, naming the packages to upgrade, or if `loadax` itself is not installed.
     """
+    found = {name: installed(name) for name in PACKAGES}
+    if not found["loadax"]:
+        raise ImportError(
+            "loadax is imported from a folder where it is not installed, so that its version is not known: install it "
+            "with `pip install loadax`, or a working tree of it with `uv sync --all-packages`"
+        )
     problems: list[str] = []
     outdated: set[str] = set()
-    for package in PACKAGES:
-        for name, lower, upper in _requirements(package):
-            installed = version_of(name)
-            if installed is not None and release(lower) <= release(installed) < release(upper):
+    for package, about in found.items():
+        if not about:
+            continue
+        for name, lower, upper in _ranges(about.requires):
+            sibling = found[name]
+            if sibling and release(lower) <= release(sibling.version) < release(upper):
                 continue
-            needed = f"{package} {version(package)} needs {name}>={lower},<{upper}"
-            problems.append(f"{needed}, but {installed or 'none'} is installed")
+            needed = f"{package} {about.version} needs {name}>={lower},<{upper}"
+            problems.append(f"{needed}, but {sibling.version if sibling else 'none'} is installed")
             # What is too new for a package was released after it.
-            too_new = installed is not None and release(installed) >= release(upper)
+            too_new = sibling and release(sibling.version) >= release(upper)
             outdated.add(package if too_new else name)
     if problems:
         raise ImportError(
             f"the installed packages of Loadax do not fit together: {'; '.join(problems)}. "
             f"Upgrade with: pip install --upgrade {' '.join(sorted(outdated))}"
         )
+    return _versions(found)
 
 
-def version_of(package: str) -> str | None:
-    """The installed version of a package, None if it is not installed."""
+def installed(package: str) -> Installed | None:
+    """What is installed of a package, None if nothing is.
+
+    Installers write it to a folder beside the package, as one header after the other. `importlib.metadata`, which also
+    knows every other way, takes as long to import as all else that `import loadax` does.
+    """
+    name = package.replace("-", "_")
+    for folder in sys.path:
+        try:
+            entries = os.listdir(folder or ".")
+        except OSError:
+            # Such as an archive.
+            continue
+        for entry in entries:
+            if entry.startswith(f"{name}-") and entry.endswith(".dist-info"):
+                headers = _headers(os.path.join(folder, entry, "METADATA"))
+                if headers:
+                    return headers
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415
+
     try:
-        return version(package)
+        other = distribution(package)
     except PackageNotFoundError:
         return None
+    return Installed(other.version, other.requires or [])
 
 
-def _requirements(package: str) -> list[tuple[str, str, str]]:
-    """The siblings that an installed package requires: name, lowest version, and the first one that is too new."""
-    lines = (requires(package) or []) if version_of(package) else []
+def _versions(found: dict[str, Installed | None]) -> dict[str, str]:
+    return {name: about.version for name, about in found.items() if about}
+
+
+def _headers(path: str) -> Installed | None:
+    version, requires = "", list[str]()
+    try:
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                key, _, value = line.rstrip().partition(": ")
+                if key == "Version":
+                    version = value
+                elif key == "Requires-Dist":
+                    requires.append(value)
+                elif not key:
+                    # What follows is the description.
+                    break
+    except OSError:
+        return None
+    return Installed(version, requires) if version else None
+
+
+def _ranges(requires: list[str]) -> list[tuple[str, str, str]]:
+    """The siblings among requirements: name, lowest version, and the first one that is too new."""
     # Installers may write the two bounds in either order.
-    found = [(re.match(r"(loadax-[a-z]+)", line), dict(re.findall(r"(>=|<)\s*([\d.]+)", line))) for line in lines]
+    found = [(re.match(r"(loadax-[a-z]+)", line), dict(re.findall(r"(>=|<)\s*([\d.]+)", line))) for line in requires]
     return [(name[1], bounds[">="], bounds["<"]) for name, bounds in found if name]
 
 
