@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import DataLoader, Rows, aligned_empty, gather_array
+from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array
 from loadax_core.buffers import MOST_IDLE, Pool
+from loadax_core.segments import Segments
 
 
 @given(
@@ -229,3 +230,21 @@ def test_slow_gathers_are_not_grouped_in_the_callers_thread() -> None:
     for _ in DataLoader().batch_size(100).build(dataset):
         pass
     assert dataset.calls == [100] * 20, "the caller would wait for a batch that it has not asked for"
+
+
+@pytest.mark.parametrize("alloc", [aligned_empty, Pool(), Segments()])
+def test_a_dtype_may_be_named_in_any_way_that_numpy_knows(alloc: Alloc) -> None:
+    for dtype in (np.float32, "float32", np.dtype("float32")):
+        array = alloc((512, 512), dtype)
+        assert (array.shape, array.dtype) == ((512, 512), np.dtype("float32"))
+        assert array.ctypes.data % 64 == 0
+        assert alloc((0, 3), dtype).shape == (0, 3)
+    with pytest.raises(TypeError, match="float33"):
+        alloc((2,), "float33")
+
+
+def test_memory_is_recycled_however_the_dtype_is_named() -> None:
+    pool = Pool()
+    address = pool((512, 512), np.float32).ctypes.data
+    assert pool((512, 512), "float32").ctypes.data == address
+    assert pool((512, 512), np.dtype("float32")).ctypes.data == address

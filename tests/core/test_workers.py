@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, workers
+from loadax_core import DataLoader, pacing, workers
+from loadax_core.pacing import Pace
 from loadax_core.plan import Step
 from loadax_core.recorder import WATCHED
 from loadax_core.slots import Slot, Unit
-from loadax_core.tasks import Done
 from loadax_core.workers import QUIET_SECONDS, Window
 
 
@@ -58,11 +58,11 @@ def test_the_caller_counts_as_a_worker_where_batches_are_quick(
 ) -> None:
     monkeypatch.setattr(workers, "cores", lambda: cores)
 
-    def learn(window: Window, *_: object) -> None:
-        window._pace = 1e-6
+    def learn(pace: Pace, *_: object) -> None:
+        pace.row = 1e-6
 
     # The machine may be busy with other things while this runs.
-    monkeypatch.setattr(Window, "_learn", learn)
+    monkeypatch.setattr(Pace, "learn", learn)
     dataset = Gathered(4000)
     with iter(DataLoader().batch_size(4).workers(4).prefetch(8).build(dataset)) as batches:
         assert [int(batch[0]) for batch in batches] == list(range(0, 4000, 4))
@@ -113,51 +113,11 @@ def test_a_window_that_runs_short_is_filled_up_at_once() -> None:
         allowed.release(100)
 
 
-def test_one_slow_reading_hardly_changes_what_is_expected() -> None:
-    with iter(DataLoader().batch_size(1).workers(1).prefetch(2).build(Gathered(10))) as batches:
-        next(batches)
-        window = window_of(batches)
-        wait_until_idle(window)
-        fetch = window._fetches.base
-        window._pace = 1e-4
-        for seconds, expected in ((1.0, 1.05e-4), (1.0, 1.1025e-4), (0.0, 0.882e-4)):
-            window._learn(fetch, Done([np.zeros(1)], reading=seconds), 1)
-            assert window._pace == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("ahead", "pace", "size"),
-    [
-        (2, 2e-3, 1),  # a millisecond or more, to be divided among all workers
-        (2, 1e-4, 8),  # a millisecond would be 10, which would leave two for a fourth part
-        (64, 2e-3, 32),  # each worker can have four batches
-        (16, 2e-3, 8),
-        (64, 0.02, 5),  # a tenth of a second
-        (64, 1.0, 1),
-    ],
-)
-def test_units_of_items_grow_with_what_is_on_its_way(ahead: int, pace: float, size: int) -> None:
-    with iter(DataLoader().batch_size(32).workers(16).prefetch(2).build(range(320))) as batches:
-        next(batches)
-        window = window_of(batches)
-        wait_until_idle(window)
-        window._pace, window._ahead = pace, ahead
-        assert window._unit_rows(window._fetches.base, 32) == size
-
-
-def brief(window: Window) -> bool:
-    """Whether a window that has loaded some batches leaves most of the next ones unwatched."""
-    window._pace = window._batching = 0.0
-    window._learn(window._fetches.base, Done([np.zeros(1)]), 1)
-    return window._brief
-
-
 def test_brief_units_are_watched_now_and_then() -> None:
     with iter(DataLoader().batch_size(1).workers(1).prefetch(2).build(range(100))) as batches:
         next(batches)
         window = window_of(batches)
         wait_until_idle(window)
-        assert brief(window)
         helper = window._helper
         assert [helper.skips() for _ in range(2 * WATCHED)] == ([True] * (WATCHED - 1) + [False]) * 2
         with batches.timeline():
@@ -170,11 +130,14 @@ def test_units_are_watched_if_they_may_take_too_long() -> None:
     with iter(DataLoader().batch_size(1).workers(1).prefetch(2).timeout(60).build(range(100))) as batches:
         next(batches)
         wait_until_idle(window_of(batches))
-        assert not brief(window_of(batches))
+        window_of(batches)._pace.row = 0.0
+        next(batches)
+        wait_until_idle(window_of(batches))
+        assert not window_of(batches)._pace.brief
 
 
 def test_an_error_in_a_unit_that_is_not_watched_is_relayed_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "BRIEF_SECONDS", 60.0)
+    monkeypatch.setattr(pacing, "BRIEF_SECONDS", 60.0)
 
     class Broken:
         def __len__(self) -> int:
@@ -187,7 +150,7 @@ def test_an_error_in_a_unit_that_is_not_watched_is_relayed_as_any(monkeypatch: p
 
     with iter(DataLoader().batch_size(2).workers(1).prefetch(2).build(Broken())) as batches:
         assert [next(batches).tolist() for _ in range(38)] == [[row, row + 1] for row in range(0, 76, 2)]
-        assert window_of(batches)._brief
+        assert window_of(batches)._pace.brief
         with pytest.raises(KeyError, match="bad") as raised:
             next(batches)
         notes = raised.value.__notes__
@@ -203,7 +166,7 @@ def test_parts_of_a_batch_that_are_not_watched_are_joined() -> None:
         slot.missing = 2
         for part in (Unit(slot, 1, 2), Unit(slot, 0, 1)):
             assert not slot.done
-            window._brief = True
+            window._pace.brief = True
             window.run(part, window._helper)
         assert [batch.tolist() for batch in slot.batches] == [[18, 19]]
 

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .protocols import Alloc, Array, Rows
 
@@ -27,7 +28,7 @@ MOST_ARRAYS = 256
 """Arrays of one kind that a pool keeps for later."""
 
 
-def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An uninitialised array whose memory starts at a multiple of 64 bytes.
 
     Args:
@@ -37,6 +38,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     Returns:
         A C-contiguous array of `shape`.
     """
+    dtype = np.dtype(dtype)
     if dtype.hasobject:
         return np.empty(shape, dtype)
     nbytes = math.prod(shape) * dtype.itemsize
@@ -60,16 +62,14 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self._shelves: dict[tuple[tuple[int, ...], np.dtype[Any]], _Shelf] = {}
+        self._shelves: dict[tuple[tuple[int, ...], Any], _Shelf] = {}
         self._clock = count()
 
-    def __call__(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Array:
+    def __call__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
         """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
-        shelf = self._shelves.get((shape, dtype))
+        shelf = self._shelves.get((shape, dtype)) or self._shelf(shape, np.dtype(dtype))
         if shelf is None:
-            if dtype.hasobject or 0 in shape:
-                return np.empty(shape, dtype)
-            shelf = self._shelves.setdefault((shape, dtype), _Shelf(shape, dtype))
+            return np.empty(shape, dtype)
         shelf.used = next(self._clock)
         try:
             memory = shelf.idle.pop()
@@ -78,6 +78,12 @@ class Pool:
             memory = shelf.make()
         array = np.asarray(_Lease(memory, shelf))
         return array if shelf.plain else array.view(dtype).reshape(shape)
+
+    def _shelf(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Shelf | None:
+        """Where memory for arrays of a kind is kept that was not asked for yet; None if none is."""
+        if dtype.hasobject or 0 in shape:
+            return None
+        return self._shelves.get((shape, dtype)) or self._shelves.setdefault((shape, dtype), _Shelf(shape, dtype))
 
     def _make_room(self, shelf: _Shelf) -> None:
         """Before memory is added, frees what lies idle for arrays of other kinds, as far as that is too much.

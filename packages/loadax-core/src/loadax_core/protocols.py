@@ -39,7 +39,7 @@ class Dataset(Protocol[T_co]):
 class Alloc(Protocol):
     """Provides the memory that a gather fills."""
 
-    def __call__(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Array:
+    def __call__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
         """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
         ...
 

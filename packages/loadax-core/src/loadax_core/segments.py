@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .buffers import ALIGNMENT, aligned_empty
 from .protocols import Array
@@ -94,8 +95,9 @@ class Segments:
         self._fds: list[int] = []
         self._made: list[tuple[int, int]] = []
 
-    def __call__(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Array:
+    def __call__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
         """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
+        dtype = np.dtype(dtype)
         nbytes = math.prod(shape) * dtype.itemsize
         if nbytes < LEAST_SHARED or dtype.hasobject:
             return aligned_empty(shape, dtype)

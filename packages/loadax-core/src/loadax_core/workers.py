@@ -32,7 +32,6 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from math import inf
 from queue import Empty, SimpleQueue
 from time import perf_counter, sleep
 from typing import Any
@@ -40,24 +39,13 @@ from typing import Any
 from .buffers import Pool
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
-from .grouping import most_alike, power_of_two, runs
+from .grouping import runs
+from .pacing import SLOW_UNITS, Pace
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
 from .tasks import Crew, Done, Task, Threads, perform
 from .turnout import Turnout
-
-SLOW_UNITS = 4
-"""A batch that takes as long as this many units is worth joining from parts."""
-
-LARGE_SECONDS = 0.1
-"""The most that a unit of items may hold, where so much is on its way that each worker could have several.
-
-Whole batches need not be joined, and are handed over once.
-"""
-
-BRIEF_SECONDS = 5e-5
-"""Of units that take less, only a sample is watched stage by stage."""
 
 SETTLED = 16
 """After so many batches, it is known how long they take."""
@@ -72,13 +60,6 @@ QUIET_SECONDS = 3e-4
 """How long workers that are given work leave the interpreter to a consumer that needs none of it yet.
 
 It has just got a batch, and is about to drop the last one and to start a step.
-"""
-
-SLOWER = 1.25
-"""By what factor one reading may raise the expected time of the next ones.
-
-Now and then one takes many times as long, for reasons of the system's own: new memory is being handed out, or the
-thread has lost its core. Units that follow it must not be cut smaller for that.
 """
 
 AUTO_BYTES = 64 * 2**20
@@ -114,16 +95,11 @@ class Window:
         self._slots: deque[Slot] = deque()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
-        self._pace: float | None = None
-        # Whether units take so little time that it matters to look at the clock for each of their stages.
-        self._brief = False
-        # Time of the last call of the batcher; the consumer must not get into a slow one.
-        self._batching = 0.0 if fetch.gathers else inf
         self._crew = crew or Threads()
+        self._pace = Pace(self._crew, workers, gathers=fetch.gathers, watched=timeout is not None)
         self._cores = cores()
-        # Batches that share a slot, and how many may, 0 if they cannot be cut, None as long as that is not known.
+        # Batches that share a slot.
         self._group = 1
-        self._most: int | None = None
         # Batches on their way, and those that have been handed out of the oldest slot.
         self._ahead = self._offset = 0
         self._published = self._taken = 0
@@ -256,7 +232,10 @@ class Window:
         self._slots.extend(slots)
         for slot in slots:
             rows = len(slot.rows)
-            size = rows if len(slot.steps) > 1 else self._unit_rows(slot.fetch, rows)
+            size = rows
+            if len(slot.steps) == 1:
+                gathers = slot.fetch.gathers
+                size = self._pace.unit_rows(rows, gathers=gathers, ahead=self._ahead, depth=self._depth)
             # A sharding strategy may leave this process no row.
             starts = range(0, rows, max(1, size)) or [0]
             slot.missing = len(starts)
@@ -264,32 +243,12 @@ class Window:
                 self.units.put(Unit(slot, start, min(start + size, rows)))
 
     def _group_size(self, limit: int) -> int:
-        """How many batches are to share a slot, a power of two: those that are gathered in one unit, if they are quick.
-
-        They take a quarter of the window at most, so that it is refilled well before it is empty.
-        """
+        """How many batches are to share the next slot."""
         # `stop` may be called at any instruction, and puts an empty queue in the place of this one.
         slots = self._slots
-        if not self._most or self._pace is None or not slots or not slots[-1].fetch.gathers:
+        if not slots or not slots[-1].fetch.gathers:
             return 1
-        wanted = self._crew.unit_seconds / max(1e-9, self._pace * slots[-1].rows_each)
-        return power_of_two(min(wanted, limit // 4, self._most))
-
-    def _unit_rows(self, fetch: Fetch, rows: int) -> int:
-        """How many rows of a batch of `rows` a worker reads in one go."""
-        if fetch.gathers and not self._most:
-            return rows
-        if self._pace is None:
-            # Nothing is known yet. All workers share the first batches, unless they are gathered, which is quick.
-            return rows if fetch.gathers else -(-rows // self._workers)
-        if fetch.gathers or self._crew.remote:
-            # Parts have to be joined, so there are no more of them than keep every worker busy.
-            slow = self._pace * rows > SLOW_UNITS * self._crew.unit_seconds
-            return -(-rows // -(-self._workers // max(1, self._depth))) if slow else rows
-        pace = max(1e-9, self._pace)
-        plenty = min(self._ahead * rows // (4 * self._workers), LARGE_SECONDS / pace)
-        parts = -(-rows // max(1, round(self._crew.unit_seconds / pace), round(plenty)))
-        return -(-rows // max(1, parts))
+        return self._pace.group_size(slots[-1].rows_each, limit)
 
     def _start_threads(self) -> None:
         """Starts the workers that are wanted and do not run yet."""
@@ -319,11 +278,10 @@ class Window:
         slot = slots[-1]
         if not slot.fetch.gathers or self._crew.remote or self._timeout is not None:
             return self._workers
-        if self._pace is not None:
-            # The first times are too long: memory is new, and an order may have been computed.
-            slow = (1 if self._published >= SETTLED else SLOW_UNITS) * self._crew.unit_seconds
-            if self._pace * slot.rows_each > slow:
-                return self._workers
+        # The first times are too long: memory is new, and an order may have been computed.
+        slow = (1 if self._published >= SETTLED else SLOW_UNITS) * self._crew.unit_seconds
+        if self._pace.row is not None and self._pace.row * slot.rows_each > slow:
+            return self._workers
         return min(self._workers, max(1, self._cores - 1))
 
     def _set_turnout(self, turnout: Turnout) -> None:
@@ -363,10 +321,8 @@ class Window:
                 raise TimeoutError(complaint)
 
     def _is_quick(self, slot: Slot) -> bool:
-        if self._pace is None or self._crew.remote:
-            return False
         most = self._crew.unit_seconds if len(self._threads) < self._cores else HELP_SECONDS
-        return self._pace * len(slot.rows) + self._batching < most
+        return not self._crew.remote and self._pace.expected(len(slot.rows)) < most
 
     def _help(self, slot: Slot) -> None:
         """Works in the consumer's thread: for quick batches, that takes less time than waking a worker."""
@@ -386,11 +342,11 @@ class Window:
         activity.step = slot.steps[0]
         rows = slot.rows if unit.whole else slot.rows[unit.start : unit.stop]
         task = Task(slot.steps[0].epoch, rows, len(slot.steps), unit.whole)
-        brief = self._brief and activity.skips()
+        brief = self._pace.brief and activity.skips()
         done = self._perform_briefly(slot, task, activity) if brief else self._perform(slot, task, activity)
         if done.error is None:
             if not brief:
-                self._learn(slot.fetch, done, len(rows))
+                self._pace.learn(slot.fetch, done, len(rows))
                 activity.lane.rows += len(rows)
             if done.transforming is not None:
                 activity.lane.measured += done.reading
@@ -420,29 +376,11 @@ class Window:
         done = perform(slot.fetch, task, self._pool, None)
         seconds, lane = perf_counter() - began, activity.lane
         lane.brief += seconds
-        if seconds > SLOWER * BRIEF_SECONDS:
-            # The next one is watched, in case they all take longer now.
-            self._brief = False
-            if activity is self._helper:
-                self._recorder.ended = began + seconds
+        if not self._pace.check(seconds) and activity is self._helper:
+            self._recorder.ended = began + seconds
         if seconds > lane.floor and len(task.rows):
             lane.slow(seconds, int(task.rows[0]), len(task.rows))
         return done
-
-    def _learn(self, fetch: Fetch, done: Done, rows: int) -> None:
-        """Takes the measure of a task, for the size of the next ones."""
-        pace = done.reading / max(1, rows)
-        # It matters little if two workers do this at the same time, and one's share is lost.
-        known = self._pace
-        self._pace = pace if known is None else 0.8 * known + 0.2 * min(pace, SLOWER * known)
-        if done.batching:
-            self._batching = done.batching
-        if fetch.gathers:
-            self._batching = 0.0
-            if self._most is None:
-                self._most = most_alike(done.values[0])
-        expected = rows * self._pace + self._batching
-        self._brief = expected < BRIEF_SECONDS and not self._crew.remote and self._timeout is None
 
     def _one_by_one(self, slot: Slot, activity: Activity) -> None:
         """Loads the batches of a slot, one of which failed, up to that one."""
@@ -472,7 +410,7 @@ class Window:
             except BaseException as error:
                 failure = relayed(error, "batching", slot.steps[0])
             activity.end()
-            self._batching = activity.seconds
+            self._pace.batching = activity.seconds
         self._settle(slot, batches, failure, activity)
 
     def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:
