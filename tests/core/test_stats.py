@@ -358,7 +358,7 @@ def test_calls_that_follow_each_other_fast_are_counted_and_their_loads_timed(
     monkeypatch: pytest.MonkeyPatch, prefetch: int
 ) -> None:
     monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
-    monkeypatch.setattr(recorder, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "WATCHED_CALLS", 0)
     builder = DataLoader(list[int]).batch_size(3)
     dataset = Rows(3001, {7: pause, 3000: pause})
     with iter((builder.prefetch(prefetch) if prefetch else builder).build(dataset)) as batches:
@@ -376,7 +376,7 @@ def test_calls_that_follow_each_other_fast_are_counted_and_their_loads_timed(
 
 def test_a_timeline_of_calls_that_follow_each_other_fast_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
-    monkeypatch.setattr(recorder, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "WATCHED_CALLS", 0)
     with iter(DataLoader().batch_size(2).build(range(40))) as batches:
         next(batches)
         with batches.timeline() as timeline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -194,14 +195,15 @@ def test_workers_leave_the_interpreter_to_a_caller_that_is_in_no_hurry(monkeypat
 
         def quiet(last: float, ready: int) -> bool:
             window._filled = perf_counter() - last
-            window._published = window._taken + ready
-            window._keep_quiet()
+            window._published = window._taken + 1 + ready
+            next(batches)
+            wait_until_idle(window)
             window.wait_quietly()
-            long = [seconds for seconds in slept if not 0 < seconds <= QUIET_SECONDS]
-            assert not long
-            return bool(slept) and slept.pop() > 0
+            assert all(0 < seconds <= QUIET_SECONDS for seconds in slept)
+            return bool(slept) and bool([slept.pop() for _ in list(slept)])
 
         assert quiet(last=1.0, ready=1)
         assert not quiet(last=1.0, ready=0), "it is going to wait"
+        assert not quiet(last=-inf, ready=1), "it has just waited"
         assert not quiet(last=QUIET_SECONDS, ready=2), "it asks again soon"
         assert quiet(last=5 * QUIET_SECONDS, ready=2)

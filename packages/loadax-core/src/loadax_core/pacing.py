@@ -70,11 +70,6 @@ class Pace:
                 self.most = most_alike(done.values[0])
         self.brief = not self._watched and self.expected(rows) < BRIEF_SECONDS
 
-    def check(self, seconds: float) -> bool:
-        """Whether a brief unit was brief; if not, the next one is watched, in case they all take longer now."""
-        self.brief = self.brief and seconds <= SLOWER * BRIEF_SECONDS
-        return self.brief
-
     def expected(self, rows: int) -> float:
         """Seconds that reading so many rows, and making a batch of them, will take; infinite if nothing is known."""
         return inf if self.row is None else self.row * rows + self.batching

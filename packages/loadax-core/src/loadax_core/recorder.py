@@ -35,11 +35,11 @@ POINTS = 64
 SAMPLE_SECONDS = 0.005
 """How far apart these are to begin with."""
 
-CLOSE_SECONDS = 0.5
-"""For so long, every call of `next` is watched."""
+WATCHED_CALLS = 100
+"""The first calls of `next`, each of which is watched."""
 
 WATCH_SECONDS = 0.02
-"""Later one in this time: to note what a call does takes as long as the call, if no cache knows how it is done."""
+"""Later one in this time is: to note what a call does takes as long as the call itself."""
 
 WATCHED = 256
 """Of units of work that are as brief, one in so many is watched."""
@@ -224,7 +224,7 @@ class Recorder:
         self._handing += began - self._entered + handing + (self.calls - 1) * min(handing, self._usual)
         self._usual = handing
         self.calls = 0
-        if self.waits is None and self.annotate is None and ended - self.began > CLOSE_SECONDS:
+        if self.waits is None and self.annotate is None and self._noted > WATCHED_CALLS:
             self.watch_from = ended + WATCH_SECONDS
         if step is not None:
             if self.waits is not None:

@@ -32,6 +32,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from math import inf
 from queue import Empty, SimpleQueue
 from time import perf_counter, sleep
 from typing import Any
@@ -40,7 +41,7 @@ from .buffers import Pool
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
 from .grouping import runs
-from .pacing import SLOW_UNITS, Pace
+from .pacing import BRIEF_SECONDS, SLOW_UNITS, Pace
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
@@ -106,7 +107,7 @@ class Window:
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
         # When work was given out last, and until when workers are to keep quiet.
-        self._filled = self._quiet_until = 0.0
+        self._filled, self._quiet_until = inf, 0.0
         # Wakes workers that were sent to rest.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self.activities: list[Activity] = []
@@ -158,7 +159,11 @@ class Window:
         # While there is plenty, it is filled up by the quarter: a worker that wakes up holds the caller up for longer
         # than all of this takes, since both want the interpreter.
         if room >= self._group and (4 * room >= self._depth or 2 * (self._published - self._taken) < self._depth):
-            self._keep_quiet()
+            if self._published > self._taken:
+                self._keep_quiet()
+            else:
+                # The consumer is going to wait.
+                self._filled, self._quiet_until = inf, 0.0
             self._fill(self._depth)
         return step, batch
 
@@ -188,10 +193,10 @@ class Window:
                 thread.join(max(0.0, deadline - perf_counter()))
 
     def _keep_quiet(self) -> None:
-        """Has workers wait a moment before they begin, if the consumer has a batch ready and is in no hurry."""
+        """Has workers wait a moment before they begin, if the consumer is in no hurry."""
         now = perf_counter()
-        hurry = now - self._filled < 4 * QUIET_SECONDS or self._published <= self._taken
-        self._filled, self._quiet_until = now, 0.0 if hurry else now + QUIET_SECONDS
+        self._quiet_until = now + QUIET_SECONDS if now - self._filled > 4 * QUIET_SECONDS else 0.0
+        self._filled = now
 
     def wait_quietly(self) -> None:
         """Lets a moment pass in a worker's thread, if the consumer needs the interpreter."""
@@ -376,8 +381,11 @@ class Window:
         done = perform(slot.fetch, task, self._pool, None)
         seconds, lane = perf_counter() - began, activity.lane
         lane.brief += seconds
-        if not self._pace.check(seconds) and activity is self._helper:
-            self._recorder.ended = began + seconds
+        if seconds > 2 * BRIEF_SECONDS:
+            # The next one is watched, in case they all take longer now.
+            self._pace.brief = False
+            if activity is self._helper:
+                self._recorder.ended = began + seconds
         if seconds > lane.floor and len(task.rows):
             lane.slow(seconds, int(task.rows[0]), len(task.rows))
         return done
