@@ -353,15 +353,17 @@ def test_what_was_not_watched_is_divided_as_what_was() -> None:
     assert (stats.reading, stats.batching, stats.placing, stats.busy) == (6.0, 2.0, 0.5, 8.5)
 
 
-@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize(("prefetch", "timeout"), [(0, None), (2, None), (2, 60.0)])
 def test_calls_that_follow_each_other_fast_are_counted_and_their_loads_timed(
-    monkeypatch: pytest.MonkeyPatch, prefetch: int
+    monkeypatch: pytest.MonkeyPatch, prefetch: int, timeout: float | None
 ) -> None:
     monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
     monkeypatch.setattr(recorder, "WATCHED_CALLS", 0)
     builder = DataLoader(list[int]).batch_size(3)
     dataset = Rows(3001, {7: pause, 3000: pause})
-    with iter((builder.prefetch(prefetch) if prefetch else builder).build(dataset)) as batches:
+    if prefetch:
+        builder = builder.prefetch(prefetch).timeout(timeout)
+    with iter(builder.build(dataset)) as batches:
         for done in range(1, 1002):
             next(batches)
             assert batches.stats().batches == done

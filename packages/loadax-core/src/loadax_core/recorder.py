@@ -143,8 +143,8 @@ class Recorder:
         self.annotate: Annotate | None = None
         self.waits: deque[Note] | None = None
         self.ready = [0] * (MOST_READY + 1)
-        self.began = self.ended = self.blocked = self.first_wait = 0.0
-        self.watch_from = self.calls = 0
+        self.began = self.ended = self.blocked = self.first_wait = self.watch_from = 0.0
+        self.calls = 0
         self._due = self._entered = self._waited = self._handing = self._usual = 0.0
         self._noted = 0
         self.depth = 0

@@ -106,6 +106,7 @@ class Window:
         self._published = self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
+        recorder.alone = False
         # When work was given out last, and until when workers are to keep quiet.
         self._filled, self._quiet_until = inf, 0.0
         # Wakes workers that were sent to rest.
@@ -308,20 +309,29 @@ class Window:
 
     def _wait(self, slot: Slot) -> None:
         """Waits until the slot is done, or a stage of it has taken longer than the timeout."""
+        if self._timeout is None and self._is_quick(slot):
+            self._help(slot)
+            if slot.done:
+                return
+        began, recorder = perf_counter(), self._recorder
         if self._timeout is None:
-            if self._is_quick(slot):
-                self._help(slot)
-            if not slot.done:
-                began, recorder = perf_counter(), self._recorder
-                slot.ready.acquire()
-                recorder.ended = perf_counter()
-                recorder.blocked += recorder.ended - began
-            return
-        patience = self._timeout
+            slot.ready.acquire()
+        else:
+            self._wait_patiently(slot, self._timeout)
+        recorder.ended = perf_counter()
+        recorder.blocked += recorder.ended - began
+
+    def _wait_patiently(self, slot: Slot, timeout: float) -> None:
+        """Waits until the slot is done.
+
+        Raises:
+            TimeoutError: If a stage of it has taken longer than the timeout.
+        """
+        patience = timeout
         while not slot.ready.acquire(timeout=max(0.0, patience)):
             busy = [activity for activity in self.activities if activity.slot is slot]
             oldest = min(busy, key=lambda activity: activity.since, default=None)
-            patience, complaint = oldest.overdue(self._timeout) if oldest else (self._timeout, "")
+            patience, complaint = oldest.overdue(timeout) if oldest else (timeout, "")
             if complaint:
                 raise TimeoutError(complaint)
 
