@@ -248,3 +248,16 @@ def test_memory_is_recycled_however_the_dtype_is_named() -> None:
     address = pool((512, 512), np.float32).ctypes.data
     assert pool((512, 512), "float32").ctypes.data == address
     assert pool((512, 512), np.dtype("float32")).ctypes.data == address
+
+
+def test_four_arrays_that_come_back_at_once_are_kept_however_large_they_are() -> None:
+    pool = Pool()
+    shape = (MOST_IDLE + 1,)
+    arrays = [pool(shape, np.dtype(np.uint8)) for _ in range(6)]
+    addresses = {array.ctypes.data for array in arrays}
+    del arrays[2:]
+    # All that were in use at a time come from what is kept: two held, two ready or on their way.
+    again = [pool(shape, np.dtype(np.uint8)) for _ in range(4)]
+    assert {array.ctypes.data for array in again} <= addresses
+    del arrays, again
+    assert [len(shelf.idle) for shelf in pool._shelves.values()] == [4]

@@ -24,8 +24,12 @@ ALIGNMENT = 64
 MOST_IDLE = 1 << 26
 """Bytes that a pool keeps for later; what is returned beyond that is freed."""
 
-MOST_ARRAYS = 256
-"""Arrays of one kind that a pool keeps for later."""
+LEAST_ARRAYS, MOST_ARRAYS = 4, 256
+"""Arrays of one kind that a pool keeps for later: so many however large they are, and so many at most.
+
+There are four large batches if two are loaded ahead and the caller holds two, and all may come back at once. New memory
+is only made when none is idle, so that what is kept adds nothing to the most that was in use at a time.
+"""
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
@@ -117,7 +121,7 @@ class _Shelf:
         self.used = 0
         self.nbytes = math.prod(shape) * dtype.itemsize
         self.plain = not dtype.metadata and np.dtype(dtype.str) == dtype
-        self.most = min(max(2, MOST_IDLE // self.nbytes), MOST_ARRAYS)
+        self.most = min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS)
         self.idle: list[tuple[Array, dict[str, Any]]] = []
 
     def make(self) -> tuple[Array, dict[str, Any]]:
