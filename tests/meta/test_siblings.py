@@ -107,6 +107,13 @@ def test_the_first_folder_of_the_path_counts(site: Path, tmp_path_factory: pytes
     assert siblings.versions()["loadax"] == "0.3.0"
 
 
+def test_a_longer_name_is_another_package(site: Path) -> None:
+    (site / "loadax-core-9.0.0.dist-info").mkdir()
+    (site / "loadax-core-9.0.0.dist-info" / "METADATA").write_text("Name: loadax-core\nVersion: 9.0.0\n")
+    install(site, FITTING)
+    assert siblings.versions()["loadax"] == "0.3.0"
+
+
 def test_packages_that_only_the_standard_library_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As in an archive."""
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:

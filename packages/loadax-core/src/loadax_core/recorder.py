@@ -42,7 +42,7 @@ WATCH_SECONDS = 0.02
 """Later one in this time is: to note what a call does takes as long as the call itself."""
 
 WATCHED = 256
-"""Of units of work that are as brief, one in so many is watched."""
+"""Of brief units of work, one in so many is watched."""
 
 
 class Lane:

@@ -16,8 +16,8 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
 5.  *The lowest failing row wins.* If several units of a slot fail, the error of the first rows is reported, whichever
     came first in time, and it is reported at its step, after all earlier batches.
 6.  *Stopping takes no lock and does not wait.* `stop` may be called by the garbage collector, in any thread, at any
-    instruction, so it only sets a flag, puts one None per worker into the queue (`SimpleQueue.put` is reentrant), and
-    shuts sockets.
+    instruction, so it only sets a flag, puts one None per worker into the queue that it may be waiting at, of work or
+    of rest (`SimpleQueue.put` is reentrant), and shuts sockets.
 7.  *Nothing keeps the consumer alive.* Workers refer to the window, never to the iterator that owns it, so that an
     abandoned iterator is collected, and its finalizer stops the window.
 8.  *Workers are daemons*, so that a read that never returns cannot keep the interpreter from exiting. At exit, every

@@ -85,7 +85,9 @@ def installed(package: str) -> Installed | None:
             # Such as an archive.
             continue
         for entry in entries:
-            if entry.startswith(f"{name}-") and entry.endswith(".dist-info"):
+            # After the name comes the version; in a folder of an old installer it may be the rest of a longer name.
+            ours = entry.startswith(f"{name}-") and entry[len(name) + 1 :][:1].isdigit()
+            if ours and entry.endswith(".dist-info"):
                 headers = _headers(os.path.join(folder, entry, "METADATA"))
                 if headers:
                     return headers
