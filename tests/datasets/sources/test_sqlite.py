@@ -75,6 +75,16 @@ def test_query(check_dataset: CheckDataset, file: Path, query: str, parameters: 
     testing.check_dataset(rows)
 
 
+def test_braces_are_text_like_any_other(tmp_path: Path) -> None:
+    file = tmp_path / "braces.db"
+    execute(file, 'CREATE TABLE "{t}" (k INTEGER, "{0}" TEXT)', """INSERT INTO "{t}" VALUES (1, '{}')""")
+    assert list(SQLiteDataset(file, "{t}", key="k")) == [{"k": 1, "{0}": "{}"}]
+    query = """SELECT k, '{"a": 1}' AS j, '{{}}' AS "{e}" FROM "{t}" WHERE k >= """
+    for placeholder, parameters in (("?", [1]), (":least", {"least": 1})):
+        rows = SQLiteDataset(file, query=query + placeholder, key="k", parameters=parameters)
+        assert list(rows) == [{"k": 1, "j": '{"a": 1}', "{e}": "{{}}"}]
+
+
 def test_grouped_query(check_dataset: CheckDataset, file: Path) -> None:
     query = "SELECT id % 4 AS rest, sum(x) AS total FROM items GROUP BY 1"
     expected = [{"rest": k, "total": sum(item["x"] for item in ITEMS if item["id"] % 4 == k)} for k in range(4)]

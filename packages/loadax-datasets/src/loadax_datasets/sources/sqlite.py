@@ -122,17 +122,17 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         # With the table named, as SQLite takes a quoted name that it does not know for a string.
         key, *columns = (f"source.{_quote(name)}" for name in (self._key, *self._columns))
         # All keys as one parameter: SQLite limits how many a statement may have.
+        wanted = json.dumps(sorted(set(keys)))
+        if isinstance(self._parameters, Mapping):
+            placeholder, parameters = ":loadax_keys", dict(self._parameters) | {"loadax_keys": wanted}
+        else:
+            placeholder, parameters = "?", (*self._parameters, wanted)
         select = (
             f"SELECT {', '.join([key, *columns])} FROM {self._from} AS source "
-            f"WHERE {key} IN (SELECT value FROM json_each({{}}))"
+            f"WHERE {key} IN (SELECT value FROM json_each({placeholder}))"
         )
-        wanted = json.dumps(sorted(set(keys)))
         with self._connections.use() as connection:
-            if isinstance(self._parameters, Mapping):
-                named = dict(self._parameters) | {"loadax_keys": wanted}
-                found = connection.execute(select.format(":loadax_keys"), named).fetchall()
-            else:
-                found = connection.execute(select.format("?"), (*self._parameters, wanted)).fetchall()
+            found = connection.execute(select, parameters).fetchall()
         items = {key: values for key, *values in found}
         return [self._item(row, key, items.get(key)) for row, key in zip(rows, keys, strict=True)]
 
