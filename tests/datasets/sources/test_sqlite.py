@@ -85,6 +85,16 @@ def test_braces_are_text_like_any_other(tmp_path: Path) -> None:
         assert list(rows) == [{"k": 1, "j": '{"a": 1}', "{e}": "{{}}"}]
 
 
+@pytest.mark.parametrize(("placeholder", "parameters"), [("?", [3]), (":least", {"least": 3})])
+def test_the_callers_parameters_may_change_afterwards(file: Path, placeholder: str, parameters: Any) -> None:
+    query = f"SELECT id FROM items WHERE id > {placeholder}"
+    rows = SQLiteDataset(file, query=query, key="id", parameters=parameters)
+    before = rows.fingerprint()
+    parameters[0 if placeholder == "?" else "least"] = 99
+    assert rows[0] == {"id": 4}
+    assert rows.fingerprint() == before
+
+
 def test_grouped_query(check_dataset: CheckDataset, file: Path) -> None:
     query = "SELECT id % 4 AS rest, sum(x) AS total FROM items GROUP BY 1"
     expected = [{"rest": k, "total": sum(item["x"] for item in ITEMS if item["id"] % 4 == k)} for k in range(4)]
@@ -357,6 +367,7 @@ def test_schema_that_changed(file: Path) -> None:
         ({"table": "items", "parameters": [1]}, TypeError, "'items' has none"),
         ({"table": "items", "columns": "name"}, TypeError, r"write \['name'\]"),
         ({"query": "SELECT ?", "key": "id", "parameters": "a"}, TypeError, r"write \['a'\]"),
+        ({"query": "SELECT ?", "key": "id", "parameters": 5}, TypeError, r"write \[5\]"),
         ({"table": "other"}, ValueError, r"no table 'other'; it has \['items'\]"),
         ({"table": "items", "columns": ["x", "y"]}, ValueError, "no column 'y'; it has .*'split'"),
         ({"table": "items", "key": "y"}, ValueError, "no column 'y'"),

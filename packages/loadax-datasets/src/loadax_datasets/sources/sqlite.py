@@ -42,13 +42,14 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         query: A `SELECT` statement, instead of `table`. Its `ORDER BY` has no effect.
         key: A column of distinct integers; left out, the `rowid` of a table. Queries need one.
         columns: The columns to read; left out, all of them.
-        parameters: Values for the query's placeholders, `?` or `:name`.
+        parameters: Values for the query's placeholders, `?` or `:name`. They are copied.
         fill_null: By column, what to give instead of NULL. Elsewhere, reading NULL is an error.
 
     Raises:
         FileNotFoundError: If there is no such file.
         LookupError: When a row has gone since the keys were looked at.
-        TypeError: If not just one of `table` and `query` is given.
+        TypeError: If not just one of `table` and `query` is given, if a query has no key, if a table is given
+            `parameters`, or if `columns` or `parameters` is a single value.
         ValueError: If there is no such table or column, if keys are not distinct integers, or, when a row is read, if
             it has a NULL that nothing is given for.
         sqlite3.Error: If the file is damaged, or the query is wrong.
@@ -82,7 +83,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             raise TypeError(f"give either a table or a query, got table={table!r} and query={query!r}")
         if isinstance(columns, str):
             raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
-        if isinstance(parameters, str | bytes):
+        if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"parameters is a sequence or a dict of values, got {parameters!r}; write [{parameters!r}]")
         if table is not None and parameters:
             raise TypeError(f"parameters are for a query's placeholders; the table {table!r} has none")
@@ -91,7 +92,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         self._path = Path(path).absolute()
         if not self._path.is_file():
             raise FileNotFoundError(f"there is no database {str(self._path)!r}")
-        self._table, self._key, self._parameters = table, "rowid" if key is None else key, parameters
+        self._table, self._key = table, "rowid" if key is None else key
+        self._parameters: Parameters = dict(parameters) if isinstance(parameters, Mapping) else tuple(parameters)
         # A query may end in a comment, hence the new line.
         self._from = _quote(table) if table is not None else f"({(query or '').rstrip().rstrip(';')}\n)"
         self._connections = _Connections(self._path)
@@ -124,7 +126,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         # All keys as one parameter: SQLite limits how many a statement may have.
         wanted = json.dumps(sorted(set(keys)))
         if isinstance(self._parameters, Mapping):
-            placeholder, parameters = ":loadax_keys", dict(self._parameters) | {"loadax_keys": wanted}
+            placeholder, parameters = ":loadax_keys", {**self._parameters, "loadax_keys": wanted}
         else:
             placeholder, parameters = "?", (*self._parameters, wanted)
         select = (
