@@ -1,14 +1,17 @@
 """cache: in memory, and in a directory that several processes fill."""
 
+import dataclasses
 import json
 import pickle
 import subprocess
 import sys
 import threading
+import types
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 import pytest
@@ -82,18 +85,165 @@ def test_arrays_come_out_read_only_and_the_source_stays_as_it_is(directory: Path
     assert mine.tolist() == [1, 1, 1]
 
 
-def test_threads_get_the_same_object_from_memory() -> None:
+def test_threads_get_the_same_arrays_from_memory() -> None:
     both = threading.Barrier(2)
 
     class Slow(Counted):
         def __getitem__(self, index: int, /) -> Any:
             both.wait(timeout=10)
-            return [super().__getitem__(index)]
+            return [np.array(super().__getitem__(index))]
 
     rows = CachedDataset(Slow([5]))
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(rows.read, [0, 0])
-    assert first is second
+    assert first is not second
+    assert np.shares_memory(first[0], second[0])
+
+
+class Point(NamedTuple):
+    x: Any
+
+
+@dataclasses.dataclass
+class Doubled:
+    """Its constructor must not run a second time."""
+
+    x: Any
+    seen: list[int] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.x *= 2
+        self.seen = [self.x]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    x: Any
+    twice: Any = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "twice", [self.x, self.x])
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    x: Any
+    unset: int = dataclasses.field(init=False, repr=False, compare=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrozenSlotted:
+    x: Any
+
+
+class Once(NamedTuple("Once", [("x", Any)])):
+    """A named tuple whose constructor must not run a second time, and which remembers something else."""
+
+    note: str
+
+    def __new__(cls, x: Any) -> Self:
+        new = super().__new__(cls, x * 2)
+        new.note = "made"
+        return new
+
+
+class Words(dict[str, Any]):
+    """A dict that Loadax knows nothing about."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, [value])
+
+
+def words() -> Words:
+    made = Words()
+    made["a"] = 1
+    return made
+
+
+def ordered() -> Any:
+    inner: OrderedDict[str, Any] = OrderedDict(c=[2])
+    outer: OrderedDict[str, Any] = OrderedDict(b=[1], a=inner)
+    return outer
+
+
+MADE: list[Callable[[], Any]] = [
+    lambda: {"a": 1, "b": [1, (2, {"c": [3]})]},
+    lambda: [[1, 2.5, "x"], None, b"y"],
+    lambda: ([1], [2]),
+    lambda: defaultdict(list, {"a": [1]}),
+    ordered,
+    lambda: Point([1]),
+    lambda: Once([1]),
+    lambda: Doubled(1),
+    lambda: Frozen(1),
+    lambda: Frozen(Doubled([1])),
+    lambda: Slotted({"a": [Point(Frozen([1]))]}),
+    lambda: FrozenSlotted([1]),
+    words,
+    lambda: types.MappingProxyType({"a": [1]}),
+    lambda: {"a": {1, 2}, "b": {3: Doubled(1)}},
+]
+
+
+@pytest.mark.parametrize("make", MADE)
+def test_memory_gives_what_the_source_gave(make: Callable[[], Any]) -> None:
+    expected = make()
+    rows = InMemoryDataset([make()]).cache()
+    for item in (rows[0], rows[0], rows.read_many([0])[0]):
+        assert item == expected
+        assert type(item) is type(expected)
+        assert getattr(item, "__dict__", None) == getattr(expected, "__dict__", None)
+    if isinstance(expected, defaultdict):
+        assert rows[0]["new"] == []
+
+
+def spoil(given: Any) -> Any:
+    """Changes everything that can be changed in place."""
+    children: list[Any] = []
+    node = given
+    if isinstance(node, dict):
+        entries = cast("dict[Any, Any]", node)
+        children = list(entries.values())
+        entries["spoilt"] = True
+    elif isinstance(node, list):
+        parts = cast("list[Any]", node)
+        children = list(parts)
+        parts.append("spoilt")
+    elif isinstance(node, tuple):
+        children = list(cast("tuple[Any, ...]", node))
+    elif dataclasses.is_dataclass(node) and not isinstance(node, type):
+        names = [field.name for field in dataclasses.fields(node) if hasattr(node, field.name)]
+        children = [getattr(node, name) for name in names]
+        for name in names:
+            object.__setattr__(node, name, "spoilt")
+    for child in children:
+        spoil(child)
+    return given
+
+
+@pytest.mark.parametrize("make", [make for make in MADE if type(make()) not in (Words, types.MappingProxyType)])
+def test_what_one_reader_changes_no_other_sees(make: Callable[[], Any]) -> None:
+    given = make()
+    rows = InMemoryDataset([given]).cache()
+    for _ in range(2):
+        spoil(rows[0])
+    list(rows.map(spoil))
+    rows.read_many([0, 0])
+    one, other = rows.read_many([0, 0])
+    spoil(one)
+    assert other == rows[0] == make()
+    assert given == make(), "nor does the source"
+    spoil(given)
+    assert rows[0] == make(), "nor does the source change the cache"
+
+
+def test_a_map_may_assign_a_key_of_what_is_cached(directory: Path | None) -> None:
+    def add(item: dict[str, Any]) -> dict[str, Any]:
+        item["y"] = item.get("y", 0) + 1
+        return item
+
+    rows = InMemoryDataset([{"x": np.zeros(3)}]).cache(directory).map(add)
+    assert [rows[0]["y"], rows[0]["y"], rows.read_many([0, 0])[1]["y"]] == [1, 1, 1]
 
 
 leaf = (
@@ -152,10 +302,6 @@ def test_jax_arrays_come_out_as_numpy_arrays_from_the_first_read_on(tmp_path: Pa
     rows = InMemoryDataset([jnp.arange(3)]).cache(tmp_path)
     assert type(rows[0]) is type(rows[0]) is np.ndarray
     assert rows[0].tolist() == [0, 1, 2]
-
-
-class Point(NamedTuple):
-    x: int
 
 
 @pytest.mark.parametrize(

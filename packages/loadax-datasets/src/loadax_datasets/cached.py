@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numpy as np
-from loadax_core import Dataset, tree
+import numpy.typing as npt
+from loadax_core import Dataset
 
 from . import records
 from .base import BaseDataset
+from .copies import copied
 from .rows import rows_in_range
 from .transform import Transform, check_constant
 
@@ -24,10 +25,13 @@ FOLDER = 1000
 class CachedDataset(Transform[T_co]):
     """The rows of a source, each read from it once and kept: in memory, or in a directory that outlives the program.
 
-    Arrays come out read-only, as every reader gets the same ones. In memory, the cache grows up to the size of the
-    dataset, and each worker process has its own. In a directory, every row is a file, which several processes may
-    read and write at the same time; items are made of dicts, lists, tuples, arrays, numbers, strings and bytes, and
-    arrays of other libraries come out as NumPy arrays.
+    Items are equal to those of the source. Arrays come out read-only, as every reader gets the same ones; the dicts,
+    lists, tuples, named tuples and dataclasses around them are new for each read, so that a map may change them.
+
+    In memory, the cache grows up to the size of the dataset, and each worker process has its own; objects of other
+    kinds than these are kept as they are, and all readers get the same ones. In a directory, every row is a file, which
+    several processes may read and write at the same time; items are made of dicts, lists, tuples, arrays, numbers,
+    strings and bytes, and arrays of other libraries come out as NumPy arrays.
 
     The directory remembers what fixes the order of the source, and refuses to serve another one. It cannot see whether
     a mapped function or the contents of a file have changed: use a new directory then.
@@ -59,7 +63,7 @@ class CachedDataset(Transform[T_co]):
         """The row, from the cache if it is there."""
         missing = object()
         item = self._recall(row, missing)
-        return cast("T_co", self._keep(row, self._source.read(row)) if item is missing else item)
+        return cast("T_co", copied(self._keep(row, self._source.read(row)) if item is missing else item))
 
     def read_many(self, rows: list[int]) -> list[T_co]:
         """The rows, those that are not in the cache in one read."""
@@ -70,7 +74,7 @@ class CachedDataset(Transform[T_co]):
         if absent:
             for row, item in zip(absent, self._source.read_many(absent), strict=True):
                 found[row] = self._keep(row, item)
-        return [found[row] for row in wanted]
+        return [copied(found[row]) for row in wanted]
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (its source is the same in every epoch)
         """Itself."""
@@ -93,8 +97,8 @@ class CachedDataset(Transform[T_co]):
 
     def _keep(self, row: int, item: Any) -> Any:
         if self._directory is None:
-            # Whoever comes first decides, so that all readers get the same object.
-            return self._memory.setdefault(row, tree.map_leaves(lambda _, leaf: _read_only(leaf), item))
+            # Whoever comes first decides, so that all readers get the same arrays.
+            return self._memory.setdefault(row, copied(item, _read_only))
         path = self._path(self._directory, row)
         records.save(path, item)
         return records.load(path)
@@ -103,10 +107,8 @@ class CachedDataset(Transform[T_co]):
         return directory / f"{row // FOLDER:06d}" / f"{row:09d}.row"
 
 
-def _read_only(leaf: Any) -> Any:
-    if type(leaf) is not np.ndarray:
-        return leaf
-    view = leaf.view()
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
     view.flags.writeable = False
     return view
 

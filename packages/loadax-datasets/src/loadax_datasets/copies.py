@@ -1,0 +1,72 @@
+"""Copies of items that share arrays and other leaves, but no container.
+
+No constructor runs: it may change what it is given, or not take every field. So this cannot be done with
+`loadax_core.tree`, which makes containers anew, for batches of other leaves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+
+LEAVES: frozenset[type] = frozenset({bool, int, float, complex, str, bytes, type(None)})
+"""What cannot be changed, and is passed on without further questions."""
+
+
+_new_tuple: Any = vars(tuple)["__new__"]
+_new_object: Any = vars(object)["__new__"]
+
+
+def copied(node: Any, array: Callable[[Any], Any] | None = None) -> Any:
+    """A copy of a tree in which every container is a new one, equal to the old one.
+
+    Containers are dicts, OrderedDicts, defaultdicts, lists, tuples, named tuples, sets and dataclasses. Objects of
+    other kinds are passed on as they are, with whatever is in them.
+
+    Args:
+        node: Any tree; a bare leaf is one too.
+        array: What to make of NumPy arrays; None for nothing.
+
+    Returns:
+        The copy.
+    """
+    kind = cast("Any", type(node))
+    if kind is np.ndarray:
+        return node if array is None else array(node)
+    if kind in LEAVES:
+        return node
+    if kind is dict:
+        return {key: child if type(child) in LEAVES else copied(child, array) for key, child in node.items()}
+    if kind in (list, tuple):
+        # A list of numbers or words, such as tokens, is long.
+        plain = LEAVES.issuperset(map(type, node))
+        return cast("Any", kind)(node if plain else [copied(child, array) for child in node])
+    if issubclass(kind, np.generic):
+        return node
+    if kind is OrderedDict:
+        return OrderedDict((key, copied(child, array)) for key, child in node.items())
+    if kind is defaultdict:
+        return defaultdict(node.default_factory, {key: copied(child, array) for key, child in node.items()})
+    if kind is set:
+        return node.copy()
+    if tuple in kind.__mro__ and hasattr(kind, "_fields"):
+        return _with_attributes(_new_tuple(kind, [copied(child, array) for child in node]), node)
+    # One that derives from a dict, say, or makes itself in another way, holds more than its fields.
+    if dataclasses.is_dataclass(kind) and kind.__new__ is object.__new__:
+        new = _with_attributes(_new_object(kind), node)
+        for field in dataclasses.fields(kind):
+            if hasattr(node, field.name):
+                object.__setattr__(new, field.name, copied(getattr(node, field.name), array))
+        return new
+    return node
+
+
+def _with_attributes(new: Any, old: Any) -> Any:
+    attributes: dict[str, Any] | None = getattr(old, "__dict__", None)
+    if attributes:
+        new.__dict__.update(attributes)
+    return new
