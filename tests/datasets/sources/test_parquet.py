@@ -1,5 +1,6 @@
 """Parquet files."""
 
+import os
 import pickle
 import threading
 from collections.abc import Callable, Sequence
@@ -343,6 +344,23 @@ def test_truncated_file(folder: Path, cut: int) -> None:
     assert rows[0] == THIRTY[0]
     with pytest.raises(ValueError, match=r"1\.parquet has changed: it had \d+ bytes"):
         rows[12]
+
+
+def test_a_file_of_the_same_size_that_was_written_later_is_refused(folder: Path, read_elsewhere: ReadElsewhere) -> None:
+    rows = ParquetDataset(folder)
+    file = folder / "1.parquet"
+    assert [items[0] for items in read_elsewhere(rows, [12])] == [THIRTY[12]] * 2, "what is known of a file travels"
+    copied = pickle.loads(pickle.dumps(rows))
+    before = file.stat()
+    file.write_bytes(file.read_bytes())
+    # Earlier, as that of a file that was moved here: any other time will do.
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns - 1000))
+    assert file.stat().st_size == before.st_size
+    for dataset in (rows, copied):
+        with pytest.raises(ValueError, match=r"1\.parquet has changed: .* make the dataset anew"):
+            dataset[12]
+        assert dataset[0] == THIRTY[0]
+    assert ParquetDataset(folder)[12] == THIRTY[12]
 
 
 def test_damaged_file(folder: Path) -> None:

@@ -29,6 +29,9 @@ class ParquetDataset(TableDataset):
     `.shuffle(seed, block=...)`, with the rows of a group as `block`, and `memory` for a window of them. Every thread
     that reads another group needs memory for it beyond `memory`; every worker process keeps its own.
 
+    The files must not change from then on: one of another size, or written at another time, is not read. That goes for
+    processes on other machines too, so copies for them should keep the time (`cp -p`, `rsync -t`).
+
     Numbers and booleans become NumPy scalars of their dtype; dates, times and durations `datetime64` and
     `timedelta64` (of UTC, where there is a time zone); strings and dictionaries of them `str`; binary `bytes`; lists
     of fixed size and tensors arrays of their shape; structs dicts; and other lists arrays, or lists of strings, which
@@ -132,8 +135,12 @@ class ParquetDataset(TableDataset):
         parquet = require("pyarrow.parquet", "parquet", "ParquetDataset")
         file, index, _ = self._groups[number]
         try:
-            if file.path.stat().st_size != file.size:
-                raise ValueError(f"{file.path} has changed: it had {file.size} bytes; make the dataset anew")
+            found = file.path.stat()
+            # Of the same size, it may still hold other rows.
+            if (found.st_size, found.st_mtime_ns) != (file.size, file.modified):
+                raise ValueError(
+                    f"{file.path} has changed: it had {file.size} bytes, written at another time; make the dataset anew"
+                )
             with parquet.ParquetFile(file.path, metadata=file.metadata) as opened:
                 # Loading is parallel already, by the workers.
                 table = opened.read_row_group(index, columns=self._names, use_threads=False)
@@ -160,6 +167,7 @@ class _File(NamedTuple):
 
     path: Path
     size: int
+    modified: int
     schema: Any
     metadata: Any
 
@@ -220,10 +228,10 @@ def _files(path: Path) -> list[Path]:
 
 def _open(path: Path) -> _File:
     parquet = require("pyarrow.parquet", "parquet", "ParquetDataset")
-    size = path.stat().st_size
+    found = path.stat()
     try:
         with parquet.ParquetFile(path) as opened:
-            return _File(path, size, opened.schema_arrow, opened.metadata)
+            return _File(path, found.st_size, found.st_mtime_ns, opened.schema_arrow, opened.metadata)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a Parquet file, or is cut short: {error}") from error
 
