@@ -168,6 +168,18 @@ def test_a_palette_is_applied() -> None:
     assert np.array_equal(rows[0]["image"], np.asarray(image.convert("RGB")))
 
 
+@pytest.mark.parametrize(("mode", "dtype"), [("1", "bool"), ("I;16", "uint16"), ("I", "int32"), ("F", "float32")])
+def test_images_of_other_depths_keep_theirs(mode: str, dtype: str) -> None:
+    buffer = io.BytesIO()
+    pixels = np.arange(6).reshape(2, 3).astype(dtype)
+    pil.fromarray(pixels).save(buffer, "tiff")
+    stored = {"bytes": buffer.getvalue(), "path": None}
+    image = HuggingFaceDataset(make({"image": (hf.Image(), [stored])}))[0]["image"]
+    assert pil.open(buffer).mode == mode
+    assert image.dtype == dtype
+    assert np.array_equal(image, pixels)
+
+
 def test_media_that_are_not_decoded_are_bytes(check_dataset: CheckDataset, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(picture(1)))
     stored = [{"bytes": png(picture(0)), "path": None}, {"bytes": None, "path": str(tmp_path / "a.png")}]

@@ -68,6 +68,41 @@ def test_modes(root: Path, mode: str) -> None:
         assert np.array_equal(item["image"], np.asarray(pil.open(root / "a" / name).convert(mode)))
 
 
+SIXTEEN = np.array([[0, 255, 256, 1000, 40000, 65535]], np.uint16)
+
+
+@pytest.mark.parametrize("name", ["0.png", "0.tif", "0.ppm"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_gray_of_16_bits_is_scaled_to_8(root: Path, name: str, mode: str) -> None:
+    file = root / "a" / name
+    file.parent.mkdir(parents=True)
+    if file.suffix == ".ppm":
+        # Pillow opens it with the mode that older versions have for PNG too.
+        file.write_bytes(b"P5 6 1 65535\n" + SIXTEEN.astype(">u2").tobytes())
+    else:
+        pil.fromarray(SIXTEEN).save(file)
+    pixels = ImageFolderDataset(root, mode=mode)[0]["image"]
+    expected = pil.fromarray(np.array([[0, 0, 1, 3, 156, 255]], np.uint8)).convert(mode)
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, np.asarray(expected))
+
+
+def test_the_byte_order_of_16_bits_does_not_matter(root: Path) -> None:
+    (root / "a").mkdir(parents=True)
+    for name, mode in (("0.tif", "I;16"), ("1.tif", "I;16B")):
+        data = SIXTEEN.astype("<u2" if mode == "I;16" else ">u2").tobytes()
+        pil.frombytes(mode, (6, 1), data).save(root / "a" / name)
+    assert [item["image"].tolist() for item in ImageFolderDataset(root, mode="L")] == [[[0, 0, 1, 3, 156, 255]]] * 2
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.int32, "I"), (np.float32, "F")])
+def test_images_whose_range_is_unknown_are_refused(root: Path, dtype: Any, mode: str) -> None:
+    (root / "a").mkdir(parents=True)
+    pil.fromarray(np.array([[0, 1000, 70000]], dtype)).save(root / "a" / "0.tiff")
+    with pytest.raises(ValueError, match=rf"0\.tiff has the mode '{mode}', .* scale it to 8 bits"):
+        ImageFolderDataset(root)[0]
+
+
 def test_batches_by_threads_and_processes(root: Path, read_elsewhere: ReadElsewhere) -> None:
     images = [save(root / str(i % 2) / f"{i}.png", i) for i in range(12)]
     rows = ImageFolderDataset(root)

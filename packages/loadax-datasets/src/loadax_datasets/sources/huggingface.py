@@ -27,9 +27,13 @@ class HuggingFaceDataset(TableDataset):
     size arrays of their shape; structs dicts; and other lists arrays, or lists of strings, which may differ in length
     from row to row, so that they need a `PadBatcher` and are not gathered.
 
-    Images are decoded when their row is read, to `uint8` arrays of shape `(height, width, channels)`, or without
-    channels if they have just one; images, audio and video that are cast to `decode=False` are their `bytes` as they
-    are stored. A dataset with a transform (`set_transform`) is read through it, item by item, and gives what it gives.
+    Images are decoded when their row is read, to arrays of shape `(height, width, channels)`, or without channels if
+    they have just one; palettes become RGB. The dtype is that of Pillow's mode: `uint8`, or for gray images of other
+    depths `bool` (mode `"1"`), `uint16` (`"I;16"`), `int32` (`"I"`, in older versions also 16 bits) and `float32`
+    (`"F"`). `.cast_column(name, datasets.Image(mode="RGB"))` makes all of them alike, but cuts those off at 255.
+
+    Images, audio and video that are cast to `decode=False` are their `bytes` as they are stored. A dataset with a
+    transform (`set_transform`) is read through it, item by item, and gives what it gives.
 
     Nothing is downloaded, and no code of a dataset is run: loading one is the caller's own call of `datasets`.
 

@@ -31,6 +31,9 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
     the same on every machine. An image is decoded when its row is read, and only then; images of other sizes need a
     `.map` that crops or resizes before they make a batch. Other files, and names that begin with a dot, are left out.
 
+    Of 16 bits the upper 8 are kept, in gray images as in color. Gray images of 32-bit integers or floating-point
+    numbers are refused, as nothing says which numbers are black and white.
+
     Args:
         root: The folder with the folders of the classes.
         mode: What Pillow converts every image to: `"RGB"`, `"L"` for gray, or `"RGBA"`.
@@ -39,7 +42,8 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         FileNotFoundError: If there is no such folder, or no image in it.
         ImportError: If Pillow is not installed.
         OSError: When an image is cut short or is none.
-        ValueError: If an image lies beside the folders of the classes, or `mode` is something else.
+        ValueError: If an image lies beside the folders of the classes, or `mode` is something else; or when an image
+            is gray, of 32 bits.
         PIL.Image.DecompressionBombError: When an image is so large that it must be a mistake or an attack; Pillow's
             `Image.MAX_IMAGE_PIXELS` sets the limit.
 
@@ -90,7 +94,7 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         path = self._root / self._names[row]
         try:
             with pillow.open(path) as image:
-                pixels: npt.NDArray[np.uint8] = np.asarray(image.convert(self._mode))
+                pixels: npt.NDArray[np.uint8] = np.asarray(_of_8_bits(image, path).convert(self._mode))
         except Exception as error:
             error.add_note(f"raised while reading {path}")
             raise
@@ -108,6 +112,23 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
     def describe(self) -> str:
         """The number of rows and classes, and the folder."""
         return f"ImageFolderDataset({len(self)} rows: {len(self.classes)} classes in {str(self._root)!r}, {self._mode})"
+
+
+def _of_8_bits(image: Any, path: Path) -> Any:
+    """An image that converts well: Pillow would cut larger numbers off at 255."""
+    mode: str = image.mode
+    # Some versions of Pillow have 32 bits of memory for the 16 bits of these formats.
+    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
+        pillow = require("PIL.Image", "images", "ImageFolderDataset")
+        # As it does with the 16 bits of colors.
+        return pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if mode in ("I", "F"):
+        raise ValueError(
+            f"{path} has the mode {mode!r}, 32 bits a pixel, and nothing says which numbers are black and white; scale "
+            "it to 8 bits and save it anew, or read such files by a map of their names, as in "
+            "InMemoryDataset(names).map(read)"
+        )
+    return image
 
 
 def _images(folder: Path) -> list[Path]:
