@@ -127,6 +127,22 @@ def test_bad_samples(length: int, count: Any, options: Any, error: type[Exceptio
         RangeDataset(length).sample(count, **options)
 
 
+@pytest.mark.parametrize("low", [1e-307, 1e-310, 5e-324])
+def test_rows_of_weight_zero_are_not_drawn_however_small_the_others_are(low: float) -> None:
+    firsts: set[int] = set()
+    for seed in range(40):
+        drawn = list(SampledDataset(range(5), 3, weights=[0, 0, low, low, 1.0], seed=seed))
+        assert drawn[0] == 4
+        assert sorted(drawn) == [2, 3, 4]
+        firsts.add(drawn[1])
+    assert firsts == {2, 3}, "which of the small ones comes first is a matter of chance"
+
+
+def test_what_is_drawn_by_weight_stays_the_same() -> None:
+    rows = RangeDataset(7).sample(4, weights=WEIGHTS, seed=3)
+    assert [list(rows.at_epoch(epoch)) for epoch in range(3)] == [[2, 1, 3, 5], [2, 1, 5, 3], [5, 3, 2, 1]]
+
+
 def test_only_the_ratio_of_weights_counts() -> None:
     rows = RangeDataset(3)
     huge = rows.sample(50, replace=True, weights=[5e307, 1e308, 1e308])

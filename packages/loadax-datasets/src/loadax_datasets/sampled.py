@@ -113,9 +113,11 @@ class SampledDataset(ReorderedDataset[T_co]):
         ranked = self._ranked
         if ranked is None:
             assert self._weights is not None, "there is no race without weights"
+            runners = np.flatnonzero(self._weights)
+            # Times of tiny weights are too large for a number, their logarithms are not. That of time 0 is -inf.
             with np.errstate(divide="ignore"):
-                arrivals = -np.log(uniform(random_words(self._key, np.arange(len(self._weights))))) / self._weights
-            ranked = self._ranked = np.argsort(arrivals, kind="stable")[: self._count]
+                times = np.log(-np.log(uniform(random_words(self._key, runners)))) - np.log(self._weights[runners])
+            ranked = self._ranked = runners[np.argsort(times, kind="stable")[: self._count]]
         return ranked
 
 
