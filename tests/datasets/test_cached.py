@@ -293,8 +293,25 @@ def test_an_item_comes_back_from_a_file_as_it_was(
 def test_dtypes_of_jax_come_back_too(tmp_path: Path, same: Same) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     item = {"x": np.arange(4).astype(ml_dtypes.bfloat16).reshape(2, 2), "y": ml_dtypes.float8_e4m3fn(2)}
+    item |= {"z": np.arange(4).astype(ml_dtypes.float8_e5m2), "i": np.arange(4).astype(ml_dtypes.int4)[::2]}
     records.save(tmp_path / "x", item)
     assert same(records.load(tmp_path / "x"), item)
+
+
+def test_fields_of_dtypes_of_jax_are_refused(tmp_path: Path) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    fields = [("a", "i4"), ("b", [("c", ml_dtypes.bfloat16, (2,))])]
+    rows = InMemoryDataset([np.zeros(3, fields)])
+    with pytest.raises(TypeError, match=r"a cache directory cannot hold the dtype .*'c'.*bfloat16.*; give each field"):
+        rows.cache(tmp_path)[0]
+    assert rows.cache()[0].dtype == np.dtype(fields), "memory can"
+
+
+@pytest.mark.parametrize("item", [np.ma.masked_array([1, 2], [True, False]), np.ma.masked], ids=["array", "masked"])
+def test_masked_arrays_are_refused(item: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"a cache directory would lose the mask of a Masked\w+; fill it with .filled"):
+        InMemoryDataset([item]).cache(tmp_path)[0]
+    assert InMemoryDataset([item]).cache()[0].mask.tolist() == item.mask.tolist(), "memory can"
 
 
 def test_jax_arrays_come_out_as_numpy_arrays_from_the_first_read_on(tmp_path: Path) -> None:

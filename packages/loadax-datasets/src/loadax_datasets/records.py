@@ -25,7 +25,8 @@ def save(path: Path, item: Any) -> None:
         item: Dicts with string keys, lists, tuples and None, made of arrays, NumPy scalars, numbers, strings and bytes.
 
     Raises:
-        TypeError: If the item has anything else in it.
+        TypeError: If the item has anything else in it, such as a masked array, or a structured one with a field of a
+            dtype that is not NumPy's.
     """
     arrays: list[npt.NDArray[Any]] = []
     structure = json.dumps(_pack(item, arrays)).encode()
@@ -92,6 +93,11 @@ def _pack(node: Any, arrays: list[npt.NDArray[Any]]) -> Any:
     if kind is bytes:
         arrays.append(np.frombuffer(node, np.uint8))
         return {"bytes": None}
+    if isinstance(node, np.ma.MaskedArray):
+        raise TypeError(
+            f"a cache directory would lose the mask of a {kind.__name__}; fill it with .filled(value), or cache in "
+            "memory"
+        )
     if not hasattr(node, "__array__") or np.asarray(node).dtype.hasobject:
         raise TypeError(
             f"a cache directory cannot hold a {kind.__name__}: only dicts, lists and tuples of arrays, numbers, "
@@ -99,7 +105,12 @@ def _pack(node: Any, arrays: list[npt.NDArray[Any]]) -> Any:
         )
     array = np.asarray(node)
     # NumPy's format knows its own dtypes only; others, such as bfloat16, are stored as bytes under their name.
-    known = np.dtype(array.dtype.str) == array.dtype or array.dtype.names is not None
+    known = not _has_extension(array.dtype)
+    if not known and array.dtype.names is not None:
+        raise TypeError(
+            f"a cache directory cannot hold the dtype {array.dtype}, with fields of a dtype that is not NumPy's; give "
+            "each field an array of its own, in a dict, or cache in memory"
+        )
     arrays.append(array if known else array.view(f"u{array.dtype.itemsize}"))
     return {"scalar" if isinstance(node, np.generic) else "array": None if known else array.dtype.name}
 
@@ -130,6 +141,15 @@ def _unpack(node: dict[str, Any], file: BinaryIO) -> Any:
 
 def _array(file: BinaryIO) -> npt.NDArray[Any]:
     return cast("npt.NDArray[Any]", np.load(file, allow_pickle=False))
+
+
+def _has_extension(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype, or one of its fields, is defined by another package than NumPy."""
+    if dtype.subdtype is not None:
+        return _has_extension(dtype.subdtype[0])
+    if dtype.names is not None:
+        return any(_has_extension(dtype[name]) for name in dtype.names)
+    return dtype.isbuiltin == 2
 
 
 def _extension_dtype(name: str) -> np.dtype[Any]:
