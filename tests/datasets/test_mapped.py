@@ -15,6 +15,7 @@ from loadax_datasets import (
     MappedDataset,
     RandomMappedDataset,
     RangeDataset,
+    as_dataset,
 )
 
 
@@ -73,6 +74,18 @@ def test_vectorized_map_is_called_once_for_many_rows() -> None:
     rows.read_many(list(range(8)))
     rows[0]
     assert sizes == [32, 8, 1]
+
+
+def test_a_vectorized_map_of_no_rows() -> None:
+    nothing = np.array([], np.int64)
+    rows = RangeDataset(3).map(double, vectorized=True)
+    assert rows.gather is not None
+    assert rows.gather(nothing, aligned_empty).shape == (0,)
+    rows = as_dataset([1, 2]).map(double, vectorized=True)
+    assert rows.gather is not None
+    assert rows.read_many([]) == []
+    with pytest.raises(ValueError, match=r"gathers no rows, and IndexedDataset, .* ask for at least one row"):
+        rows.gather(nothing, aligned_empty)
 
 
 def drop_one(x: Any) -> Any:

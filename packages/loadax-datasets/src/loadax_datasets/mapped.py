@@ -33,7 +33,8 @@ class MappedDataset(Transform[U_co]):
 
     Raises:
         TypeError: If `fn` is not callable.
-        ValueError: When a vectorized `fn` returns another number of rows than it was given.
+        ValueError: When a vectorized `fn` returns another number of rows than it was given; or when no rows are
+            gathered, and the source cannot gather, so that there is nothing to stack.
 
     Example:
         >>> list(MappedDataset(["a", "b"], str.upper))
@@ -95,6 +96,11 @@ class MappedDataset(Transform[U_co]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         if self._source.gather is None:
+            if not len(rows):
+                raise ValueError(
+                    f"a vectorized map gathers no rows, and {type(self._source).__name__}, its source, has no gather "
+                    "that could say what a batch of none looks like; ask for at least one row"
+                )
             stacked = StackBatcher()(list(self._source.read_many(as_array(rows).tolist())))
         else:
             stacked = take_from(self._source, rows, alloc)
