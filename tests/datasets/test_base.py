@@ -74,6 +74,17 @@ def test_slices_with_bad_bounds_are_refused() -> None:
         RangeDataset(5)[::0]
 
 
+@pytest.mark.parametrize("step", [10**30, -(10**30), 2**63, 5, -5])
+@pytest.mark.parametrize("start", [None, 0, 2, -1])
+def test_a_step_may_be_longer_than_the_dataset(start: int | None, step: int) -> None:
+    rows = RangeDataset(5)[start::step]
+    expected = list(range(5))[start::step]
+    assert list(rows) == rows.read_many([0]) == expected
+    assert rows.gather is not None
+    assert rows.gather(np.array([0]), aligned_empty).tolist() == expected
+    assert list(RangeDataset(0)[::step]) == []
+
+
 def test_iteration_is_lazy() -> None:
     reads: list[int] = []
 

@@ -89,6 +89,22 @@ def test_reading_in_turn_touches_few_blocks_at_a_time() -> None:
         assert len(np.unique(values[start : start + 400] // 50)) == 8
 
 
+@pytest.mark.parametrize(("block", "window"), [(1000, 10**18), (10, 10**30), (10**30, 1), (10**18, 10**18)])
+def test_blocks_and_windows_may_be_larger_than_all_rows(block: int, window: int) -> None:
+    rows = RangeDataset(50).shuffle(1, block=block, window=window)
+    assert list(rows) == list(RangeDataset(50).shuffle(1, block=min(block, 50), window=min(window, 50)))
+    assert sorted(rows) == list(range(50))
+
+
+def test_the_last_block_must_end_before_the_last_number() -> None:
+    with pytest.raises(ValueError, match=rf"blocks of 1000 rows .* {2**63 - 1} rows.* beyond 2\*\*63; take fewer rows"):
+        RangeDataset(2**63 - 1).shuffle(1, block=1000)
+    rows = RangeDataset(2**63 - 1).shuffle(1, block=7**2)  # a divisor: the last block is full
+    assert 0 <= rows[-1] < 2**63 - 1
+    rows = RangeDataset(2**63 - 1001).shuffle(1, block=1000)
+    assert len({rows[i] for i in (0, 1, 2**40, -1)}) == 4
+
+
 def test_memory_is_constant() -> None:
     rows = RangeDataset(2**62).shuffle(1, block=1000)
     assert len({rows[i] for i in (0, 1, 2**40, 2**62 - 1)}) == 4

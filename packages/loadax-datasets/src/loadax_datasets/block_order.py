@@ -26,12 +26,22 @@ class BlockOrder:
         epoch: Any integer of at least 0.
         block: Rows in a block.
         window: Blocks in a window.
+
+    Raises:
+        ValueError: If the last block, filled up, would end beyond `2**63`.
     """
 
     def __init__(self, length: int, seed: int, epoch: int, block: int, window: int) -> None:
-        self._length, self._seed, self._epoch, self._block = length, seed, epoch, block
-        self._span = block * window
+        # One block of all rows, or one window of all blocks, is as much as there is; more may not fit int64.
+        block = max(1, min(block, length))
         blocks = -(-length // block)
+        if blocks * block >= 2**63:
+            raise ValueError(
+                f"blocks of {block} rows are too large for {length} rows: the last one, if it were full, would end "
+                "beyond 2**63; take fewer rows, or a block that divides them"
+            )
+        self._length, self._seed, self._epoch, self._block = length, seed, epoch, block
+        self._span = block * max(1, min(window, blocks))
         self._gap = blocks * block - length
         # Where the last block of the source comes to stand; the others are permuted among themselves.
         self._slot = derive_keys("last block", seed, epoch, 1)[0] % max(1, blocks)

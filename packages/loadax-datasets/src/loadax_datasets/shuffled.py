@@ -33,7 +33,8 @@ class ShuffledDataset(ReorderedDataset[T_co]):
 
     Raises:
         TypeError: If an argument is not an integer.
-        ValueError: If `seed` is negative, or `block` or `window` less than 1.
+        ValueError: If `seed` is negative, or `block` or `window` less than 1; or if there are so many rows that the
+            last block, if it were full, would end beyond `2**63`.
 
     Example:
         >>> rows = ShuffledDataset(["a", "b", "c", "d"], seed=1)

@@ -32,7 +32,10 @@ class SlicedDataset(ReorderedDataset[T_co]):
 
     def __init__(self, source: Dataset[T_co], rows: slice) -> None:
         super().__init__(source)
-        self._rows = range(*rows.indices(len(self._source)))
+        start, stop, step = rows.indices(len(self._source))
+        # A longer step leads out of the source as well, but may not fit int64.
+        longest = max(1, len(self._source))
+        self._rows = range(start, stop, max(-longest, min(step, longest)))
 
     def __len__(self) -> int:
         return len(self._rows)
