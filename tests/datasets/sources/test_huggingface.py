@@ -297,6 +297,7 @@ def test_fingerprint_knows_the_rows() -> None:
     [
         ({"columns": "u8"}, TypeError, r"write \['u8'\]"),
         ({"columns": ["y"]}, ValueError, "no column 'y'; it has .*'text'"),
+        ({"columns": ["u8", "u8"]}, ValueError, "columns names 'u8' more than once"),
         ({"fill_null": {"y": 0}}, ValueError, "no column 'y'"),
     ],
 )

@@ -395,6 +395,14 @@ def test_columns_may_stand_in_another_order_or_beside_others(check_dataset: Chec
     )
 
 
+def test_a_file_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", pa.table([[1], [2], [3]], names=["x", "y", "x"]))
+    for columns in (None, ["x"]):
+        with pytest.raises(ValueError, match=r"a\.parquet has the column 'x' more than once; choose columns=\["):
+            ParquetDataset(path, columns=columns)
+    assert list(ParquetDataset(path, columns=["y"])) == [{"y": 2}]
+
+
 def test_fingerprint_knows_the_rows(folder: Path) -> None:
     files = sorted(folder.glob("*.parquet"))
     prints = [
@@ -412,6 +420,7 @@ def test_fingerprint_knows_the_rows(folder: Path) -> None:
     [
         ({"columns": "x"}, TypeError, r"write \['x'\]"),
         ({"columns": ["y"]}, ValueError, r"no column 'y'; it has \['x', 's'\]"),
+        ({"columns": ["x", "s", "x"]}, ValueError, "columns names 'x' more than once; name it once"),
         ({"fill_null": {"y": 0}}, ValueError, "no column 'y'"),
         ({"memory": -1}, ValueError, "memory must be at least 0, got -1"),
         ({"memory": 1.5}, TypeError, "memory must be an integer"),

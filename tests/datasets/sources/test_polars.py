@@ -273,6 +273,7 @@ def test_fingerprint_knows_the_rows() -> None:
         (pl.Series([1]), {}, TypeError, "got a Series"),
         (pl.DataFrame({"x": [1]}), {"columns": "x"}, TypeError, r"write \['x'\]"),
         (pl.DataFrame({"x": [1]}), {"columns": ["y"]}, ValueError, r"no column 'y'; it has \['x'\]"),
+        (pl.DataFrame({"x": [1]}), {"columns": ["x", "x"]}, ValueError, "columns names 'x' more than once"),
         (pl.LazyFrame({"x": [1]}), {"fill_null": {"y": 0}}, ValueError, "no column 'y'"),
     ],
 )

@@ -370,6 +370,7 @@ def test_schema_that_changed(file: Path) -> None:
         ({"query": "SELECT ?", "key": "id", "parameters": 5}, TypeError, r"write \[5\]"),
         ({"table": "other"}, ValueError, r"no table 'other'; it has \['items'\]"),
         ({"table": "items", "columns": ["x", "y"]}, ValueError, "no column 'y'; it has .*'split'"),
+        ({"table": "items", "columns": ["x", "x"]}, ValueError, "columns names 'x' more than once"),
         ({"table": "items", "key": "y"}, ValueError, "no column 'y'"),
         ({"table": "items", "fill_null": {"y": 0}}, ValueError, "no column 'y'"),
         ({"table": "items", "key": "name"}, ValueError, "key 'name' .* must be an integer, which 20 of 20 are not"),

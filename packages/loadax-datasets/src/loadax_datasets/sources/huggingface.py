@@ -12,7 +12,7 @@ from loadax_core import Alloc, Rows
 from ..rows import rows_in_range
 from .arrow import ArrowColumns
 from .optional import require
-from .table import Column, TableDataset
+from .table import Column, TableDataset, check_columns
 
 if TYPE_CHECKING:
     import datasets
@@ -46,8 +46,8 @@ class HuggingFaceDataset(TableDataset):
     Raises:
         ImportError: If `datasets` is not installed.
         TypeError: If `dataset` is something else, such as a stream, or a column has no counterpart in NumPy.
-        ValueError: If there is no such column, if a value of `fill_null` does not fit its column, or, when a row is
-            read, if it has a null that nothing is given for.
+        ValueError: If there is no such column, or one is chosen more than once, if a value of `fill_null` does not fit
+            its column, or, when a row is read, if it has a null that nothing is given for.
 
     Example:
         >>> from datasets import Dataset
@@ -65,8 +65,7 @@ class HuggingFaceDataset(TableDataset):
     ) -> None:
         library = require("datasets", "huggingface", "HuggingFaceDataset")
         _check_dataset(dataset, library)
-        if isinstance(columns, str):
-            raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+        check_columns(columns)
         self._dataset: Any = dataset
         form = self._dataset.format
         self._transformed = form["type"] == "custom"

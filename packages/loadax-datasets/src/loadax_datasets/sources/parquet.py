@@ -15,7 +15,7 @@ from loadax_core import Alloc, Rows
 from ..seeding import check_int, digest
 from .arrow import ArrowColumns
 from .optional import require
-from .table import Column, TableDataset
+from .table import Column, TableDataset, check_columns
 
 MEMORY = 256 << 20
 """Bytes of row groups that are kept."""
@@ -50,9 +50,9 @@ class ParquetDataset(TableDataset):
         FileNotFoundError: If there is no such file, or no Parquet file in a folder.
         ImportError: If PyArrow is not installed.
         TypeError: If a column's type has no counterpart in NumPy.
-        ValueError: If a file is damaged or has other columns than the first one, if there is no such column, if a
-            value of `fill_null` does not fit its column, or, when a row is read, if it has a null that nothing is given
-            for, or its file has changed.
+        ValueError: If a file is damaged or has other columns than the first one, if there is no such column, if one is
+            chosen or stands in a file more than once, if a value of `fill_null` does not fit its column, or, when a row
+            is read, if it has a null that nothing is given for, or its file has changed.
 
     Example:
         >>> import tempfile
@@ -74,8 +74,7 @@ class ParquetDataset(TableDataset):
         memory: int = MEMORY,
     ) -> None:
         require("pyarrow.parquet", "parquet", "ParquetDataset")
-        if isinstance(columns, str):
-            raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+        check_columns(columns)
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
         files = [_open(file) for path in given for file in _files(Path(path).absolute())]
         if not files:
@@ -85,6 +84,8 @@ class ParquetDataset(TableDataset):
             if name not in known:
                 raise ValueError(f"{files[0].path} has no column {name!r}; it has {known}")
         self._names = list(known if columns is None else columns)
+        for file in files:
+            _check_distinct(file, self._names)
         for file in files[1:]:
             _check_schema(file, files[0], columns)
         arrow = require("pyarrow", "parquet", "ParquetDataset")
@@ -234,6 +235,16 @@ def _open(path: Path) -> _File:
             return _File(path, found.st_size, found.st_mtime_ns, opened.schema_arrow, opened.metadata)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a Parquet file, or is cut short: {error}") from error
+
+
+def _check_distinct(file: _File, columns: Sequence[str]) -> None:
+    known = file.schema.names
+    for name in columns:
+        if known.count(name) > 1:
+            raise ValueError(
+                f"{file.path} has the column {name!r} more than once; choose columns=[...] without it, or give each a "
+                "name of its own"
+            )
 
 
 def _check_schema(file: _File, first: _File, columns: Sequence[str] | None) -> None:

@@ -13,7 +13,7 @@ from loadax_core import Alloc, Rows, gather_array
 
 from ..log import inform
 from .optional import require
-from .table import Column, TableDataset, split
+from .table import Column, TableDataset, check_columns, split
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,8 +39,9 @@ class PolarsDataset(TableDataset):
     Raises:
         ImportError: If Polars is not installed.
         TypeError: If `frame` is no frame, or a column's type has no counterpart in NumPy.
-        ValueError: If there is no such column, if a column has nulls that nothing is given for, if what is given does
-            not fit the column's type, or, when a row is read, if a list in it has nulls.
+        ValueError: If there is no such column, or one is chosen more than once, if a column has nulls that nothing is
+            given for, if what is given does not fit the column's type, or, when a row is read, if a list in it has
+            nulls.
 
     Example:
         >>> import polars as pl
@@ -57,8 +58,7 @@ class PolarsDataset(TableDataset):
         fill_null: Mapping[str, Any] | None = None,
     ) -> None:
         polars = require("polars", "polars", "PolarsDataset")
-        if isinstance(columns, str):
-            raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+        check_columns(columns)
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
             raise TypeError(
                 f"PolarsDataset takes a DataFrame or a LazyFrame, got a {type(frame).__name__}; make one with "

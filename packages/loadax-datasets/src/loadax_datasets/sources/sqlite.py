@@ -16,6 +16,7 @@ from loadax_core import Rows
 from ..base import BaseDataset
 from ..rows import rows_in_range
 from ..seeding import digest
+from .table import check_columns
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,8 +51,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         LookupError: When a row has gone since the keys were looked at.
         TypeError: If not just one of `table` and `query` is given, if a query has no key, if a table is given
             `parameters`, or if `columns` or `parameters` is a single value.
-        ValueError: If there is no such table or column, if keys are not distinct integers, or, when a row is read, if
-            it has a NULL that nothing is given for.
+        ValueError: If there is no such table or column, if a column is chosen more than once, if keys are not distinct
+            integers, or, when a row is read, if it has a NULL that nothing is given for.
         sqlite3.Error: If the file is damaged, or the query is wrong.
 
     Example:
@@ -81,8 +82,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
     ) -> None:
         if (table is None) == (query is None):
             raise TypeError(f"give either a table or a query, got table={table!r} and query={query!r}")
-        if isinstance(columns, str):
-            raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+        check_columns(columns)
         if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"parameters is a sequence or a dict of values, got {parameters!r}; write [{parameters!r}]")
         if table is not None and parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -74,6 +75,20 @@ class TableDataset(BaseDataset[dict[str, Any]]):
         """The number of rows, and the columns with their types."""
         columns = ", ".join(f"{name} {kind}" for name, kind in self.types.items())
         return f"{type(self).__name__}({len(self)} rows: {columns})"
+
+
+def check_columns(columns: Sequence[str] | None) -> None:
+    """Refuses what is no choice of columns.
+
+    Raises:
+        TypeError: If it is a string.
+        ValueError: If a name comes more than once.
+    """
+    if isinstance(columns, str):
+        raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+    for name in columns or ():
+        if list(columns or ()).count(name) > 1:
+            raise ValueError(f"columns names {name!r} more than once; name it once")
 
 
 def split(column: Column, ends: npt.NDArray[np.int64]) -> list[Any]:
