@@ -295,3 +295,41 @@ def test_what_has_no_rows_is_refused(source: Any, message: str) -> None:
         as_dataset(source)
     with pytest.raises(TypeError, match=message):
         ShuffledDataset(source)
+
+
+COLUMNS = {"x": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("module", "make", "data", "message"),
+    [
+        ("pandas", "DataFrame", COLUMNS, r"pandas DataFrame .* ArrayDataset\(\{'x': frame\['x'\]\.to_numpy\(\)\}\)"),
+        ("pandas", "Series", {1: 10, 0: 20}, r"pandas Series .* ArrayDataset\(series\.to_numpy\(\)\)"),
+        ("polars", "DataFrame", COLUMNS, r"polars DataFrame .* PolarsDataset\(frame\)"),
+        ("polars", "LazyFrame", COLUMNS, r"polars LazyFrame .* PolarsDataset\(frame\)"),
+        ("pyarrow", "table", COLUMNS, r"pyarrow Table .* table\['x'\]\.to_numpy\(\).* ParquetDataset"),
+        ("pyarrow", "record_batch", COLUMNS, r"pyarrow RecordBatch .* ParquetDataset"),
+    ],
+)
+def test_tables_that_are_not_read_by_row_are_refused(module: str, make: str, data: Any, message: str) -> None:
+    source = getattr(pytest.importorskip(module), make)(data)
+    for wrap in (as_dataset, IndexedDataset[Any], ShuffledDataset[Any]):
+        with pytest.raises(TypeError, match=message):
+            wrap(source)
+
+
+def test_types_that_derive_from_a_table_are_refused_too() -> None:
+    pandas: Any = pytest.importorskip("pandas")
+    own: Any = type("Own", (pandas.Series,), {})
+    with pytest.raises(TypeError, match="pandas Series"):
+        as_dataset(own([1, 2]))
+
+
+def test_what_other_libraries_read_by_number_is_taken() -> None:
+    polars: Any = pytest.importorskip("polars")
+    assert list(as_dataset(polars.Series([1, 2]))) == [1, 2]
+
+    class Series(list[int]):
+        """Not that of Pandas."""
+
+    assert list(as_dataset(Series([1, 2]))) == [1, 2]

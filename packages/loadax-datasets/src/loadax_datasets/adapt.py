@@ -12,6 +12,20 @@ from .arrays import ArrayDataset
 from .base import BaseDataset
 from .rows import rows_in_range
 
+ARROW = (
+    "ArrayDataset({'x': table['x'].to_numpy()}) reads its columns as arrays, ParquetDataset reads files, and "
+    "PolarsDataset(polars.from_arrow(table)) takes all of it"
+)
+TABLES = {
+    ("pandas", "DataFrame"): "ArrayDataset({'x': frame['x'].to_numpy()}) reads its columns as arrays",
+    ("pandas", "Series"): "ArrayDataset(series.to_numpy()) reads its values in order",
+    ("polars", "DataFrame"): "PolarsDataset(frame) reads its rows",
+    ("polars", "LazyFrame"): "PolarsDataset(frame) collects it, and reads its rows",
+    ("pyarrow", "Table"): ARROW,
+    ("pyarrow", "RecordBatch"): ARROW,
+}
+"""What gives something else than row `i` for `[i]`: the package and the type, and what to use instead."""
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -28,7 +42,8 @@ def as_dataset(source: Dataset[T]) -> BaseDataset[T]:
         A dataset of the same rows.
 
     Raises:
-        TypeError: If `source` cannot be counted or read by number.
+        TypeError: If `source` cannot be counted or read by number, or is a table of Pandas, Polars or Arrow, whose
+            `[i]` is not row `i`.
 
     Example:
         >>> list(as_dataset(["a", "b", "c"]).map(str.upper)[1:])
@@ -102,13 +117,19 @@ def check_indexable(source: object) -> None:
     """Refuses what has no rows.
 
     Raises:
-        TypeError: If `source` cannot be counted or read by number, or has keys instead of rows.
+        TypeError: If `source` cannot be counted or read by number, has keys instead of rows, or is a table of Pandas,
+            Polars or Arrow, which give columns, or rows by label, for `[i]`.
     """
     kind = type(source).__name__
     if isinstance(source, Mapping):
         raise TypeError(f"a {kind} has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
     if isinstance(source, str | bytes):
         raise TypeError(f"a {kind} is one item, not a dataset: {source[:40]!r}; put it in a list")
+    for base in type(source).__mro__:
+        package = base.__module__.partition(".")[0]
+        if (package, base.__name__) in TABLES:
+            fix = TABLES[package, base.__name__]
+            raise TypeError(f"a {package} {base.__name__} does not give row i for [i]; {fix}")
     if not hasattr(type(source), "__len__") or not hasattr(type(source), "__getitem__"):
         fix = "; list(...) makes rows of an iterable that fits in memory" if isinstance(source, Iterable) else ""
         raise TypeError(f"a dataset needs len() and [i], which {kind} does not have{fix}")
