@@ -292,6 +292,54 @@ def test_a_fill_of_another_type_is_refused(tmp_path: Path, column: str, value: A
         ParquetDataset(path, fill_null={column: value})
 
 
+NESTED_FILLS: list[tuple[Any, list[Any], Any, Any]] = [
+    (pa.list_(pa.int16()), [[1], None], [0, 2], np.array([0, 2], np.int16)),
+    (pa.struct({"a": pa.int8()}), [{"a": 1}, None], {"a": 2}, {"a": np.int8(2)}),
+    (pa.timestamp("us"), [1, None], np.datetime64(3, "us"), np.datetime64(3, "us")),
+]
+
+
+@pytest.mark.parametrize(("dtype", "values", "value", "expected"), NESTED_FILLS, ids=str)
+def test_columns_of_any_type_are_filled(
+    tmp_path: Path, dtype: Any, values: list[Any], value: Any, expected: Any, same: Callable[[Any, Any], bool]
+) -> None:
+    path = write(tmp_path / "a.parquet", pa.table({"v": pa.array(values, dtype)}))
+    assert same(ParquetDataset(path, fill_null={"v": value})[1], {"v": expected})
+
+
+def test_lists_of_fixed_size_are_filled() -> None:
+    # Not from a file, as older versions of Arrow cannot read nulls of this type.
+    table = pa.table({"v": pa.array([[1, 1], None], pa.list_(pa.int16(), 2))})
+    filled = ArrowColumns(table.schema, {"v": [0, 2]}).of(table, aligned_empty)["v"]
+    assert isinstance(filled, np.ndarray)
+    assert filled.tolist() == [[1, 1], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (pa.int8(), None),
+        (pa.list_(pa.int8()), [None]),
+        (pa.struct({"a": pa.int8()}), {"b": 1}),
+        (pa.list_(pa.int8(), 2), [1]),
+    ],
+    ids=str,
+)
+def test_a_fill_with_nulls_in_it_is_refused(tmp_path: Path, dtype: Any, value: Any) -> None:
+    path = write(tmp_path / "a.parquet", pa.table({"v": pa.array([None], dtype)}))
+    with pytest.raises(ValueError, match=r"fill_null gives .* for column 'v', which is .*; give a value of that type"):
+        ParquetDataset(path, fill_null={"v": value})
+
+
+def test_tensors_are_not_filled(tmp_path: Path) -> None:
+    dtype = pa.fixed_shape_tensor(pa.int8(), (2,))
+    tensors = pa.ExtensionArray.from_storage(dtype, pa.array([[1, 2]], dtype.storage_type))
+    path = write(tmp_path / "a.parquet", pa.table({"v": tensors}))
+    with pytest.raises(ValueError, match=r"fill_null cannot fill column 'v', .*fixed_shape_tensor.*; leave such rows"):
+        ParquetDataset(path, fill_null={"v": [0, 0]})
+    assert ParquetDataset(path)[0]["v"].tolist() == [1, 2]
+
+
 def test_types_without_counterpart_are_refused(tmp_path: Path) -> None:
     for dtype in (
         pa.decimal128(10, 2),

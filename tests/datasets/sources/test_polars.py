@@ -174,6 +174,65 @@ def test_a_fill_of_another_type_is_refused(column: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("dtype", "values", "filling", "expected"),
+    [
+        (pl.List(pl.Int16), [[1], None], [0, 2], np.array([0, 2], np.int16)),
+        (pl.List(pl.Int16), [[1], None], [], np.array([], np.int16)),
+        (pl.List(pl.Int16), [[1], None], np.array([3], np.int16), np.array([3], np.int16)),
+        (pl.List(pl.String), [["a"], None], ["b"], ["b"]),
+        (pl.Array(pl.Int16, 2), [[1, 2], None], [0, 5], np.array([0, 5], np.int16)),
+        (pl.Array(pl.Int8, (1, 2)), [[[1, 2]], None], np.array([[0, 5]], np.int8), np.array([[0, 5]], np.int8)),
+        (pl.Struct({"a": pl.Int8, "l": pl.List(pl.Int8)}), [{"a": 1, "l": [1]}, None], {"a": 3, "l": [4]}, None),
+        (pl.Categorical, ["a", None], "b", "b"),
+        (pl.Datetime("ns"), [dt.datetime(2020, 1, 1), None], np.datetime64(1, "ns"), np.datetime64(1, "ns")),
+        (pl.Datetime("ns"), [dt.datetime(2020, 1, 1), None], np.datetime64(2, "h"), np.datetime64(7200 * 10**9, "ns")),
+        (pl.Datetime("us"), [dt.datetime(2020, 1, 1), None], np.datetime64(3000, "ns"), np.datetime64(3, "us")),
+        (pl.Datetime("us", "UTC"), [dt.datetime(2020, 1, 1), None], np.datetime64(3, "us"), np.datetime64(3, "us")),
+        (pl.Datetime("ns"), [dt.datetime(2020, 1, 1), None], dt.datetime(1970, 1, 1), np.datetime64(0, "ns")),
+        (pl.Date, [dt.date(2020, 1, 1), None], np.datetime64("1970-01-03"), np.datetime64("1970-01-03")),
+        (pl.Duration("ms"), [dt.timedelta(1), None], np.timedelta64(2, "s"), np.timedelta64(2000, "ms")),
+    ],
+    ids=str,
+)
+def test_columns_of_any_type_are_filled(
+    dtype: Any, values: list[Any], filling: Any, expected: Any, same: Callable[[Any, Any], bool]
+) -> None:
+    frame = pl.DataFrame({"v": pl.Series(values, dtype=dtype)})
+    rows = PolarsDataset(frame, fill_null={"v": filling})
+    expected = {"a": np.int8(3), "l": np.array([4], np.int8)} if expected is None else expected
+    assert same(rows[1], {"v": expected})
+    assert same(rows[0], PolarsDataset(frame[:1])[0]), "and the others stay as they are"
+    assert rows.types == {"v": str(dtype)} or dtype == pl.Categorical
+
+
+@pytest.mark.parametrize(
+    ("dtype", "filling"),
+    [
+        (pl.Int8, None),
+        (pl.List(pl.Int8), None),
+        (pl.List(pl.Int8), 5),
+        (pl.List(pl.Int8), [0.5]),
+        (pl.List(pl.Int8), [None]),
+        (pl.Array(pl.Int8, 2), [1, 2, 3]),
+        (pl.Array(pl.Int8, 2), [1, None]),
+        (pl.Struct({"a": pl.Int8}), {"b": 1}),
+        (pl.Datetime("us"), np.datetime64(1, "ns")),
+        (pl.Datetime("us"), np.datetime64("NaT")),
+        (pl.Datetime("us"), np.timedelta64(1, "us")),
+        (pl.Date, np.datetime64(1, "h")),
+        (pl.Duration("us"), np.datetime64(1, "us")),
+        (pl.Int64, np.datetime64(1, "us")),
+        (pl.List(pl.Categorical), ["a"]),
+    ],
+    ids=str,
+)
+def test_a_fill_that_cannot_be_is_refused(dtype: Any, filling: Any) -> None:
+    frame = pl.DataFrame({"v": pl.Series([None], dtype=dtype)})
+    with pytest.raises(ValueError, match=r"fill_null gives .* for column 'v', which is .*; give a value of that type"):
+        PolarsDataset(frame, fill_null={"v": filling})
+
+
+@pytest.mark.parametrize(
     ("values", "dtype"),
     [
         ([[1, None]], "List(Int64)"),

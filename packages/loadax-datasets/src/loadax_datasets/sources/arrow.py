@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from loadax_core import Alloc
+from loadax_core import Alloc, aligned_empty
 
 from .table import Column, split
 
@@ -131,17 +131,24 @@ def _varies(dtype: Any) -> bool:
 
 def _filling(name: str, value: Any, dtype: Any) -> Any:
     arrow = importlib.import_module("pyarrow")
+    if hasattr(dtype, "storage_type"):
+        raise ValueError(
+            f"fill_null cannot fill column {name!r}, which is {dtype}: Arrow fills no nulls in extension types; leave "
+            "such rows out, or fill them where the data are made"
+        )
     dtype = dtype.value_type if arrow.types.is_dictionary(dtype) else dtype
     try:
-        scalar = arrow.scalar(value, dtype)
+        filling = arrow.array([value], dtype)
+        # Refuses nulls in it.
+        _column(filling, name, aligned_empty)
         # Arrow rounds 0.5 to the integer 0.
-        if arrow.types.is_integer(dtype) and scalar.as_py() != value:
+        if arrow.types.is_integer(dtype) and filling[0].as_py() != value:
             raise ValueError(f"{value!r} is no integer")
     except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
         raise ValueError(
-            f"fill_null gives {value!r} for column {name!r}, which is {dtype}; give a value of that type"
+            f"fill_null gives {value!r} for column {name!r}, which is {dtype}; give a value of that type, without nulls"
         ) from error
-    return scalar
+    return filling[0]
 
 
 def _decoded(array: Any) -> Any:

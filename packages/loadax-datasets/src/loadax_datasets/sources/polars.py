@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Rows, gather_array
+from loadax_core import Alloc, Rows, aligned_empty, gather_array
 
 from ..log import inform
 from .optional import require
@@ -34,7 +34,8 @@ class PolarsDataset(TableDataset):
         frame: A DataFrame; or a LazyFrame, which is collected once, here, by the streaming engine. Its result must fit
             in memory; the logger `loadax.datasets` tells, at level INFO, its size, and how long it took.
         columns: The columns to read; left out, all of them.
-        fill_null: By column, what to put in place of nulls; of the column's own type.
+        fill_null: By column, what to put in place of nulls; of the column's own type, lists, arrays and structs as a
+            whole.
 
     Raises:
         ImportError: If Polars is not installed.
@@ -163,12 +164,41 @@ def _varies(dtype: Any) -> bool:
 
 def _filled(series: pl.Series, value: Any) -> pl.Series:
     polars = require("polars", "polars", "PolarsDataset")
+    categories = "Categorical" in str(series.dtype)
     try:
+        if categories and series.dtype in (polars.List, polars.Array):
+            raise TypeError("Polars may take categories of another column for its own")
         # A null that is filled with a value of another type would change the type of the column.
-        filling = polars.Series([value], dtype=series.dtype, strict=True)
+        filling = _filling(value, series.dtype)
+        # Refuses nulls in it.
+        _column(filling, aligned_empty)
     except (TypeError, ValueError, OverflowError, polars.exceptions.PolarsError) as error:
-        raise ValueError(f"fill_null gives {value!r} for column {series.name!r}, which is {series.dtype}") from error
-    return series.fill_null(filling.item()).cast(series.dtype)
+        raise ValueError(
+            f"fill_null gives {value!r} for column {series.name!r}, which is {series.dtype}; give a value of that type"
+            f"{', or cast its categories to strings' if categories else ', without nulls'}"
+        ) from error
+    if categories:
+        return series.fill_null(filling.item()).cast(series.dtype)
+    return series.zip_with(series.is_not_null(), filling)
+
+
+def _filling(value: Any, dtype: Any) -> pl.Series:
+    """One value, as a column of a type."""
+    polars = require("polars", "polars", "PolarsDataset")
+    if not isinstance(value, np.datetime64 | np.timedelta64):
+        return polars.Series([value], dtype=dtype, strict=True)
+    # Polars takes these for what Python makes of them, which for nanoseconds is a number.
+    kind, types = "M8", (polars.Datetime, polars.Date)
+    if isinstance(value, np.timedelta64):
+        kind, types = "m8", (polars.Duration,)
+    if dtype not in types:
+        raise TypeError(f"{value!r} is no value of {dtype}")
+    unit = "D" if dtype == polars.Date else dtype.time_unit
+    number = value.astype(f"{kind}[{unit}]")
+    # Also where it is not a time.
+    if number != value:
+        raise ValueError(f"{value!r} is no whole number of {unit}")
+    return polars.Series([int(number.astype(np.int64))], dtype=polars.Int64).cast(dtype)
 
 
 def _check_nulls(series: pl.Series, name: str | None = None) -> None:
