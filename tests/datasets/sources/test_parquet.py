@@ -269,11 +269,24 @@ def test_nulls_are_refused_or_filled_as_told(check_dataset: CheckDataset, tmp_pa
     assert rows[0] == {"x": 1}
     with pytest.raises(ValueError, match=r"a null in column 'x'; give fill_null=\{'x': ...\}"):
         rows[1]
-    with pytest.raises(ValueError, match=r"a null in column 'v\[\]'"):
+    with pytest.raises(ValueError, match=r"a null within column 'v', in 'v\[\]'; fill it where the data are made"):
         ParquetDataset(path, columns=["v"])[1]
     filled = ParquetDataset(path, columns=["x", "s", "d"], fill_null={"x": 255, "s": "", "d": "new", "v": []})
     expected = [{"x": np.uint8(x), "s": s, "d": d} for x, s, d in [(1, "a", "new"), (255, "", "u"), (3, "c", "u")]]
     check_dataset(filled, expected, gathers=True)
+
+
+def test_nulls_in_structs_are_not_said_to_be_columns(tmp_path: Path) -> None:
+    values: list[Any] = [{"a": 1, "l": [{"b": 2}]}, {"a": None, "l": []}, {"a": 1, "l": [{"b": None}]}, None]
+    dtype = pa.struct({"a": pa.int8(), "l": pa.list_(pa.struct({"b": pa.int8()}))})
+    rows = ParquetDataset(write(tmp_path / "a.parquet", pa.table({"s": pa.array(values, dtype)})))
+    for row, name in ((1, r"s\.a"), (2, r"s\.l\[\]\.b")):
+        with pytest.raises(
+            ValueError, match=rf"a null within column 's', in '{name}'; fill it where .*, or leave such"
+        ):
+            rows[row]
+    with pytest.raises(ValueError, match=r"a null in column 's'; give fill_null=\{'s': ...\}"):
+        rows[3]
 
 
 def test_a_null_among_the_words_of_a_dictionary_is_refused() -> None:
@@ -338,6 +351,10 @@ def test_tensors_are_not_filled(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"fill_null cannot fill column 'v', .*fixed_shape_tensor.*; leave such rows"):
         ParquetDataset(path, fill_null={"v": [0, 0]})
     assert ParquetDataset(path)[0]["v"].tolist() == [1, 2]
+    # Not from a file, as older versions of Arrow cannot read nulls of this type.
+    table = pa.table({"v": pa.ExtensionArray.from_storage(dtype, pa.array([None], dtype.storage_type))})
+    with pytest.raises(ValueError, match="a null in column 'v'; fill it where the data are made, or leave such rows"):
+        ArrowColumns(table.schema, {}).of(table, aligned_empty)
 
 
 def test_types_without_counterpart_are_refused(tmp_path: Path) -> None:

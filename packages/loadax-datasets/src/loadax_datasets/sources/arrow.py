@@ -155,27 +155,30 @@ def _decoded(array: Any) -> Any:
     return array.dictionary_decode() if hasattr(array, "dictionary_decode") else array
 
 
-def _column(array: Any, name: str, alloc: Alloc) -> Column:
+def _column(array: Any, name: str, alloc: Alloc, path: str = "") -> Column:
+    """The values of a column, or of what `path` leads to in it, such as `.a` in a struct and `[]` in a list."""
     kind = _kind(array.type)
     array = _decoded(array)
     if array.null_count:
-        raise ValueError(
-            f"a null in column {name!r}; give fill_null={{{name!r}: ...}} if it is a column, or leave such rows out"
-        )
+        where = f"within column {name!r}, in {name + path!r}" if path else f"in column {name!r}"
+        # What fill_null names is a column, of a type that Arrow fills.
+        fillable = not path and not hasattr(array.type, "storage_type")
+        fix = f"give fill_null={{{name!r}: ...}}" if fillable else "fill it where the data are made"
+        raise ValueError(f"a null {where}; {fix}, or leave such rows out")
     if kind == "tensor":
-        return _tensor(array, name, alloc)
+        return _tensor(array, name, alloc, path)
     array = getattr(array, "storage", array)
     if kind == "text":
         return array.to_pylist()
     if kind == "struct":
         children = zip(array.type, array.flatten(), strict=True)
-        return {field.name: _column(child, f"{name}.{field.name}", alloc) for field, child in children}
+        return {field.name: _column(child, name, alloc, f"{path}.{field.name}") for field, child in children}
     if kind == "list":
         lengths = array.value_lengths() if hasattr(array, "value_lengths") else [array.type.list_size] * len(array)
-        values = _column(array.flatten(), f"{name}[]", alloc)
+        values = _column(array.flatten(), name, alloc, f"{path}[]")
         return split(values, np.cumsum(np.asarray(lengths), dtype=np.int64))
     if kind == "array":
-        values = _column(array.flatten(), f"{name}[]", alloc)
+        values = _column(array.flatten(), name, alloc, f"{path}[]")
         assert isinstance(values, np.ndarray)
         return values.reshape(len(array), array.type.list_size, *values.shape[1:])
     numbers = array.to_numpy(zero_copy_only=False)
@@ -184,11 +187,11 @@ def _column(array: Any, name: str, alloc: Alloc) -> Column:
     return out
 
 
-def _tensor(array: Any, name: str, alloc: Alloc) -> Column:
+def _tensor(array: Any, name: str, alloc: Alloc, path: str) -> Column:
     """Values of an extension type with a shape: Arrow's tensors, and those of Hugging Face."""
     flat = array.storage
     while hasattr(flat, "flatten") and not flat.null_count:
         flat = flat.flatten()
-    values = _column(flat, name, alloc)
+    values = _column(flat, name, alloc, f"{path}[]")
     assert isinstance(values, np.ndarray)
     return values.reshape(len(array), *_shape(array.type))

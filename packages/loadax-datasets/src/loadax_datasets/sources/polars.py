@@ -201,18 +201,21 @@ def _filling(value: Any, dtype: Any) -> pl.Series:
     return polars.Series([int(number.astype(np.int64))], dtype=polars.Int64).cast(dtype)
 
 
-def _check_nulls(series: pl.Series, name: str | None = None) -> None:
-    name = series.name if name is None else name
+def _check_nulls(series: pl.Series, path: str = "") -> None:
+    """Refuses nulls in a column, or in a field of it that `path` leads to, such as `s.a`."""
     count = series.null_count()
     if count:
-        row = series.is_null().arg_max()
-        raise ValueError(
-            f"column {name!r} has {count} nulls, the first in row {row}; give fill_null={{{name!r}: ...}}, or drop "
-            "them with frame.drop_nulls()"
+        # What fill_null names is a column.
+        fill = (
+            "fill them with Polars' struct.with_fields, or drop such rows with frame.filter"
+            if path
+            else f"give fill_null={{{series.name!r}: ...}}, or drop them with frame.drop_nulls()"
         )
+        row = series.is_null().arg_max()
+        raise ValueError(f"column {(path or series.name)!r} has {count} nulls, the first in row {row}; {fill}")
     if hasattr(series.dtype, "fields"):
         for field in series.struct.fields:
-            _check_nulls(series.struct.field(field), f"{name}.{field}")
+            _check_nulls(series.struct.field(field), f"{path or series.name}.{field}")
 
 
 def _column(series: pl.Series, alloc: Alloc) -> Column:
