@@ -53,3 +53,17 @@ def test_an_end_within_a_message_is_an_end(ends: Ends, sent: bytes) -> None:
     ends[0].close()
     with pytest.raises(EOFError):
         Channel(ends[1]).receive()
+
+
+def test_files_that_this_process_may_not_open_are_an_error(ends: Ends) -> None:
+    resource = pytest.importorskip("resource")
+    sender, receiver = map(Channel, ends)
+    with open(os.devnull) as file:
+        sender.send(b"hello", [file.fileno()] * 3)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno() + 2, hard))
+        try:
+            with pytest.raises(OSError, match=r"as many files open as it may.*raise the limit \(ulimit -n\)"):
+                receiver.receive()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

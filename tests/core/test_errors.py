@@ -6,13 +6,14 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from time import perf_counter
 from traceback import walk_stack
 from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import ClosedError, DataLoader, StackError
+from loadax_core import ClosedError, DataLoader, StackError, workers
 from loadax_core.testing import check_no_threads
 from loadax_core.workers import Window
 
@@ -25,6 +26,13 @@ class Failure(Exception):  # noqa: N818
 
 class Stop(BaseException):
     """One that `except Exception` does not catch."""
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """One whose attributes cannot be set."""
+
+    code: int
 
 
 class Failing:
@@ -72,7 +80,7 @@ def run(loader: Any) -> tuple[int, BaseException]:
 
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("kind", [Failing, Gathering, GettingItems])
-@pytest.mark.parametrize("error", [Failure("x"), Stop("y"), OSError(5, "z"), SystemExit(3)])
+@pytest.mark.parametrize("error", [Failure("x"), Stop("y"), OSError(5, "z"), SystemExit(3), Frozen(7)])
 def test_an_error_arrives_at_its_step_as_it_was_raised(workers: int, kind: type[Failing], error: BaseException) -> None:
     dataset = kind({7: error})
     error = type(error)(*error.args)
@@ -268,6 +276,48 @@ def test_an_interrupt_stops_a_wait_at_once_and_loses_nothing(request: pytest.Fix
         assert interrupt_while_waiting(batches.__next__) < 0.2
         released.set()
         assert list(batches) == [[4, 5], [6, 7]]
+
+
+def test_an_interrupt_of_a_caller_that_helps_is_raised_at_once_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The caller does all units itself.
+    monkeypatch.setattr(workers, "work", lambda *_: None)
+    monkeypatch.setattr(Window, "_is_quick", lambda *_: True)
+    interrupted: list[int] = []
+
+    class Interrupted(Gathering):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            if 40 in rows and not interrupted:
+                interrupted.append(len(rows))
+                raise KeyboardInterrupt
+            return super().gather(rows, alloc)
+
+    batches = iter(DataLoader().batch_size(2).workers(1).prefetch(16).build(Interrupted({}, rows=60)))
+    received: list[int] = []
+    with pytest.raises(KeyboardInterrupt) as caught:
+        for batch in batches:
+            received += batch.tolist()
+    assert not hasattr(caught.value, "__notes__"), "it is for no step"
+    received += [row for batch in batches for row in batch.tolist()]
+    assert received == list(range(60))
+    assert interrupted[0] > 2, "several batches were gathered in one go"
+
+
+@pytest.mark.parametrize("count", WORKERS)
+def test_a_batch_that_cannot_be_taken_apart_is_an_error(count: int) -> None:
+    @dataclass
+    class Closed:
+        values: Any
+        total: int = field(init=False)
+
+    class Gathers(Failing):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            return Closed(rows)
+
+    batches = iter(DataLoader().batch_size(2).workers(count).build(Gathers({})))
+    with pytest.raises(TypeError, match="Closed cannot be part of a batch"):
+        next(batches)
 
 
 def test_closing_wakes_a_consumer_in_another_thread() -> None:

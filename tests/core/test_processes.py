@@ -20,24 +20,32 @@ import pytest
 from elsewhere import (
     Batches,
     Gathered,
+    HoldsTheInterpreter,
     Marking,
     Meeting,
     Modules,
     NeverOpened,
     Numbers,
     PeculiarError,
+    Repeated,
     Rotating,
     Stuck,
     Unpicklable,
+    Unprintable,
     Wide,
+    debugs,
+    first,
     platforms,
     returns_a_lock,
     unopenable,
     with_descriptors,
 )
 from loadax_core import ClosedError, DataLoader, PadBatcher, WorkerError
+from loadax_core.buffers import MOST_IDLE
+from loadax_core.processes import END_SECONDS
 from loadax_core.segments import LEAST_SHARED
 from loadax_core.testing import check_loader, check_same
+from loadax_core.workers import Window
 
 FOREVER = 20.0
 
@@ -142,6 +150,29 @@ def test_large_arrays_are_shared_and_stay_as_they_are() -> None:
         np.testing.assert_array_equal(part[:, 0], [8 * step + 2, 8 * step + 3])
         np.testing.assert_array_equal(part, np.broadcast_to(part[:, :1], part.shape))
     assert len(addresses) <= 5 + 4
+
+
+def test_memory_that_was_sent_several_times_is_filled_again_when_nobody_sees_it() -> None:
+    loader = DataLoader().batch_size(5).workers(1, kind="process").prefetch(1).build(Repeated(200))
+    held: list[Any] = []
+    for step, batch in enumerate(loader):
+        if step % 4 == 3:
+            held.append(batch)
+        del batch
+    assert [np.unique(batch).tolist() for batch in held] == [[number] for number in range(10)]
+
+
+def test_ever_larger_batches_do_not_keep_the_memory_of_all_before() -> None:
+    """What is idle is unmapped, here and there, once it is more than a pool would keep."""
+    mib = 1 << 20
+    ragged = [np.zeros(n * mib, np.uint8) for n in range(1, 40)]
+    with iter(DataLoader(first).workers(1, kind="process").prefetch(1).build(ragged)) as batches:
+        assert [len(batch) // mib for batch in batches] == list(range(1, 40))
+        window = batches._source
+        assert isinstance(window, Window)
+        (activity,) = window.activities
+        mapped: Any = activity.engine
+        assert sum(memory.nbytes for memory in mapped._mapped._memory.values()) < MOST_IDLE + 4 * 41 * mib
 
 
 def descriptors(process: int | str) -> int:
@@ -250,6 +281,13 @@ def test_an_error_that_cannot_be_pickled_still_arrives() -> None:
         pickle.loads(pickle.dumps(PeculiarError("x", 1)))
 
 
+def test_an_error_that_cannot_be_shown_still_arrives() -> None:
+    batches = iter(DataLoader().batch_size(3).workers(1, kind="process").build(Unprintable(12)))
+    with pytest.raises(WorkerError, match=r"UnprintableError: \(its message cannot be shown: LookupError\)") as caught:
+        next(batches)
+    assert caught.value.__notes__[0] == "loadax: raised by row 0"
+
+
 def test_an_error_in_the_batcher_names_its_stage() -> None:
     ragged = [np.zeros(2), np.zeros(3)]
     with pytest.raises(ValueError, match=r"item 0 has shape \(2,\) but item 1 has shape \(3,\)") as caught:
@@ -272,8 +310,10 @@ def test_a_batch_that_cannot_be_received_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_process_that_is_killed_is_an_error_at_once(how: signal.Signals, tmp_path: Path) -> None:
-    batches = iter(DataLoader().batch_size(4).workers(1, kind="process").build(Stuck(12, tmp_path)))
+@pytest.mark.parametrize("prefetch", [2, 8])
+def test_a_process_that_is_killed_is_an_error_at_once(how: signal.Signals, prefetch: int, tmp_path: Path) -> None:
+    loader = DataLoader().batch_size(4).workers(1, kind="process").prefetch(prefetch).build(Stuck(60, tmp_path))
+    batches = iter(loader)
     assert next(batches).tolist() == [0, 1, 2, 3]
     victim = wait_for(tmp_path)
     threading.Timer(0.2, os.kill, (victim, how)).start()
@@ -300,6 +340,42 @@ def test_stuck_processes_end_with_the_iterator(how: str, tmp_path: Path) -> None
     while children() - running and perf_counter() - began < FOREVER:
         sleep(0.005)
     assert perf_counter() - began < 3
+
+
+def test_a_process_that_cannot_react_is_killed(tmp_path: Path) -> None:
+    running, threads = children(), set(threading.enumerate())
+    dataset = HoldsTheInterpreter(12, tmp_path)
+    batches = iter(DataLoader().batch_size(4).workers(1, kind="process").timeout(0.3).build(dataset))
+    next(batches)
+    with pytest.raises(TimeoutError):
+        next(batches)
+    began = perf_counter()
+    batches.close()
+    while (children() - running or set(threading.enumerate()) - threads) and perf_counter() - began < FOREVER:
+        sleep(0.005)
+    assert perf_counter() - began < END_SECONDS + 2
+
+
+def test_a_forked_copy_that_ends_leaves_the_processes_alone(tmp_path: Path) -> None:
+    program = f"""
+        import os, sys
+        sys.path.append({str(Path(__file__).parent / "importable")!r})
+        from elsewhere import Numbers
+        from loadax_core import DataLoader
+        batches = iter(DataLoader().batch_size(4).workers(2, kind="process").build(Numbers(80)))
+        print(next(batches))
+        if os.fork() == 0:
+            sys.exit()
+        os.wait()
+        print(sum(map(len, batches)))
+    """
+    done = subprocess.run(
+        [sys.executable, "-u", "-W", "ignore", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("[0 1 2 3]\n76\n", "")
 
 
 def test_stuck_processes_end_when_this_process_is_killed(tmp_path: Path) -> None:
@@ -421,10 +497,25 @@ def test_a_program_that_guards_nothing_is_told_to(tmp_path: Path) -> None:
     assert 'put what the program does under `if __name__ == "__main__":`' in done.stderr
 
 
-def test_what_an_interactive_program_defines_is_refused_in_build() -> None:
+@pytest.mark.parametrize("how", ["option", "input"])
+def test_what_an_interactive_program_defines_is_refused_in_build(how: str) -> None:
     program = PROGRAM.format(dataset="Mine()", call="go()")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    arguments, typed = (["-c", program], None) if how == "option" else (["-"], program)
+    done = subprocess.run([sys.executable, *arguments], input=typed, capture_output=True, text=True, timeout=60)
     assert "cannot import what was defined in an interactive program; move its functions and classes" in done.stderr
+
+
+def test_processes_run_with_the_options_of_the_program() -> None:
+    program = f"""
+        import sys
+        sys.path.append({str(Path(__file__).parent / "importable")!r})
+        from elsewhere import debugs
+        from loadax_core import DataLoader
+        print(__debug__, *DataLoader(debugs).workers(1, kind="process").build([0]))
+    """
+    command = [sys.executable, "-O", "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("False False\n", "")
 
 
 def spawned() -> ProcessPoolExecutor:

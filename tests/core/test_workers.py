@@ -15,6 +15,7 @@ from loadax_core.pacing import Pace
 from loadax_core.plan import Step
 from loadax_core.recorder import WATCHED
 from loadax_core.slots import Slot, Unit
+from loadax_core.tasks import Task
 from loadax_core.workers import QUIET_SECONDS, Window
 
 
@@ -165,10 +166,10 @@ def test_parts_of_a_batch_that_are_not_watched_are_joined() -> None:
         wait_until_idle(window)
         slot = Slot((Step(0, 9, 18, 20),), window._fetches.base, range(18, 20))
         slot.missing = 2
-        for part in (Unit(slot, 1, 2), Unit(slot, 0, 1)):
+        for start in (1, 0):
             assert not slot.done
             window._pace.brief = True
-            window.run(part, window._helper)
+            window.run(Unit(slot, start, Task(0, slot.rows[start : start + 1], 1, False)), window._helper)
         assert [batch.tolist() for batch in slot.batches] == [[18, 19]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 import threading
@@ -157,6 +158,56 @@ class Marking:
     def __getitem__(self, row: int) -> int:
         self.data[0] += 1
         return int(self.data[0])
+
+
+class Repeated(Numbers):
+    """The same memory for four batches of five rows, one after the other."""
+
+    last: tuple[int, Any] = -1, None
+
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        number = int(rows[0]) // 20
+        if self.last[0] != number:
+            self.last = number, alloc((5, 20_000), np.int64)
+            self.last[1][:] = number
+        return self.last[1]
+
+
+class HoldsTheInterpreter(Numbers):
+    """From row 4 on, reads say who reads, and then nothing else runs in the process."""
+
+    def __init__(self, rows: int, folder: Path) -> None:
+        super().__init__(rows)
+        self.folder = folder
+
+    def __getitem__(self, row: int) -> int:
+        if row >= 4:
+            (self.folder / str(os.getpid())).touch()
+            ctypes.PyDLL(None).sleep(60)
+        return row
+
+
+class UnprintableError(Exception):
+    """Has no message, and cannot be pickled."""
+
+    def __init__(self, what: str, where: int) -> None:
+        super().__init__()
+
+    def __str__(self) -> str:
+        raise LookupError("no message")
+
+
+class Unprintable(Numbers):
+    def __getitem__(self, row: int) -> int:
+        raise UnprintableError("broken", row)
+
+
+def first(items: list[Any]) -> Any:
+    return items[0]
+
+
+def debugs(items: list[int]) -> bool:
+    return __debug__
 
 
 def with_descriptors(items: list[Any]) -> dict[str, Any]:

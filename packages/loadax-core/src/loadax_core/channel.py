@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 
@@ -54,6 +56,7 @@ class Channel:
 
         Raises:
             EOFError: If the other side is gone.
+            OSError: If this process may not have so many files open.
         """
         while len(self._bytes) < HEADER.size:
             self._more()
@@ -79,13 +82,22 @@ class Channel:
 
     def _more(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._end, READ_BYTES, MOST_FILES)
+            data, fds, flags, _ = socket.recv_fds(self._end, READ_BYTES, MOST_FILES)
         except ConnectionError:
-            data, fds = b"", []
+            data, fds, flags = b"", [], 0
         if not data:
             raise EOFError
         self._bytes += data
         self._fds += fds
+        if flags & socket.MSG_CTRUNC:
+            # Those that did not fit are lost, so that no message can follow.
+            for fd in self._fds:
+                os.close(fd)
+            raise OSError(
+                errno.EMFILE,
+                "this process has as many files open as it may, and cannot receive memory of a worker process; "
+                "raise the limit (ulimit -n), or close some",
+            )
 
     def close(self) -> None:
         """Closes this end; the other side reads the end of the stream."""

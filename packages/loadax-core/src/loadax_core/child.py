@@ -98,12 +98,12 @@ def _answer(line: Channel, watch: Stopwatch, main: int) -> None:
     while True:
         try:
             line.receive()
+            frame = sys._current_frames().get(main)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            stack = "".join(traceback.format_stack(frame)) if frame else ""
+            answer: Any = (*watch.now, perf_counter(), stack)
+            line.send(pickle.dumps(answer))
         except (EOFError, OSError):
             _end()
-        frame = sys._current_frames().get(main)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        stack = "".join(traceback.format_stack(frame)) if frame else ""
-        answer: Any = (*watch.now, perf_counter(), stack)
-        line.send(pickle.dumps(answer))
 
 
 def _end() -> None:

@@ -30,6 +30,11 @@ class WorkerError(RuntimeError):
     """A worker process that ended, or an error in one that could not be sent as it is."""
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """Adds a note to an error of any type, be it one whose attributes cannot be set, such as a frozen dataclass."""
+    BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", []), note])
+
+
 class RemoteTraceback(Exception):  # noqa: N818
     """Shows, as the cause of an error from another process, where it was raised there."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from .buffers import aligned_empty
@@ -75,30 +75,55 @@ class Submitting:
 
     def engine(self, _alloc: Alloc, /) -> Engine:
         """An engine that submits to the executor."""
-        return self
+        return _Submitter(self)
+
+    def submit(self, task: Task, *, whole: bool) -> Future[Done | str]:
+        """Submits a task, with the dataset or with its name."""
+        return self._executor.submit(_work, self._whole if whole else self._named, task)
+
+    def stop(self) -> None:
+        """Tasks that are under way end in the background."""
+
+
+class _Submitter:
+    """The tasks that one worker thread has submitted."""
+
+    def __init__(self, crew: Submitting) -> None:
+        self._crew = crew
+        self._submitted: deque[Future[Done | str] | BaseException] = deque()
 
     def open(self) -> None:
         """There is nothing to start."""
 
-    def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
-        """Submits a task and waits for its outcome."""
+    def send(self, task: Task, /) -> None:
+        """Submits a task."""
         try:
-            done = self._executor.submit(_work, self._named, task).result()
+            self._submitted.append(self._crew.submit(task, whole=False))
+        except BaseException as error:
+            self._submitted.append(error)
+
+    def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
+        """Waits for the outcome of a task."""
+        submitted = self._submitted.popleft()
+        try:
+            if isinstance(submitted, BaseException):
+                raise submitted
+            done = submitted.result()
             if isinstance(done, str):
-                done = self._executor.submit(_work, self._whole, task).result()
+                done = self._crew.submit(task, whole=True).result()
         except BaseException as error:
             return Done([], error, "submitting")
-        assert isinstance(done, Done)
+        assert isinstance(done, Done), "a process that is sent the dataset knows it"
         return done
 
     def where(self) -> None:
         """The executor does not tell."""
 
     def close(self) -> None:
-        """The executor is its owner's."""
-
-    def stop(self) -> None:
-        """Tasks that are under way end in the background."""
+        """Takes back what has not begun; the executor is its owner's."""
+        for submitted in self._submitted:
+            if not isinstance(submitted, BaseException):
+                submitted.cancel()
 
 
 def capacity(executor: Executor) -> int:

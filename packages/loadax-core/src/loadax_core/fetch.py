@@ -13,7 +13,7 @@ import numpy as np
 from . import tree
 from .batchers import PadBatcher, StackBatcher
 from .buffers import gather_array
-from .errors import RemoteTraceback, StackError
+from .errors import RemoteTraceback, StackError, add_note
 from .plan import Step
 from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, ReadRange, Rows, ShardingStrategy
 from .stats import Way
@@ -189,7 +189,7 @@ class Fetch:
                     watch(row)
                 items.append(self._dataset[row])
         except BaseException as error:
-            error.add_note(f"loadax: raised by row {row}")
+            add_note(error, f"loadax: raised by row {row}")
             raise
         return items
 
@@ -217,7 +217,7 @@ class Fetch:
             return self._stack(items, alloc) if self._stack else self._batcher(items)
         except StackError as error:
             first, other = (int(rows[i]) for i in error.items)
-            error.add_note(f"loadax: item {error.items[0]} is row {first}, item {error.items[1]} is row {other}")
+            add_note(error, f"loadax: item {error.items[0]} is row {first}, item {error.items[1]} is row {other}")
             raise
 
     def place(self, batch: Any) -> Any:
@@ -233,10 +233,10 @@ class Fetch:
                 except Exception as again:
                     if type(again) is type(error):
                         for note in getattr(again, "__notes__", []):
-                            error.add_note(note)
-                        error.add_note(f"loadax: raised by row {row}")
+                            add_note(error, note)
+                        add_note(error, f"loadax: raised by row {row}")
                         return
-        error.add_note(f"loadax: raised by a read of rows {describe(rows)}")
+        add_note(error, f"loadax: raised by a read of rows {describe(rows)}")
 
 
 class Epochs:
@@ -266,11 +266,11 @@ def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> Ba
         trace: The traceback, if it was raised in another process.
     """
     if trace:
-        error.__cause__ = RemoteTraceback(trace)
+        BaseException.__setattr__(error, "__cause__", RemoteTraceback(trace))
     if isinstance(error, StopIteration):
         stopped, error = error, RuntimeError(f"StopIteration raised while {stage} a batch")
         error.__cause__ = stopped
-    error.add_note(f"loadax: while {stage} the batch of {step}")
+    add_note(error, f"loadax: while {stage} the batch of {step}")
     return error
 
 

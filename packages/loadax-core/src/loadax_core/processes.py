@@ -4,7 +4,8 @@ What holds:
 
 1.  Processes are started afresh, never forked: forking a process that runs JAX deadlocks.
 2.  Each is tied to this process by a lifeline, a socket whose other end it watches. It ends when that closes: when the
-    run ends, when the iterator is collected, and when this process dies, however that comes about.
+    run ends, when the iterator is collected, and when this process dies, however that comes about. One that cannot
+    watch, since native code holds its interpreter, is killed by its thread, unless this process has died.
 3.  A process that dies is noticed at once, since its socket closes, and becomes an error at the step that it was at.
 4.  Nothing that is shared has a name that could be left behind (`segments`).
 """
@@ -19,7 +20,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from multiprocessing import spawn
@@ -66,7 +66,9 @@ class Processes:
                 f"{setting} sends the dataset to other processes, but it cannot be pickled: {error}"
             ) from error
         self.needs_main = b"__main__" in self.shared.body
-        if self.needs_main and not hasattr(sys.modules["__main__"], "__file__"):
+        main = sys.modules["__main__"]
+        # A program that comes from standard input has a file too, which is none.
+        if self.needs_main and main.__spec__ is None and not os.path.exists(getattr(main, "__file__", "")):
             raise TypeError(
                 f"{setting} sends the dataset to other processes, which cannot import what was defined in an "
                 "interactive program; move its functions and classes to a module"
@@ -84,7 +86,9 @@ class _Crew:
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
-        self.lifelines: list[socket.socket] = []
+        self._pid = os.getpid()
+        # Of each process, the lifeline and the socket with its tasks, where its thread may wait.
+        self.sockets: list[socket.socket] = []
         self.stopped = False
 
     def engine(self, _alloc: Alloc, /) -> Engine:
@@ -93,13 +97,16 @@ class _Crew:
 
     def stop(self) -> None:
         """Ends all processes, whatever they are doing."""
+        if os.getpid() != self._pid:
+            # This is the copy in a process that was forked; they go on for the one that started them.
+            return
         self.stopped = True
         with contextlib.suppress(IndexError):
             while True:
                 # Shut down rather than closed, since a thread may be using it.
-                line = self.lifelines.pop()
+                end = self.sockets.pop()
                 with contextlib.suppress(OSError):
-                    line.shutdown(socket.SHUT_RDWR)
+                    end.shutdown(socket.SHUT_RDWR)
 
 
 class _Process:
@@ -117,25 +124,39 @@ class _Process:
 
     def open(self) -> None:
         """Starts the process, and waits until it has opened the dataset."""
-        done = self._exchange(self._start, "starting a worker process for", None)
+        stage = "starting a worker process for"
+        try:
+            self._start()
+            done = self._receive(stage, None)
+        except (EOFError, ConnectionError):
+            done = Done([], self._died(None), stage)
+        except BaseException as error:
+            done = Done([], error, stage)
         self._failed = done if done.error else None
 
+    def send(self, task: Task, /) -> None:
+        """Sends a task."""
+        if self._failed is not None:
+            return
+        assert self._channel is not None
+        try:
+            self._channel.send(pickle.dumps((task, self._mapped.ended())))
+        except OSError:
+            # The process has died, which is found again when the outcome is waited for.
+            pass
+        except BaseException as error:
+            self._failed = Done([], error, "sending")
+
     def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
-        """Sends a task and waits for its outcome."""
+        """Waits for the outcome of a task."""
         if self._failed is not None:
             # A copy, since each step adds its own notes.
             return replace(self._failed, error=copy(self._failed.error))
+        return self._receive("receiving", task)
 
-        def send() -> None:
-            assert self._channel is not None
-            self._channel.send(pickle.dumps((task, self._mapped.ended())))
-
-        return self._exchange(send, "receiving", task)
-
-    def _exchange(self, send: Callable[[], None], stage: str, task: Task | None) -> Done:
+    def _receive(self, stage: str, task: Task | None) -> Done:
+        assert self._channel is not None
         try:
-            send()
-            assert self._channel is not None
             message, fds = self._channel.receive()
             packed: Packed = pickle.loads(message)
             return self._mapped.unpack(packed, fds)
@@ -190,14 +211,15 @@ class _Process:
             # The process inherits this, and is safe from Ctrl-C until it ignores it.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             self._process = subprocess.Popen(
-                [os.fsdecode(spawn.get_executable()), "-c", code],
+                # With the same options, on which what the code does may depend: -O, -W, -X.
+                [os.fsdecode(spawn.get_executable()), *subprocess._args_from_interpreter_flags(), "-c", code],  # noqa: SLF001 # pyright: ignore
                 pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 # The accelerators belong to this process.
                 env={**os.environ, "JAX_PLATFORMS": "cpu"},
             )
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        self._crew.lifelines.append(line)
+        self._crew.sockets += [line, work]
         if self._crew.stopped:
             self._crew.stop()
         preparation: dict[str, Any] = spawn.get_preparation_data("loadax-worker")

@@ -18,12 +18,13 @@ import threading
 import weakref
 from collections import deque
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .buffers import ALIGNMENT, aligned_empty
+from .buffers import ALIGNMENT, MOST_IDLE, aligned_empty
 from .protocols import Array
 
 LEAST_SHARED = 1 << 16
@@ -40,11 +41,13 @@ class Packed:
         body: The object pickled, without its large buffers.
         buffers: Where those are: segment, offset and number of bytes of each.
         made: The segments that the receiver does not know yet, each with its number of bytes.
+        dropped: The segments that it need not know any more.
     """
 
     body: bytes
     buffers: list[tuple[int, int, int]]
     made: list[tuple[int, int]]
+    dropped: list[int]
 
 
 def anonymous_file(nbytes: int) -> int:
@@ -64,14 +67,27 @@ def shared_bytes(fd: int, nbytes: int) -> Array:
 
 
 class _Segment:
-    """One segment, as the process that fills it sees it. It is idle when nobody, here or there, can see it."""
+    """One segment, as the process that fills it sees it.
+
+    Attributes:
+        number: What it is called by both.
+        memory: Its bytes.
+        here: Whether an array lies in it here.
+        there: How many messages with arrays in it the receiver can still see: what was sent may be sent again.
+    """
 
     __slots__ = ("here", "memory", "number", "there")
 
     def __init__(self, number: int, memory: Array) -> None:
         self.number = number
         self.memory = memory
-        self.here = self.there = False
+        self.here = False
+        self.there = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody can see it, here or there."""
+        return not self.here and not self.there
 
 
 class _Hold:
@@ -91,9 +107,11 @@ class Segments:
     """The worker's side: an `Alloc` whose arrays can be sent without a copy."""
 
     def __init__(self) -> None:
-        self._all: list[_Segment] = []
+        self._all: dict[int, _Segment] = {}
+        self._count = count()
         self._fds: list[int] = []
         self._made: list[tuple[int, int]] = []
+        self._dropped: list[int] = []
 
     def __call__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
         """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
@@ -122,46 +140,61 @@ class Segments:
             return False
 
         body = pickle.dumps(value, protocol=5, buffer_callback=keep_in_band)
-        buffers = [self._place(view) for view in large]
-        return Packed(body, buffers, self._made), self._fds
+        sending: set[int] = set()
+        buffers = [self._place(view, sending) for view in large]
+        return Packed(body, buffers, self._made, self._dropped), self._fds
 
     def sent(self) -> None:
         """The receiver has the new segments."""
         for fd in self._fds:
             os.close(fd)
-        self._fds, self._made = [], []
+        self._fds, self._made, self._dropped = [], [], []
 
     def release(self, numbers: list[int]) -> None:
-        """The receiver can no longer see these segments."""
+        """The receiver can no longer see these segments, each in the arrays of one message."""
         for number in numbers:
-            self._all[number].there = False
+            self._all[number].there -= 1
 
-    def _place(self, view: Array) -> tuple[int, int, int]:
+    def _place(self, view: Array, sending: set[int]) -> tuple[int, int, int]:
+        """Where the bytes lie, in a segment that is noted to be sent, once for each message."""
         address = view.__array_interface__["data"][0]
-        for segment in self._all:
+        for segment in self._all.values():
             offset = address - segment.memory.__array_interface__["data"][0]
             if 0 <= offset < segment.memory.nbytes:
-                segment.there = True
+                segment.there += segment.number not in sending
+                sending.add(segment.number)
                 return segment.number, offset, view.nbytes
         copy = self._bytes(view.nbytes)[: view.nbytes]
         copy[:] = view
-        return self._place(copy)
+        return self._place(copy, sending)
 
     def _bytes(self, nbytes: int) -> Array:
         """The memory of the smallest idle segment that is large enough, or of a new one."""
-        idle = [s for s in self._all if not s.here and not s.there and s.memory.nbytes >= nbytes]
-        segment = min(idle, key=lambda segment: segment.memory.nbytes, default=None)
+        idle = [segment for segment in self._all.values() if segment.idle]
+        large = [segment for segment in idle if segment.memory.nbytes >= nbytes]
+        segment = min(large, key=lambda segment: segment.memory.nbytes, default=None)
         if segment is None:
+            self._make_room(idle)
             # A little more than asked for, so that batches that differ in length can use each other's memory.
             step = max(mmap.PAGESIZE, 1 << max(0, nbytes.bit_length() - 4))
             capacity = -(-nbytes // step) * step
             fd = anonymous_file(capacity)
-            segment = _Segment(len(self._all), shared_bytes(fd, capacity))
-            self._all.append(segment)
+            segment = _Segment(next(self._count), shared_bytes(fd, capacity))
+            self._all[segment.number] = segment
             self._fds.append(fd)
             self._made.append((segment.number, capacity))
         segment.here = True
         return np.asarray(_Hold(segment))
+
+    def _make_room(self, idle: list[_Segment]) -> None:
+        """Before memory is added, drops idle segments, as far as they are too much; the first that were made first."""
+        excess = sum(segment.memory.nbytes for segment in idle) - MOST_IDLE
+        for segment in idle:
+            if excess <= 0:
+                break
+            excess -= segment.memory.nbytes
+            del self._all[segment.number]
+            self._dropped.append(segment.number)
 
 
 class _Lease:
@@ -197,6 +230,8 @@ class Mapped:
         for (number, nbytes), fd in zip(packed.made, fds, strict=True):
             self._memory[number] = shared_bytes(fd, nbytes)
             os.close(fd)
+        for number in packed.dropped:
+            del self._memory[number]
         leases: dict[int, Array] = {}
         for number, _, _ in packed.buffers:
             if number not in leases:

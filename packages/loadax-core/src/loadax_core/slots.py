@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .fetch import Fetch, Numbers
 from .plan import Step
 from .recorder import WATCHED, Lane
-from .tasks import Engine
+from .tasks import Done, Engine, Task
 from .traces import block
 
 CPU_SECONDS = 0.01
@@ -90,16 +90,17 @@ class Slot:
 
 
 class Unit(NamedTuple):
-    """What a worker does in one go: gather the batches of a slot, or read some of its rows."""
+    """What a worker does in one go: gather the batches of a slot, or read some of its rows.
+
+    Attributes:
+        slot: What the work is for.
+        start: Where the rows begin among all those of the slot.
+        task: The work.
+    """
 
     slot: Slot
     start: int
-    stop: int
-
-    @property
-    def whole(self) -> bool:
-        """Whether these are all rows of the slot."""
-        return self.stop - self.start >= len(self.slot.rows)
+    task: Task
 
 
 class Activity:
@@ -182,11 +183,34 @@ class Activity:
         lane = self.lane
         self.seconds = seconds = now - self._began
         lane.seconds[self._doing] += seconds
+        if lane.spans is not None:
+            lane.spans.append((self._doing, self._began, now, self.step))
+        self._note(seconds, now)
+
+    def end_elsewhere(self, done: Done) -> None:
+        """Notes that a read ends that was done elsewhere, with the batching that was a part of it.
+
+        How long it took is what was measured there: it may have begun before it was waited for.
+
+        Args:
+            done: Its outcome.
+        """
+        self._open, now, lane = False, perf_counter(), self.lane
+        lane.seconds["reading"] += done.reading
+        lane.seconds["batching"] += done.batching
+        if lane.spans is not None:
+            read = max(self._began, now - done.batching)
+            lane.spans.append(("reading", self._began, read, self.step))
+            if done.batching:
+                lane.spans.append(("batching", read, now, self.step))
+        self._note(done.reading, now)
+
+    def _note(self, seconds: float, now: float) -> None:
+        """Notes what has been read, for statistics, after so many seconds."""
+        lane = self.lane
         if self._mark is not None:
             self._mark.__exit__(None, None, None)
             self._mark = None
-        if lane.spans is not None:
-            lane.spans.append((self._doing, self._began, now, self.step))
         if seconds > lane.floor and self._rows is not None:
             if self._row is not None:
                 if now - self._since > lane.floor:
@@ -197,17 +221,6 @@ class Activity:
             cpu = thread_time()
             lane.cpu += cpu - self._cpu
             self._cpu, self._cpu_due = cpu, now + CPU_SECONDS
-
-    def split(self, batching: float) -> None:
-        """Notes that so many seconds of the last stage, which was done elsewhere, were batching."""
-        lane = self.lane
-        self.seconds -= batching
-        lane.seconds["reading"] -= batching
-        lane.seconds["batching"] += batching
-        if lane.spans and batching:
-            _, began, ended, step = lane.spans.pop()
-            lane.spans.append(("reading", began, ended - batching, step))
-            lane.spans.append(("batching", ended - batching, ended, step))
 
     def measures(self) -> bool:
         """Whether the read that has just begun is one whose transforms are measured."""

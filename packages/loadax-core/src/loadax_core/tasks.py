@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol, cast
 
-from .errors import WorkerError
+from .errors import WorkerError, add_note
 from .fetch import Fetch, Numbers
 from .protocols import Alloc, Rows
 from .transforming import MEASURE_SECONDS, begin_measuring, end_measuring
@@ -35,8 +36,9 @@ class Done:
     """A task's outcome.
 
     Attributes:
-        values: The batches of a whole task; of a part, one entry with the part: its items, or what was gathered.
-        error: What was raised instead.
+        values: The batches of a whole task, up to the first that failed; of a part, one entry with the part: its items,
+            or what was gathered.
+        error: What was raised instead of the next one.
         stage: What was being done then: `reading` or `batching`.
         reading: Seconds spent reading.
         batching: Seconds spent making items into a batch.
@@ -91,8 +93,15 @@ class Engine(Protocol):
         """Gets ready; what goes wrong is the outcome of every task. Called by the worker thread when it starts."""
         ...
 
+    def send(self, task: Task, /) -> None:
+        """Hands a task over, where it is done elsewhere; called for each, in the order in which they are performed.
+
+        What goes wrong is the outcome of the task.
+        """
+        ...
+
     def perform(self, fetch: Fetch, task: Task, watch: Watch, /) -> Done:
-        """Does a task, or has it done.
+        """Does a task, or waits for the outcome of the first one that was sent and not waited for yet.
 
         Args:
             fetch: Reads the rows of the task's epoch.
@@ -148,6 +157,27 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done
     Returns:
         The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
     """
+    done = _attempt(fetch, task, alloc, watch)
+    if task.batches == 1 or done.error is None or isinstance(done.error, KeyboardInterrupt):
+        return done
+    return _one_by_one(fetch, task, alloc, watch)
+
+
+def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
+    """Does a task of several batches again, one of which failed, up to that one."""
+    whole = Done([])
+    each = len(task.rows) // task.batches
+    for start in range(0, len(task.rows), each):
+        done = _attempt(fetch, task._replace(rows=task.rows[start : start + each], batches=1), alloc, watch)
+        whole.reading += done.reading
+        if done.error is not None:
+            whole.error, whole.stage = done.error, done.stage
+            break
+        whole.values += done.values
+    return whole
+
+
+def _attempt(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
     done = Done([])
     try:
         measured = False
@@ -198,25 +228,34 @@ def perform_remotely(fetches: Fetches, task: Task, alloc: Alloc, watch: Watch) -
     except BaseException as error:
         return failed(error, "preparing")
     done = perform(fetch, task, alloc, watch)
-    return done if done.error is None else failed(done.error, done.stage)
+    return done if done.error is None else failed(done.error, done.stage, done.values)
 
 
-def failed(error: BaseException, stage: str) -> Done:
-    """An outcome for another process: the error, as another type if its own cannot be pickled, and its traceback."""
-    text = "".join(traceback.format_exception(error))
+def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done:
+    """An outcome for another process: the error, as another type if its own cannot be pickled, and its traceback.
+
+    Args:
+        error: What was raised.
+        stage: What was being done.
+        values: The batches before the one that failed.
+    """
     kind, notes = type(error), getattr(error, "__notes__", [])
+    try:
+        text, message = "".join(traceback.format_exception(error)), str(error)
+    except Exception as broken:
+        text, message = "", f"(its message cannot be shown: {type(broken).__name__})"
     try:
         travels = type(pickle.loads(pickle.dumps(error))) is kind
     except Exception:
         travels = False
     if not travels:
         error = WorkerError(
-            f"{kind.__module__}.{kind.__qualname__}: {error} (pickle cannot send an error of this type)"
+            f"{kind.__module__}.{kind.__qualname__}: {message} (pickle cannot send an error of this type)"
         )
         for note in notes:
-            error.add_note(note)
+            add_note(error, note)
     # What it refers to must not be kept here.
-    return Done([], error.with_traceback(None), stage, trace=text)
+    return Done(list(values), error.with_traceback(None), stage, trace=text)
 
 
 class Stopwatch:
@@ -274,6 +313,9 @@ class _Here:
         self._alloc = alloc
 
     def open(self) -> None:
+        pass
+
+    def send(self, task: Task) -> None:
         pass
 
     def perform(self, fetch: Fetch, task: Task, watch: Watch) -> Done:

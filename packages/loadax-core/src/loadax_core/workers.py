@@ -31,6 +31,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
@@ -245,8 +246,10 @@ class Window:
             # A sharding strategy may leave this process no row.
             starts = range(0, rows, max(1, size)) or [0]
             slot.missing = len(starts)
+            whole = len(starts) == 1
             for start in starts:
-                self.units.put(Unit(slot, start, min(start + size, rows)))
+                part = slot.rows if whole else slot.rows[start : start + size]
+                self.units.put(Unit(slot, start, Task(steps[0].epoch, part, len(slot.steps), whole)))
 
     def _group_size(self, limit: int) -> int:
         """How many batches are to share the next slot."""
@@ -289,6 +292,16 @@ class Window:
         if self._pace.row is not None and self._pace.row * slot.rows_each > slow:
             return self._workers
         return min(self._workers, max(1, self._cores - 1))
+
+    def next_unit(self) -> Unit | None:
+        """What a worker is to send after its unit of work, so that it is begun as soon as that is done elsewhere.
+
+        There must be enough for all others to begin at once, or this unit could be with one that has nothing to do.
+        """
+        if self._crew.remote and self.units.qsize() > self._workers:
+            with suppress(Empty):
+                return self.units.get_nowait()
+        return None
 
     def _set_turnout(self, turnout: Turnout) -> None:
         """Decides anew how many workers load, if it is time to."""
@@ -355,25 +368,22 @@ class Window:
         """Does one unit of work."""
         slot = activity.slot = unit.slot
         activity.step = slot.steps[0]
-        rows = slot.rows if unit.whole else slot.rows[unit.start : unit.stop]
-        task = Task(slot.steps[0].epoch, rows, len(slot.steps), unit.whole)
+        task = unit.task
         brief = self._pace.brief and activity.skips()
         done = self._perform_briefly(slot, task, activity) if brief else self._perform(slot, task, activity)
-        if done.error is None:
-            if not brief:
-                self._pace.learn(slot.fetch, done, len(rows))
-                activity.lane.rows += len(rows)
-            if done.transforming is not None:
-                activity.lane.measured += done.reading
-                activity.lane.transforming += done.transforming
-            if unit.whole:
-                self._settle(slot, done.values, None, activity)
-            else:
-                self._finish(unit, done.values[0], None, activity)
-        elif len(slot.steps) > 1:
-            self._one_by_one(slot, activity)
+        failure = None
+        if done.error is not None:
+            failure = self._relayed(done.error, done.stage, slot.steps[len(done.values)], activity, done.trace)
+        elif not brief:
+            self._pace.learn(slot.fetch, done, len(task.rows))
+            activity.lane.rows += len(task.rows)
+        if done.transforming is not None:
+            activity.lane.measured += done.reading
+            activity.lane.transforming += done.transforming
+        if task.whole:
+            self._settle(slot, done.values, failure, activity)
         else:
-            self._finish(unit, None, relayed(done.error, done.stage, slot.steps[0], done.trace), activity)
+            self._finish(unit, *done.values or (None,), failure, activity)
         activity.slot = None
 
     def _perform(self, slot: Slot, task: Task, activity: Activity) -> Done:
@@ -381,8 +391,7 @@ class Window:
             return activity.engine.perform(slot.fetch, task, activity)
         activity.begin("reading", task.rows)
         done = activity.engine.perform(slot.fetch, task, activity)
-        activity.end()
-        activity.split(done.batching)
+        activity.end_elsewhere(done)
         return done
 
     def _perform_briefly(self, slot: Slot, task: Task, activity: Activity) -> Done:
@@ -400,19 +409,6 @@ class Window:
             lane.slow(seconds, int(task.rows[0]), len(task.rows))
         return done
 
-    def _one_by_one(self, slot: Slot, activity: Activity) -> None:
-        """Loads the batches of a slot, one of which failed, up to that one."""
-        batches: list[Any] = []
-        each, failure = slot.rows_each, None
-        for i, step in enumerate(slot.steps):
-            activity.step = step
-            done = self._perform(slot, Task(step.epoch, slot.rows[i * each : (i + 1) * each], 1, True), activity)
-            if done.error is not None:
-                failure = relayed(done.error, done.stage, step, done.trace)
-                break
-            batches += done.values
-        self._settle(slot, batches, failure, activity)
-
     def _finish(self, unit: Unit, part: Any, failure: BaseException | None, activity: Activity) -> None:
         """Adds a part to its slot and, if it was the last missing one, joins them."""
         slot = unit.slot
@@ -426,7 +422,7 @@ class Window:
                 activity.begin("batching")
                 batches = [slot.fetch.join(slot.in_order, slot.rows, self._pool)]
             except BaseException as error:
-                failure = relayed(error, "batching", slot.steps[0])
+                failure = self._relayed(error, "batching", slot.steps[0], activity)
             activity.end()
             self._pace.batching = activity.seconds
         self._settle(slot, batches, failure, activity)
@@ -440,27 +436,53 @@ class Window:
                 try:
                     batches[i] = slot.fetch.place(batch)
                 except BaseException as error:
-                    batches, failure = batches[:i], relayed(error, "placing", slot.steps[i])
+                    batches, failure = batches[:i], self._relayed(error, "placing", slot.steps[i], activity)
                     break
                 finally:
                     activity.end()
+        self._publish(slot, batches, failure)
+
+    def fail(self, slot: Slot, error: BaseException) -> None:
+        """Makes an error that nobody expected the outcome of a slot: a consumer may wait for it."""
+        self._publish(slot, [], relayed(error, "loading", slot.steps[0]))
+
+    def _publish(self, slot: Slot, batches: list[Any], failure: BaseException | None) -> None:
         with self._lock:
             slot.publish(batches, failure)
             self._published += len(slot.steps)
+
+    def _relayed(
+        self, error: BaseException, stage: str, step: Step, activity: Activity, trace: str = ""
+    ) -> BaseException:
+        """The error as its step gets it. An interrupt of the consumer is for no step, and raised at once."""
+        if activity is self._helper and isinstance(error, KeyboardInterrupt):
+            raise error
+        return relayed(error, stage, step, trace)
 
 
 def work(window: Window, number: int) -> None:
     """The life of a worker thread."""
     activity = window.activity(number)
     window.activities.append(activity)
-    activity.engine.open()
-    while (unit := window.units.get()) is not None and not window.stopped:
+    engine = activity.engine
+    engine.open()
+    unit, following = window.units.get(), None
+    while unit is not None and not window.stopped:
         window.wait_quietly()
-        window.run(unit, activity)
+        if unit is not following:
+            engine.send(unit.task)
+        following = window.next_unit()
+        if following is not None:
+            engine.send(following.task)
+        try:
+            window.run(unit, activity)
+        except BaseException as error:
+            window.fail(unit.slot, error)
         # While it waits for work, a worker must not keep the last batch alive.
         del unit
         window.rest(number)
-    activity.engine.close()
+        unit = following or window.units.get()
+    engine.close()
 
 
 def auto_depth(nbytes: int) -> int:
