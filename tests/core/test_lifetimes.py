@@ -9,9 +9,10 @@ import textwrap
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from time import sleep, time
+from time import perf_counter, sleep, time
 from typing import Any
 
+import pytest
 from loadax_core import DataLoader
 from loadax_core.testing import check_no_threads
 
@@ -205,6 +206,35 @@ def test_a_thousand_iterators_leave_no_thread_descriptor_or_memory_behind() -> N
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < peak + 50_000
         """
     )
+
+
+@pytest.mark.parametrize("how", ["set_state", "error", "close"])
+def test_what_loaded_before_is_let_go_while_the_iterator_lives(how: str) -> None:
+    class Failing:
+        def __len__(self) -> int:
+            return 10
+
+        def __getitem__(self, row: int) -> int:
+            return 1 // (5 - row)
+
+    batches = iter(DataLoader().batch_size(1).workers(2).build(Failing()))
+    start = batches.get_state()
+    next(batches)
+    window = weakref.ref(batches._source)
+    if how == "set_state":
+        batches.set_state(start)
+    elif how == "error":
+        with pytest.raises(ZeroDivisionError):
+            list(batches)
+        # It refers to the frames that it came through.
+        batches.set_state(start)
+    else:
+        batches.close()
+    deadline = perf_counter() + 20
+    while window() is not None and perf_counter() < deadline:
+        gc.collect()
+        sleep(0.001)
+    assert window() is None
 
 
 def test_iterators_in_cycles_are_stopped_by_the_collector() -> None:

@@ -43,6 +43,7 @@ class LoaderIterator(Generic[B_co]):
         self._restored = run.plan.start
         self._last: Step | None = None
         self._source: Inline | Window | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
         self._error: BaseException | None = None
         self._closed = False
         self._recorder = Recorder()
@@ -79,8 +80,7 @@ class LoaderIterator(Generic[B_co]):
                     taken = self._take_watched(source, now)
             except BaseException as error:
                 # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
-                source.stop()
-                self._source = None
+                self._let_go(source).stop()
                 if not isinstance(error, KeyboardInterrupt | ClosedError):
                     self._error = error
                 raise
@@ -132,8 +132,7 @@ class LoaderIterator(Generic[B_co]):
             self._run.check_divisible(position)
             self._batches_before, self._rows_before = self._yielded
             if self._source is not None:
-                self._source.stop()
-            self._source = None
+                self._let_go(self._source).stop()
             self._error = None
             self._restored, self._last = position, None
 
@@ -173,9 +172,8 @@ class LoaderIterator(Generic[B_co]):
         Waits up to 0.1 s for reads that are under way; a longer one ends in the background, and its result is dropped.
         """
         self._closed = True
-        source, self._source = self._source, None
-        if source is not None:
-            source.close()
+        if (source := self._source) is not None:
+            self._let_go(source).close()
 
     def __enter__(self) -> LoaderIterator[B_co]:
         return self
@@ -217,8 +215,15 @@ class LoaderIterator(Generic[B_co]):
         crew = run.crew() if run.crew else None
         window = Window(run.fetch, steps, self._recorder, run.workers, run.prefetch, run.timeout, crew)
         # An iterator that is dropped, say by `break`, must not leave its workers behind.
-        weakref.finalize(self, window.stop)
+        self._finalizer = weakref.finalize(self, window.stop)
         return window
+
+    def _let_go(self, source: Inline | Window) -> Inline | Window:
+        """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""
+        self._source = None
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        return source
 
     def _take_watched(self, source: Inline | Window, entered: float) -> tuple[Step, Any] | None:
         """Takes a batch, and notes how long that takes."""
