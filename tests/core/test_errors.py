@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import ClosedError, DataLoader, StackError, workers
+from loadax_core.slots import Slot
 from loadax_core.testing import check_no_threads
 from loadax_core.workers import Window
 
@@ -29,7 +30,7 @@ class Stop(BaseException):
 
 
 @dataclass(frozen=True)
-class Frozen(Exception):
+class Frozen(Exception):  # noqa: N818
     """One whose attributes cannot be set."""
 
     code: int
@@ -282,8 +283,14 @@ def test_an_interrupt_of_a_caller_that_helps_is_raised_at_once_and_loses_nothing
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The caller does all units itself.
-    monkeypatch.setattr(workers, "work", lambda *_: None)
-    monkeypatch.setattr(Window, "_is_quick", lambda *_: True)
+    def nobody(window: Window, number: int) -> None:
+        pass
+
+    def always(window: Window, slot: Slot) -> bool:
+        return True
+
+    monkeypatch.setattr(workers, "work", nobody)
+    monkeypatch.setattr(Window, "_is_quick", always)
     interrupted: list[int] = []
 
     class Interrupted(Gathering):
@@ -296,10 +303,9 @@ def test_an_interrupt_of_a_caller_that_helps_is_raised_at_once_and_loses_nothing
     batches = iter(DataLoader().batch_size(2).workers(1).prefetch(16).build(Interrupted({}, rows=60)))
     received: list[int] = []
     with pytest.raises(KeyboardInterrupt) as caught:
-        for batch in batches:
-            received += batch.tolist()
+        received.extend(row for batch in batches for row in batch.tolist())
     assert not hasattr(caught.value, "__notes__"), "it is for no step"
-    received += [row for batch in batches for row in batch.tolist()]
+    received.extend(row for batch in batches for row in batch.tolist())
     assert received == list(range(60))
     assert interrupted[0] > 2, "several batches were gathered in one go"
 

@@ -33,7 +33,6 @@ from elsewhere import (
     Unpicklable,
     Unprintable,
     Wide,
-    debugs,
     first,
     platforms,
     returns_a_lock,

@@ -1,13 +1,14 @@
 """Concatenation and zip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import StackError, aligned_empty
+from loadax_core import StackBatcher, StackError, aligned_empty
+from loadax_core.testing import check_same
 from loadax_datasets import ArrayDataset, BaseDataset, ConcatenatedDataset, InMemoryDataset, RangeDataset, ZippedDataset
 
 
@@ -18,6 +19,24 @@ class CheckDataset(Protocol):
 class Pair(NamedTuple):
     x: Any
     y: Any
+
+
+class Riap(NamedTuple):
+    y: Any
+    x: Any
+
+
+def outcome_of(make: Callable[[list[int]], Any], order: list[int]) -> Any:
+    """A batch, or where which of its items differ."""
+    try:
+        return make(order)
+    except StackError as error:
+        return str(error).split(": ")[0], error.items
+
+
+def take(rows: BaseDataset[Any], order: list[int]) -> Any:
+    assert rows.gather is not None
+    return rows.gather(np.array(order), aligned_empty)
 
 
 def test_concatenation(check_dataset: CheckDataset) -> None:
@@ -41,6 +60,22 @@ def test_concatenation_of_trees(check_dataset: CheckDataset) -> None:
     rows = ArrayDataset(first) + ArrayDataset(second)
     check_dataset(rows, [*ArrayDataset(first), *ArrayDataset(second)], gathers=True)
     check_dataset(rows.shuffle(1), list(rows.shuffle(1)), gathers=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"a": np.zeros(3), "b": np.ones(3)}, {"b": np.ones(3), "a": np.zeros(3)}),
+        ({"a": np.zeros(3), "b": None}, {"a": None, "b": np.ones(3)}),
+        (Pair(np.zeros(3), np.ones(3)), (np.zeros(3), np.ones(3))),
+        (Pair(np.zeros(3), np.ones(3)), Riap(np.ones(3), np.zeros(3))),
+    ],
+)
+def test_a_gather_joins_what_has_the_same_name_or_is_refused_as_the_stack_of_items_is(first: Any, second: Any) -> None:
+    rows = ArrayDataset(first) + ArrayDataset(second)
+    for order in ([0, 3, 1, 4], [5, 2, 4]):
+        stacked = outcome_of(lambda order: StackBatcher()([rows[i] for i in order]), order)
+        check_same(outcome_of(lambda order: take(rows, order), order), stacked, "the gather")
 
 
 @given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=6))

@@ -21,6 +21,7 @@ from .iterator import LoaderIterator as LoaderIterator
 from .loader import Loader as Loader
 from .measuring import Measurement as Measurement
 from .measuring import measure as measure
+from .merging import join_batches as join_batches
 from .preview import ArraySpec as ArraySpec
 from .preview import Preview as Preview
 from .progress import progress as progress

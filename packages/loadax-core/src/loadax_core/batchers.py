@@ -11,6 +11,7 @@ from . import tree
 from .buffers import aligned_empty
 from .checks import check_int
 from .errors import StackError
+from .merging import differ, merge_trees
 from .protocols import Alloc, Array
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class StackBatcher:
 
     def stack(self, items: list[Any], alloc: Alloc) -> Any:
         """The batch, in memory from `alloc`."""
-        return _zip_trees(items, (), lambda column, path: _stack(column, path, alloc))
+        return merge_trees(items, lambda column, path: _stack(column, path, alloc))
 
     def __repr__(self) -> str:
         return "StackBatcher()"
@@ -135,7 +136,7 @@ class PadBatcher:
 
     def stack(self, items: list[Any], alloc: Alloc) -> Any:
         """The padded batch, in memory from `alloc`."""
-        padded = _zip_trees(items, (), lambda column, path: self._pad(column, path, alloc), leaf=list)
+        padded = merge_trees(items, lambda column, path: self._pad(column, path, alloc), leaf=list)
         return self._lift_extras(padded)
 
     def __repr__(self) -> str:
@@ -157,9 +158,9 @@ class PadBatcher:
         for i, array in enumerate(arrays):
             if array.shape[1:] != first.shape[1:] or array.ndim != first.ndim:
                 fix = "; only the first dimension may differ where leaves are padded"
-                raise _differ(path, "shape", first.shape, i, array.shape, fix, known)
+                raise differ(path, "shape", first.shape, i, array.shape, fix, known)
             if array.dtype != first.dtype:
-                raise _differ(
+                raise differ(
                     path, "dtype", first.dtype, i, array.dtype, "; cast them to one dtype in the dataset", known
                 )
         lengths = np.array([len(array) for array in arrays], np.int32)
@@ -219,36 +220,6 @@ class _Padded(tuple[Any, Any]):
     __slots__ = ()
 
 
-def _zip_trees(
-    items: list[Any], path: tree.Path, merge: Callable[[list[Any], tree.Path], Any], leaf: type | None = None
-) -> Any:
-    """Walks all items at once and merges the leaves that stand in the same place; a `leaf` is not opened."""
-    first = items[0]
-    opened = None if type(first) is leaf else tree.children(first)
-    if opened is None:
-        return merge(items, path)
-    steps, build = opened
-    kind = cast("type[Any]", type(first))
-    names = [step for step, _ in steps]
-    rows: list[list[Any]] = []
-    for i, item in enumerate(items):
-        if type(item) is not kind:
-            raise _differ(path, "type", kind.__name__, i, type(item).__name__)
-        if kind is dict:
-            if item.keys() != first.keys():
-                raise _differ(path, "keys", list(first), i, list(item))
-            rows.append([item[key] for key in first])
-        else:
-            theirs, _ = tree.children(item) or ([], None)
-            if [step for step, _ in theirs] != names:
-                if kind in (list, tuple):
-                    raise _differ(path, "length", len(names), i, len(theirs))
-                raise _differ(path, "keys", names, i, [step for step, _ in theirs])
-            rows.append([child for _, child in theirs])
-    columns = zip(*rows, strict=True) if names else ()
-    return build([_zip_trees(list(c), (*path, n), merge, leaf) for n, c in zip(names, columns, strict=True)])
-
-
 _SCALARS: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
 
 
@@ -259,7 +230,7 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
     if kind in _SCALARS or isinstance(first, str | bytes):
         for i, leaf in enumerate(column):
             if type(leaf) is not kind:
-                raise _differ(path, "type", kind.__name__, i, type(leaf).__name__)
+                raise differ(path, "type", kind.__name__, i, type(leaf).__name__)
         out = alloc((len(column),), np.dtype(_SCALARS.get(kind, object)))
         try:
             out[:] = column
@@ -279,10 +250,10 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
     arrays: list[Array] = []
     for i, leaf in enumerate(column):
         if not hasattr(leaf, "__array__"):
-            raise _differ(path, "type", kind.__name__, i, type(leaf).__name__)
+            raise differ(path, "type", kind.__name__, i, type(leaf).__name__)
         array = np.asarray(leaf)
         if arrays and array.shape != arrays[0].shape:
-            raise _differ(
+            raise differ(
                 path,
                 "shape",
                 arrays[0].shape,
@@ -291,18 +262,8 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
                 "; PadBatcher pads leaves of different lengths",
             )
         if arrays and array.dtype != arrays[0].dtype:
-            raise _differ(path, "dtype", arrays[0].dtype, i, array.dtype, "; cast them to one dtype in the dataset")
+            raise differ(path, "dtype", arrays[0].dtype, i, array.dtype, "; cast them to one dtype in the dataset")
         arrays.append(array)
     out = alloc((len(arrays), *arrays[0].shape), arrays[0].dtype)
     np.stack(arrays, out=out)
     return out
-
-
-ALIKE = "; make the items alike in the dataset, or write a batcher for them"
-
-
-def _differ(
-    path: tree.Path, what: str, first: object, i: int, other: object, fix: str = ALIKE, known: int = 0
-) -> StackError:
-    where = f"cannot stack {tree.name(path)}"
-    return StackError(f"{where}: item {known} has {what} {first} but item {i} has {what} {other}{fix}", (known, i))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -14,6 +14,7 @@ from . import tree
 from .batchers import PadBatcher, StackBatcher
 from .buffers import gather_array
 from .errors import RemoteTraceback, StackError, add_note
+from .merging import join_batches
 from .plan import Step
 from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, ReadRange, Rows, ShardingStrategy
 from .stats import Way
@@ -155,6 +156,9 @@ class Fetch:
                 gathered = self._gather(np.arange(rows.start, rows.stop, dtype=np.int64), alloc)
             else:
                 gathered = self._gather_range(rows, alloc)
+        except StackError as error:
+            self._note_items(error, rows)
+            raise
         except BaseException as error:
             if count == 1:
                 self._note_culprit(error, [int(row) for row in rows])
@@ -203,26 +207,31 @@ class Fetch:
         """
         if not self.gathers:
             return self.batch([item for part in parts for item in part], rows, alloc)
-        taken_apart = [tree.flatten(part) for part in parts]
-        _, build = taken_apart[0]
-        joined: list[Any] = []
-        for column in zip(*(leaves for leaves, _ in taken_apart), strict=True):
-            out = alloc((len(rows), *column[0].shape[1:]), column[0].dtype)
-            joined.append(np.concatenate(column, out=out))
-        return build(joined)
+        ends = list(accumulate(len(next(iter(tree.flatten(part)[0]), ())) for part in parts))
+        try:
+            return join_batches(parts, [slice(i, j) for i, j in pairwise([0, *ends])], alloc)
+        except StackError:
+            # As one, they may have been alike, such as strings that are as wide as the longest; or they get the same
+            # error as without workers.
+            return self.gather(cast("Rows | range", rows), 1, alloc)[0]
 
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
         try:
             return self._stack(items, alloc) if self._stack else self._batcher(items)
         except StackError as error:
-            first, other = (int(rows[i]) for i in error.items)
-            add_note(error, f"loadax: item {error.items[0]} is row {first}, item {error.items[1]} is row {other}")
+            self._note_items(error, rows)
             raise
 
     def place(self, batch: Any) -> Any:
         """The batch where training wants it."""
         return batch if self._place is None else self._place(batch)
+
+    @staticmethod
+    def _note_items(error: StackError, rows: Numbers) -> None:
+        """Notes which rows the items of a batch are that do not fit together, or the one that does not fit."""
+        items = dict.fromkeys(error.items)
+        add_note(error, "loadax: " + ", ".join(f"item {item} is row {int(rows[item])}" for item in items))
 
     def _note_culprit(self, error: BaseException, rows: list[int]) -> None:
         """Finds which of the rows read together raised `error`, by reading them one at a time."""

@@ -25,10 +25,11 @@ It hands larger blocks back to the system when they are freed, and then pays for
 def most_alike(batch: Any) -> int:
     """How many batches like this one may be gathered together; 0 if they cannot be cut apart for nothing.
 
-    Only NumPy arrays can be, and a compiled transform, whose results are others, would be compiled for each size.
+    Only plain NumPy arrays can be, which masked ones are not. A compiled transform, whose results are others, would be
+    compiled for each size.
     """
     leaves = [leaf for _, leaf in tree.leaves(batch)]
-    if not all(isinstance(leaf, np.ndarray) for leaf in leaves):
+    if not all(type(leaf) is np.ndarray for leaf in leaves):
         return 0
     nbytes = GROUP_BYTES if all(map(is_leased, leaves)) else OTHER_BYTES
     return max(1, nbytes // max(1, size(batch)))

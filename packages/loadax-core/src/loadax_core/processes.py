@@ -23,7 +23,7 @@ import threading
 from copy import copy
 from dataclasses import replace
 from multiprocessing import spawn
-from typing import Any
+from typing import Any, cast
 
 from . import child
 from .channel import Channel
@@ -211,8 +211,7 @@ class _Process:
             # The process inherits this, and is safe from Ctrl-C until it ignores it.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             self._process = subprocess.Popen(
-                # With the same options, on which what the code does may depend: -O, -W, -X.
-                [os.fsdecode(spawn.get_executable()), *subprocess._args_from_interpreter_flags(), "-c", code],  # noqa: SLF001 # pyright: ignore
+                [os.fsdecode(spawn.get_executable()), *_options(), "-c", code],
                 pass_fds=passed,
                 stdin=subprocess.DEVNULL,
                 # The accelerators belong to this process.
@@ -250,3 +249,8 @@ class _Process:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+def _options() -> list[str]:
+    """The interpreter's options, on which it may depend what code does: -O, -W, -X and others."""
+    return cast("Any", subprocess)._args_from_interpreter_flags()  # noqa: SLF001

@@ -383,7 +383,7 @@ class Window:
         if task.whole:
             self._settle(slot, done.values, failure, activity)
         else:
-            self._finish(unit, *done.values or (None,), failure, activity)
+            self._finish(unit, done.values[0] if done.values else None, failure, activity)
         activity.slot = None
 
     def _perform(self, slot: Slot, task: Task, activity: Activity) -> Done:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, StackError, aligned_empty, tree
+from loadax_core import Alloc, Dataset, Gather, Rows, aligned_empty, join_batches
 
 from .adapt import as_dataset
 from .base import BaseDataset, take_from
@@ -90,14 +90,13 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         which, source_rows = self._locate(as_array(rows))
-        parts = _positions(which)
+        parts = sorted(_positions(which), key=lambda part: part[1][0])
         if len(parts) < 2:
             return take_from(self._sources[parts[0][0] if parts else 0], source_rows, alloc)
         gathered = [
-            (positions, take_from(self._sources[number], source_rows[positions], aligned_empty))
-            for number, positions in parts
+            take_from(self._sources[number], source_rows[positions], aligned_empty) for number, positions in parts
         ]
-        return _merge(gathered, len(rows), alloc)
+        return join_batches(gathered, [positions for _, positions in parts], alloc)
 
 
 class ConcatenatedDataset(ChoosingDataset[T_co]):
@@ -209,36 +208,3 @@ def check_length(length: int, what: str) -> None:
 def _positions(which: Rows) -> list[tuple[int, Rows]]:
     """For each source that occurs in `which`, where it does."""
     return [(number, np.flatnonzero(which == number)) for number in np.unique(which).tolist()]
-
-
-def _merge(parts: list[tuple[Rows, Any]], length: int, alloc: Alloc) -> Any:
-    """One batch of stacked parts, each with the positions of its rows."""
-    first_positions, first = parts[0]
-    columns = [[leaf for _, leaf in tree.leaves(part)] for _, part in parts]
-    structure = _structure(first)
-    for positions, part in parts[1:]:
-        if _structure(part) != structure:
-            raise StackError(
-                f"cannot stack rows of different structure: {first!r:.200} and {part!r:.200}; map the "
-                "sources to items of one form",
-                (int(first_positions[0]), int(positions[0])),
-            )
-    merged: list[Any] = []
-    for (path, leaf), *column in zip(tree.leaves(first), *columns, strict=True):
-        out = alloc((length, *np.shape(leaf)[1:]), leaf.dtype)
-        for (positions, _), values in zip(parts, column, strict=True):
-            if values.dtype != leaf.dtype or values.shape[1:] != leaf.shape[1:]:
-                raise StackError(
-                    f"cannot stack {tree.name(path)}: one source has {leaf.dtype} rows of shape {leaf.shape[1:]}, "
-                    f"another {values.dtype} rows of shape {values.shape[1:]}; map them to one dtype and shape",
-                    (int(first_positions[0]), int(positions[0])),
-                )
-            out[positions] = np.asarray(values)
-        merged.append(out)
-    leaves = iter(merged)
-    return tree.map_leaves(lambda _path, _leaf: next(leaves), first)
-
-
-def _structure(batch: Any) -> Any:
-    """The containers of a batch, with nothing in them."""
-    return tree.map_leaves(lambda _path, _leaf: None, batch)

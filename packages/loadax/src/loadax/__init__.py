@@ -48,6 +48,7 @@ from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
 from loadax_core import gather_of as gather_of
+from loadax_core import join_batches as join_batches
 from loadax_core import measure as measure
 from loadax_core import progress as progress
 from loadax_core import read_items as read_items
@@ -176,6 +177,7 @@ __all__ = [
     "distributed",
     "gather_array",
     "gather_of",
+    "join_batches",
     "launch",
     "make_mesh",
     "measure",
