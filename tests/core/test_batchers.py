@@ -146,6 +146,33 @@ def test_only_the_named_keys_are_padded() -> None:
     assert list(PadBatcher(keys=["ids"])(items)) == ["ids", "ids_lengths", "image"]
 
 
+class Tokens(NamedTuple):
+    image: Any
+    label: Any
+
+
+@pytest.mark.parametrize("make", [Sample, Tokens, lambda image, label: {"image": image, "label": label}])
+def test_named_fields_are_padded_like_entries_and_other_lists_are_stacked(make: Any) -> None:
+    got = PadBatcher(keys=["image"], add=None)([make([1, 2], [0, 1]), make([3], [2, 3])])
+    check_same(got, make(np.array([[1, 2], [3, 0]]), [np.array([0, 2]), np.array([1, 3])]))
+
+
+def test_a_key_that_names_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"names 'idz', which the items do not have; they have batch\['ids'\], batch"):
+        PadBatcher(keys=["ids", "idz"])(ragged)
+
+
+def test_a_batcher_shows_its_settings() -> None:
+    assert repr(PadBatcher(keys=["b", "a"])) == "PadBatcher(keys=['a', 'b'], value=0, add='lengths')"
+
+
+@pytest.mark.parametrize("batcher", [StackBatcher(), PadBatcher()])
+def test_masked_arrays_are_refused(batcher: Any) -> None:
+    items = [np.ones(2), np.ma.array([1.0, 2.0], mask=[True, False])]
+    with pytest.raises(TypeError, match=r"masked array in item 1, whose mask a batch would lose; fill it with .filled"):
+        batcher(items)
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
@@ -174,8 +201,13 @@ def test_items_that_cannot_be_padded() -> None:
 
 def test_padding_that_its_leaf_cannot_hold_names_the_leaf() -> None:
     items: list[Any] = [{"ids": np.arange(2)}, {"ids": np.arange(3)}]
-    with pytest.raises(ValueError, match=r"cannot pad batch\['ids'\]: value=nan is no int64; choose another value"):
-        PadBatcher(value=float("nan"))(items)
+    for value in (float("nan"), -1.5):
+        with pytest.raises(ValueError, match=rf"cannot pad batch\['ids'\]: value={value} is no int64; choose another"):
+            PadBatcher(value=value)(items)
+    with pytest.raises(ValueError, match=r"value=2\.7 is no bool"):
+        PadBatcher(value=2.7)([np.ones(1, bool), np.ones(2, bool)])
+    check_same(PadBatcher(value=0.1, add=None)([np.ones(1, "f2"), np.ones(2, "f2")])[0], np.array([1, 0.1], "f2"))
+    check_same(PadBatcher(value=True, add=None)([np.zeros(1, bool), np.zeros(2, bool)])[0], np.array([False, True]))
 
 
 def test_items_that_differ_are_named_though_the_first_is_empty() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, StateError
+from loadax_core import DataLoader, StateError, tree
 
 
 class Counted:
@@ -114,6 +114,27 @@ def test_a_dropped_tail_is_not_revived_by_a_smaller_batch() -> None:
     resumed = iter(builder.batch_size(2).epochs(2).build(range(10)))
     resumed.set_state(batches.get_state())
     assert rows_of(resumed) == list(range(10))
+
+
+def test_steps_are_counted_from_where_the_next_batch_is() -> None:
+    batches = iter(builder.batch_size(8, drop_remainder=True).epochs(2).build(range(20)))
+    batches.set_state({**batches.get_state(), "row": 19})
+    assert (batches.step, batches.steps_left) == (2, 2)
+    next(batches)
+    assert (batches.step, batches.steps_left) == (3, 1)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, np.int64])
+def test_a_state_may_come_back_as_arrays(kind: Any) -> None:
+    """As from whatever saves, or sends to all hosts, trees of arrays."""
+    batches = iter(builder.build(Counted(10, seed=1)))
+    next(batches)
+    state = tree.map_leaves(lambda _, leaf: kind(leaf), batches.get_state())
+    resumed = iter(builder.build(Counted(10, seed=1)))
+    resumed.set_state(state)
+    assert resumed.get_state() == batches.get_state()
+    with pytest.raises(StateError, match="unknown state version True"):
+        resumed.set_state(state | {"version": np.bool_(True)})
 
 
 def test_epoch_views_take_the_states_of_their_epoch() -> None:

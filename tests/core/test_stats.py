@@ -229,6 +229,28 @@ def test_only_the_slowest_reads_are_kept() -> None:
     assert lane.floor == 5
 
 
+def test_workers_that_took_long_to_start_were_not_idle() -> None:
+    stats = Stats(
+        batches=20,
+        rows=160,
+        local_rows=160,
+        elapsed=12.0,
+        waited=11.9,
+        reading=3.9,
+        batching=0.0,
+        placing=0.0,
+        first_wait=10.0,
+        kind="process",
+        workers=2,
+        prefetch=2,
+        busy=3.9,
+        first_busy=0.1,
+        cores=64,
+    )
+    assert stats.busy_share == pytest.approx(0.95)
+    assert 'The 2 workers were busy 95% of the time: .workers(8, kind="process") would share' in stats.verdict
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_what_workers_did(workers: int) -> None:
     def batcher(items: list[int]) -> Any:
@@ -246,6 +268,7 @@ def test_what_workers_did(workers: int) -> None:
     assert 0.05 <= stats.first_wait <= stats.waited
     assert stats.busy == (pytest.approx(stats.reading + stats.batching) if workers else 0)
     assert 0 < stats.busy_share <= 1 if workers else stats.busy_share == 0
+    assert 0 < stats.first_busy < stats.busy if workers else stats.first_busy == 0
     assert 0 < stats.cpu < 0.1 if workers else stats.cpu == 0
     assert stats.cores > 0
     assert f"by {workers} thread" in str(stats) if workers else ", by the caller" in str(stats)

@@ -165,6 +165,20 @@ def test_generators_of_different_rows_share_nothing(rows: list[int], seed: int) 
     assert len(set(drawn)) == len(drawn)
 
 
+def test_random_maps_one_after_the_other_draw_anew_with_the_same_seed() -> None:
+    def append(numbers: list[float], rng: np.random.Generator) -> list[float]:
+        return [*numbers, rng.random()]
+
+    empty: list[list[float]] = [[]] * 500
+    rows = InMemoryDataset(empty).random_map(append)
+    first = [numbers[0] for numbers in rows]
+    drawn = np.array(list(rows.random_map(append).map(list).shuffle(1).random_map(append).at_epoch(0)))
+    assert sorted(drawn[:, 0]) == sorted(first)
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(3)).max() < 0.2
+    zipped = InMemoryDataset(empty).random_map(append).zip(InMemoryDataset(empty).random_map(append))
+    assert all(left == right for left, right in zipped)
+
+
 def test_random_numbers_do_not_depend_on_what_was_read_before() -> None:
     rows = RangeDataset(20).random_map(number, seed=1)
     expected = list(rows)

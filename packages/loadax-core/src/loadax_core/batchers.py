@@ -57,7 +57,7 @@ class StackBatcher:
 
     Raises:
         StackError: If the items' trees, shapes, dtypes or types differ, naming the leaf and the two items.
-        TypeError: If a leaf is none of the above.
+        TypeError: If a leaf is none of the above, or a masked array, whose mask a batch would lose.
 
     Example:
         >>> StackBatcher()([{"x": [1.0, True]}, {"x": [2.0, False]}])
@@ -89,12 +89,14 @@ class PadBatcher:
         length: Pad to exactly this length. Left out, the longest item of the batch decides, which gives batches of
             many shapes, each of which a jitted step compiles anew.
         multiple_of: Round the longest item's length up to a multiple of this, so that few shapes occur.
-        value: The padding, in the leaf's dtype.
+        value: The padding; a leaf of integers or bools must be able to hold it.
         add: What tells real entries from padding; None adds nothing.
-        keys: Pad only the dict entries of these names, at any depth; other leaves are stacked.
+        keys: Pad only the dict entries, and the fields of named tuples and dataclasses, of these names, at any depth;
+            everything else is stacked as by `StackBatcher`.
 
     Raises:
-        ValueError: If a setting is out of range or, in a call, an item is longer than `length`.
+        ValueError: If a setting is out of range or, in a call, an item is longer than `length`, `value` does not fit a
+            leaf, or the items have nothing of one of the `keys`.
         StackError: If the items differ in anything but length.
 
     Example:
@@ -136,19 +138,22 @@ class PadBatcher:
 
     def stack(self, items: list[Any], alloc: Alloc) -> Any:
         """The padded batch, in memory from `alloc`."""
+        self._check_keys(items[0])
         padded = merge_trees(items, lambda column, path: self._pad(column, path, alloc), leaf=list)
         return self._lift_extras(padded)
 
     def __repr__(self) -> str:
-        settings = {"length": self._length, "multiple_of": self._multiple_of}
+        keys = None if self._keys is None else sorted(self._keys)
+        settings = {"length": self._length, "multiple_of": self._multiple_of, "keys": keys}
         given = [f"{k}={v}" for k, v in settings.items() if v is not None]
         return f"PadBatcher({', '.join([*given, f'value={self._value}', f'add={self._add!r}'])})"
 
     def _pad(self, column: list[Any], path: tree.Path, alloc: Alloc) -> Any:
-        wanted = self._keys is None or any(f"[{key!r}]" in path for key in self._keys)
-        if not wanted or not (type(column[0]) is list or getattr(column[0], "ndim", 0)):
+        if not self._pads(path):
+            return merge_trees(column, lambda leaves, path: _stack(leaves, path, alloc), path=path)
+        if not (type(column[0]) is list or getattr(column[0], "ndim", 0)):
             return _stack(column, path, alloc)
-        arrays = [np.asarray(leaf) for leaf in column]
+        arrays = [_as_array(leaf, path, i) for i, leaf in enumerate(column)]
         # An empty list has no dtype of its own; it takes that of its neighbours.
         known = next((i for i, array in enumerate(arrays) if array.size), 0)
         first = arrays[known]
@@ -166,18 +171,42 @@ class PadBatcher:
         lengths = np.array([len(array) for array in arrays], np.int32)
         width = self._width(lengths, path)
         values = alloc((len(arrays), width, *first.shape[1:]), first.dtype)
-        try:
-            values[...] = self._value
-        except (OverflowError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"cannot pad {tree.name(path)}: value={self._value!r} is no {first.dtype}; choose another value, "
-                "or cast the leaf in the dataset"
-            ) from error
+        self._fill(values, path)
         for row, array in zip(values, arrays, strict=True):
             row[: len(array)] = array
         if self._add is None:
             return values
         return _Padded((values, lengths if self._add == "lengths" else np.arange(width) < lengths[:, None]))
+
+    def _check_keys(self, item: Any) -> None:
+        if self._keys is None:
+            return
+        paths = [path for path, _ in tree.leaves(item)]
+        for key in sorted(self._keys):
+            if not any(_steps_of(key) & set(path) for path in paths):
+                raise ValueError(
+                    f"keys names {key!r}, which the items do not have; they have "
+                    f"{', '.join(map(tree.name, paths[:20])) or 'no leaves'}"
+                )
+
+    def _pads(self, path: tree.Path) -> bool:
+        """Whether what stands there is padded, if it has a length."""
+        return self._keys is None or any(_steps_of(key) & set(path) for key in self._keys)
+
+    def _fill(self, values: Array, path: tree.Path) -> None:
+        """Fills an array with padding."""
+        try:
+            values[...] = self._value
+            # NumPy would cut off a fraction.
+            fits = values.dtype.kind not in "iub" or not values.size or values.flat[0] == self._value
+            error = None
+        except (OverflowError, TypeError, ValueError) as refusal:
+            fits, error = False, refusal
+        if not fits:
+            raise ValueError(
+                f"cannot pad {tree.name(path)}: value={self._value!r} is no {values.dtype}; choose another value, "
+                "or cast the leaf in the dataset"
+            ) from error
 
     def _width(self, lengths: Array, path: tree.Path) -> int:
         longest = int(lengths.max())
@@ -251,7 +280,7 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
     for i, leaf in enumerate(column):
         if not hasattr(leaf, "__array__"):
             raise differ(path, "type", kind.__name__, i, type(leaf).__name__)
-        array = np.asarray(leaf)
+        array = _as_array(leaf, path, i)
         if arrays and array.shape != arrays[0].shape:
             raise differ(
                 path,
@@ -267,3 +296,19 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
     out = alloc((len(arrays), *arrays[0].shape), arrays[0].dtype)
     np.stack(arrays, out=out)
     return out
+
+
+def _as_array(leaf: Any, path: tree.Path, i: int) -> Array:
+    """The leaf of item `i` as an array, unless that would lose something."""
+    array = np.asarray(leaf)
+    if array is not leaf and isinstance(leaf, np.ma.MaskedArray):
+        raise TypeError(
+            f"cannot stack {tree.name(path)}: it is a masked array in item {i}, whose mask a batch would lose; fill it "
+            "with .filled(value) in the dataset"
+        )
+    return array
+
+
+def _steps_of(key: str) -> set[str]:
+    """The steps of a path that lead to what has a name: an entry of a dict, or a field."""
+    return {f"[{key!r}]", f".{key}"}

@@ -94,7 +94,7 @@ class Plan(NamedTuple):
 
     def steps_done(self, position: Position) -> int:
         """How many batches of a run lie before `position`."""
-        epoch, row = position
+        epoch, row = self.settle(position)
         return (epoch - self.first_epoch) * self.steps_per_epoch + -(-row // self.batch_size)
 
     def steps_left(self, position: Position) -> int | None:

@@ -149,7 +149,7 @@ class Recorder:
         self._noted = 0
         self.depth = 0
         self.alone = False
-        self._cpu_before = self._cpu = 0.0
+        self._cpu_before = self._cpu = self._first_busy = 0.0
         self._workers: dict[int, Lane] = {}
         self._stride = SAMPLE_SECONDS
         self._course: list[Point] = []
@@ -191,6 +191,11 @@ class Recorder:
     def waited(self) -> float:
         """Seconds that the caller was inside `next`: waiting for workers, loading itself, and handing over."""
         return self.blocked + self.caller.busy + self._handing
+
+    @property
+    def _busy(self) -> float:
+        """Seconds that workers worked, the caller among them where it helped."""
+        return sum(lane.busy for lane in [self.caller, *self._workers.values()])
 
     @property
     def elapsed(self) -> float:
@@ -237,6 +242,7 @@ class Recorder:
         cpu = process_time()
         if not self._course:
             self.first_wait, self._cpu_before = self.waited, cpu
+            self._first_busy = self._busy
         self._sampled_rows += rows
         self._sampled_bytes += size(batch)
         self._cpu = cpu - self._cpu_before
@@ -283,7 +289,8 @@ class Recorder:
             workers=workers,
             prefetch=self.depth,
             way=way,
-            busy=sum(lane.busy for lane in lanes) if workers else 0.0,
+            busy=self._busy if workers else 0.0,
+            first_busy=self._first_busy if workers else 0.0,
             cpu=sum(lane.cpu for lane in by_workers),
             process_cpu=self._cpu,
             ready=tuple(self.ready[: most + 1]),

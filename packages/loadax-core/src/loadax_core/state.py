@@ -49,7 +49,7 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
     if not isinstance(state, Mapping):
         raise StateError(f"a state is the dict that get_state() returned, got {type(state).__name__}: {state!r:.80}")
     entries = cast("Mapping[Any, Any]", state)
-    version = entries.get("version")
+    version = plain(entries.get("version"))
     if type(version) is not int or version != VERSION:
         raise StateError(
             f"unknown state version {version!r}; this release of loadax-core reads version {VERSION}; use the "
@@ -63,7 +63,7 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
             "the state is of a run over another order of rows, so that its position means nothing here; build the same "
             "dataset, or start anew: " + "; ".join(differences)
         )
-    epoch, row = entries["epoch"], entries["row"]
+    epoch, row = plain(entries["epoch"]), plain(entries["row"])
     if type(epoch) is not int or epoch < 0:
         raise StateError(f"the state's epoch must be an integer of at least 0, got {epoch!r}")
     if type(row) is not int or not 0 <= row <= plan.rows:
@@ -92,4 +92,9 @@ def flat(facts: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         for i, value in enumerate(cast("list[Any]", facts)):
             yield from flat(value, f"{path}[{i}]")
     else:
-        yield path or "the fingerprint", facts
+        yield path or "the fingerprint", plain(facts)
+
+
+def plain(value: Any) -> Any:
+    """A number or string as Python has it, where what saved the state, or sent it, made it an array of no dimension."""
+    return value.item() if getattr(value, "shape", None) == () else value

@@ -91,6 +91,7 @@ class Stats:
         way: How rows are read: `"gather"` for whole batches, `"many"` by `__getitems__`, or `"items"`, one by one.
         busy: Time that workers spent reading, batching and placing, summed over workers; with what the caller did in
             their place while it waited.
+        first_busy: How much of that was before the first batch was there.
         cpu: CPU time of workers that are threads, up to the last hundredth of a second of each.
         process_cpu: CPU time of this process since its first batch, training included.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for, the first one left out. It is 0 if the
@@ -124,6 +125,7 @@ class Stats:
     prefetch: int = 0
     way: Way = "items"
     busy: float = 0.0
+    first_busy: float = 0.0
     cpu: float = 0.0
     process_cpu: float = 0.0
     ready: tuple[int, ...] = ()
@@ -144,9 +146,12 @@ class Stats:
 
     @property
     def busy_share(self) -> float:
-        """The share of the elapsed time that a worker worked, on average, between 0 and 1; 0 without workers."""
-        available = self.elapsed * self.workers
-        return min(1.0, self.busy / available) if available else 0.0
+        """The share of the time that a worker worked, on average, between 0 and 1; 0 without workers.
+
+        The time begins with the first batch, for which workers may have had to be started.
+        """
+        available = (self.elapsed - self.first_wait) * self.workers
+        return min(1.0, max(0.0, self.busy - self.first_busy) / available) if available > 0 else 0.0
 
     @property
     def ready_on_average(self) -> float:

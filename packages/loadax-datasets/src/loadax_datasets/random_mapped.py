@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from loadax_core import Dataset, transformed
 
+from .base import BaseDataset
 from .naming import name_of
 from .rows import rows_in_range
 from .seeding import check_int, derive_keys
@@ -20,8 +21,9 @@ U_co = TypeVar("U_co", covariant=True)
 class RandomMappedDataset(Transform[U_co]):
     """Every item of a source, passed through a function together with a random generator of its own.
 
-    What the generator yields depends on the seed, the epoch and the row, and on nothing else: not on which worker
-    reads the row, nor on what was read before. Two random maps in one pipeline want two seeds, or they draw the same.
+    What the generator yields depends on the seed, the epoch, the row, and how many random maps the row came through
+    before, and on nothing else: not on which worker reads the row, nor on what was read before. Random maps of two
+    datasets that are zipped draw the same where their seeds are the same, as an image and its mask may want it.
 
     Args:
         source: Any object with `len()` and `[i]`.
@@ -46,6 +48,9 @@ class RandomMappedDataset(Transform[U_co]):
         super().__init__(source)
         self._fn: Callable[[Any, np.random.Generator], U_co] = fn
         self._seed = check_int("seed", seed, 0)
+        before = _random_maps(self._source)
+        # Each of several with one seed draws anew.
+        self._purpose = f"random_map {before}" if before else "random_map"
         self._set_epoch(0)
 
     def read(self, row: int) -> U_co:
@@ -68,5 +73,11 @@ class RandomMappedDataset(Transform[U_co]):
         return self._fn(item, np.random.Generator(np.random.Philox(key=self._key, counter=row << 128)))
 
     def _set_epoch(self, epoch: int) -> None:
-        low, high = derive_keys("random_map", self._seed, epoch, 2)
+        low, high = derive_keys(self._purpose, self._seed, epoch, 2)
         self._key = high << 64 | low
+
+
+def _random_maps(dataset: BaseDataset[Any]) -> int:
+    """How many random maps a row comes through at most."""
+    before = max(map(_random_maps, dataset.sources), default=0)
+    return before + isinstance(dataset, RandomMappedDataset)
