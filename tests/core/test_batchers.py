@@ -151,7 +151,11 @@ class Tokens(NamedTuple):
     label: Any
 
 
-@pytest.mark.parametrize("make", [Sample, Tokens, lambda image, label: {"image": image, "label": label}])
+def entries(image: Any, label: Any) -> dict[str, Any]:
+    return {"image": image, "label": label}
+
+
+@pytest.mark.parametrize("make", [Sample, Tokens, entries])
 def test_named_fields_are_padded_like_entries_and_other_lists_are_stacked(make: Any) -> None:
     got = PadBatcher(keys=["image"], add=None)([make([1, 2], [0, 1]), make([3], [2, 3])])
     check_same(got, make(np.array([[1, 2], [3, 0]]), [np.array([0, 2]), np.array([1, 3])]))
@@ -168,7 +172,7 @@ def test_a_batcher_shows_its_settings() -> None:
 
 @pytest.mark.parametrize("batcher", [StackBatcher(), PadBatcher()])
 def test_masked_arrays_are_refused(batcher: Any) -> None:
-    items = [np.ones(2), np.ma.array([1.0, 2.0], mask=[True, False])]
+    items: list[Any] = [np.ones(2), np.ma.array([1.0, 2.0], mask=[True, False])]
     with pytest.raises(TypeError, match=r"masked array in item 1, whose mask a batch would lose; fill it with .filled"):
         batcher(items)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Loader, resolve
+from loadax_core import DataLoader, Loader, PadBatcher, resolve
 
 
 class Sharded:
@@ -114,6 +114,17 @@ def test_what_is_no_dataset_is_refused(dataset: Any, message: str) -> None:
 def test_what_is_no_batcher_is_refused() -> None:
     with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
         DataLoader(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"got \[1, 2\]; the dataset is what build takes: DataLoader\(\)\.batch_size"):
+        DataLoader([1, 2])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"PadBatcher is a class; give a batcher, such as PadBatcher\(\.\.\.\)"):
+        DataLoader(PadBatcher)  # pyright: ignore[reportArgumentType]
+
+
+def test_rows_that_make_no_batch_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="no batch: 3 rows are fewer than batch_size 4, and drop_remainder") as caught:
+        loader = DataLoader().batch_size(4, drop_remainder=True).build(range(3))
+    assert caught[0].filename == __file__
+    assert list(loader) == []
 
 
 def test_an_endless_loader_without_batches_is_refused() -> None:

@@ -127,6 +127,7 @@ def test_stop_iteration_from_a_dataset_does_not_end_the_loop(workers: int) -> No
     assert (step, type(error)) == (1, RuntimeError)
     assert isinstance(error.__cause__, StopIteration)
     assert "loadax: raised by row 4" in error.__cause__.__notes__
+    assert error.__notes__ == ["loadax: raised by row 4", "loadax: while reading the batch of epoch 0, step 1"]
 
 
 @pytest.mark.parametrize("workers", WORKERS)

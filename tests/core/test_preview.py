@@ -163,7 +163,8 @@ def test_errors_arrive_with_their_row() -> None:
 
 
 def test_a_loader_without_batches_has_none_to_show() -> None:
-    loader = DataLoader().batch_size(4, drop_remainder=True).build([1, 2, 3])
+    with pytest.warns(UserWarning, match="there is no batch"):
+        loader = DataLoader().batch_size(4, drop_remainder=True).build([1, 2, 3])
     with pytest.raises(
         ValueError, match=r"no batch to look at: 3 rows make no batch of 4; give it .*smaller batch_size"
     ):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pytest
-from loadax_core import tree
+from loadax_core import StackBatcher, StackError, tree
 
 
 class Pair(NamedTuple):
@@ -47,6 +47,24 @@ def test_paths_read_as_python() -> None:
 def test_a_bare_leaf_is_a_tree() -> None:
     assert list(tree.leaves(3)) == [((), 3)]
     assert tree.map_leaves(lambda path, leaf: (path, leaf), 3) == ((), 3)
+
+
+@dataclass
+class Marked:
+    x: Any
+    name: str = field(default="", metadata={"static": True})
+    size: int = field(default=0, metadata={"pytree_node": False})
+
+
+def test_static_fields_belong_to_the_container() -> None:
+    value = {"a": Marked(1, "first", 5)}
+    assert [(tree.name(path), leaf) for path, leaf in tree.leaves(value)] == [("batch['a'].x", 1)]
+    assert tree.map_leaves(lambda _, leaf: leaf * 2, value) == {"a": Marked(2, "first", 5)}
+    leaves, build = tree.flatten(value)
+    assert build([leaf + 1 for leaf in leaves]) == {"a": Marked(2, "first", 5)}
+    assert StackBatcher()([Marked(1, "a"), Marked(2, "a")]).name == "a"
+    with pytest.raises(StackError, match=r"item 0 has static fields .*'a'.* but item 1 has static fields .*'b'"):
+        StackBatcher()([Marked(1, "a"), Marked(2, "b")])
 
 
 def test_a_dataclass_that_cannot_be_rebuilt_is_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
-from loadax_distributed import DevicePlacement
+from loadax_distributed import DevicePlacement, MeshShardingStrategy
 
 _jax: Any = jax
 DEVICES: Any = np.array(_jax.devices())
-SHARDING = NamedSharding(Mesh(DEVICES, ("data",)), P("data"))
+MESH = Mesh(DEVICES, ("data",))
+SHARDING = NamedSharding(MESH, P("data"))
 
 
 class Pair(NamedTuple):
@@ -73,6 +75,43 @@ def test_numbers_are_placed_too(scalar: Any) -> None:
     assert where(out) == [1]
     assert out.shape == ()
     assert out.item() == scalar
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Registered:
+    def __init__(self, values: Any, name: str) -> None:
+        self.values, self.name = values, name
+
+    def tree_flatten_with_keys(self) -> tuple[Any, str]:
+        return [(jax.tree_util.GetAttrKey("values"), self.values)], self.name
+
+    @classmethod
+    def tree_unflatten(cls, name: str, children: Any) -> Registered:
+        (values,) = children
+        return cls(values, name)
+
+
+@jax.tree_util.register_dataclass
+@dataclass
+class Static:
+    x: Any
+    name: str = field(metadata={"static": True})
+
+
+@pytest.mark.parametrize(
+    "place",
+    [DevicePlacement(True), DevicePlacement(SHARDING), MeshShardingStrategy(MESH).distribute_global_batch],
+)
+def test_what_is_registered_with_jax_is_a_container(place: Any) -> None:
+    numbers = np.arange(8, dtype=np.int32)
+    placed = place({"a": Registered({"b": numbers}, "mine"), "c": Static(numbers, "fixed")})
+    assert (type(placed["a"]), placed["a"].name) == (Registered, "mine")
+    assert (type(placed["c"]), placed["c"].name) == (Static, "fixed")
+    for array in (placed["a"].values["b"], placed["c"].x):
+        assert isinstance(array, jax.Array)
+        assert array.tolist() == list(range(8))
+    with pytest.raises(TypeError, match=r"batch\['a'\]\.values\[0\] has dtype <U1"):
+        place({"a": Registered([np.array(["x"])], "mine")})
 
 
 @pytest.mark.parametrize("target", [True, DEVICES[1], SHARDING])

@@ -362,7 +362,11 @@ def test_leaves_that_do_not_fit_their_spec_are_refused() -> None:
 @pytest.mark.parametrize(
     ("axes", "error", "message"),
     [
-        ("batch", ValueError, r"names the axis 'batch'; the mesh has 'data', 'model'"),
+        (
+            "batch",
+            ValueError,
+            r"names the axis 'batch'; the mesh has 'data', 'model'; choose one: data_axis_name='data'",
+        ),
         (("data", "data"), ValueError, r"names the axis 'data' twice"),
         (("data", "nope"), ValueError, r"names the axis 'nope'; the mesh has"),
         (("data", 1), TypeError, r"data_axis_name is \('data', 1\)"),

@@ -88,6 +88,7 @@ def test_bench_fails_below_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
         ("mine:make --step-ms -1", "--step-ms must be a number of milliseconds, got -1.0"),
         ("mine:make --step-ms nan", "--step-ms must be a number of milliseconds, got nan"),
         ("mine:make --plot run.gif", "--plot writes .svg, .png, .pdf, .json, by the ending of the name; got run.gif"),
+        ("mine:make --plot nowhere/run.json", "--plot writes to nowhere, which is no folder; make it first"),
     ],
 )
 def test_wrong_input_is_refused(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

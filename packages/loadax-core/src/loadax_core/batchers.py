@@ -138,7 +138,7 @@ class PadBatcher:
 
     def stack(self, items: list[Any], alloc: Alloc) -> Any:
         """The padded batch, in memory from `alloc`."""
-        self._check_keys(items[0])
+        self._check_keys(items)
         padded = merge_trees(items, lambda column, path: self._pad(column, path, alloc), leaf=list)
         return self._lift_extras(padded)
 
@@ -178,10 +178,10 @@ class PadBatcher:
             return values
         return _Padded((values, lengths if self._add == "lengths" else np.arange(width) < lengths[:, None]))
 
-    def _check_keys(self, item: Any) -> None:
-        if self._keys is None:
+    def _check_keys(self, items: list[Any]) -> None:
+        if self._keys is None or not items:
             return
-        paths = [path for path, _ in tree.leaves(item)]
+        paths = [path for path, _ in tree.leaves(items[0])]
         for key in sorted(self._keys):
             if not any(_steps_of(key) & set(path) for path in paths):
                 raise ValueError(

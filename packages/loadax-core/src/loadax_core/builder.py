@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, cast, overload
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, ca
 import numpy as np
 
 from . import resolve
-from .batchers import StackBatcher
+from .batchers import Batcher, PadBatcher, StackBatcher
 from .checks import check_int, check_length, check_seconds
 from .fetch import Fetch
 from .loader import Loader, Run
@@ -76,7 +77,11 @@ class DataLoader(Generic[T_contra, B_co]):
         if batcher is None:
             batcher = StackBatcher()
         if not callable(batcher):
-            raise TypeError(f"a batcher is a callable that takes a list of items, got {batcher!r}")
+            dataset = hasattr(batcher, "__getitem__")
+            fix = "; the dataset is what build takes: DataLoader().batch_size(n).build(dataset)" if dataset else ""
+            raise TypeError(f"a batcher is a callable that takes a list of items, got {batcher!r:.80}{fix}")
+        if batcher in (Batcher, StackBatcher, PadBatcher):
+            raise TypeError(f"{batcher.__name__} is a class; give a batcher, such as {batcher.__name__}(...)")
         self._settings = Settings(batcher)
 
     def batch_size(self, n: int, *, drop_remainder: bool = False) -> DataLoader[T_contra, B_co]:
@@ -253,6 +258,12 @@ class DataLoader(Generic[T_contra, B_co]):
             raise ValueError(
                 f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}; give it more "
                 "rows, a smaller batch_size, or drop_remainder=False"
+            )
+        if rows and not plan.steps_per_epoch:
+            warnings.warn(
+                f"there is no batch: {rows} rows are fewer than batch_size {plan.batch_size}, and drop_remainder "
+                "leaves them out",
+                stacklevel=2,
             )
         workers, prefetch = settings.workers, settings.prefetch
         if workers is None:

@@ -278,6 +278,8 @@ def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> Ba
         BaseException.__setattr__(error, "__cause__", RemoteTraceback(trace))
     if isinstance(error, StopIteration):
         stopped, error = error, RuntimeError(f"StopIteration raised while {stage} a batch")
+        for note in getattr(stopped, "__notes__", []):
+            add_note(error, note)
         error.__cause__ = stopped
     add_note(error, f"loadax: while {stage} the batch of {step}")
     return error

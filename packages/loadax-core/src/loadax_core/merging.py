@@ -27,7 +27,7 @@ def merge_trees(
     """Walks all trees at once and merges the leaves that stand in the same place.
 
     Args:
-        trees: At least one.
+        trees: Any trees.
         merge: Merges leaves.
         leaf: A container type that is not opened.
         numbers: The positions in the batch of the items that errors name the trees by; None for their own.
@@ -38,14 +38,17 @@ def merge_trees(
 
     Raises:
         StackError: If they are not of the same containers, naming the place.
+        ValueError: If there is none.
     """
+    if not trees:
+        raise ValueError("a batch of no items cannot be stacked; each process must load some of its rows")
     first = trees[0]
     opened = None if type(first) is leaf else tree.children(first)
     if opened is None:
         return merge(list(trees), path)
     steps, build = opened
     kind = cast("type[Any]", type(first))
-    names = [step for step, _ in steps]
+    names, fixed = [step for step, _ in steps], tree.constants(first)
     rows: list[list[Any]] = []
     for i, item in enumerate(trees):
         if type(item) is not kind:
@@ -60,6 +63,8 @@ def merge_trees(
                 if kind in (list, tuple):
                     raise differ(path, "length", len(names), i, len(theirs), numbers=numbers)
                 raise differ(path, "keys", names, i, [step for step, _ in theirs], numbers=numbers)
+            if fixed and tree.constants(item) != fixed:
+                raise differ(path, "static fields", fixed, i, tree.constants(item), numbers=numbers)
             rows.append([child for _, child in theirs])
     columns = zip(*rows, strict=True) if names else ()
     return build([merge_trees(c, merge, leaf, numbers, (*path, name)) for name, c in zip(names, columns, strict=True)])

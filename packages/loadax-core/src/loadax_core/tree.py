@@ -1,7 +1,8 @@
 """The containers that a batch may be made of: dicts, lists, tuples, named tuples and dataclasses.
 
 They are the same ones that JAX treats as trees, plus plain dataclasses; `None` is a container without leaves.
-Anything else is a leaf.
+Anything else is a leaf. Fields of dataclasses that are marked as static, as JAX, Equinox and Flax do, are part of the
+container.
 """
 
 from __future__ import annotations
@@ -50,15 +51,37 @@ def children(node: Any) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], An
             return [(f".{f}", c) for f, c in zip(fields, parts, strict=True)], lambda new: kind(*new)
         return [(f"[{i}]", child) for i, child in enumerate(parts)], tuple
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        names = [f.name for f in dataclasses.fields(node)]
+        fixed = constants(node)
+        names = [f.name for f in dataclasses.fields(node) if f.name not in fixed]
         closed = [f.name for f in dataclasses.fields(node) if not f.init]
         if closed:
             raise TypeError(
                 f"{kind.__name__} cannot be part of a batch: its field {closed[0]!r} has init=False; "
                 "let the constructor take every field, or use a dict"
             )
-        return [(f".{n}", getattr(node, n)) for n in names], lambda new: kind(**dict(zip(names, new, strict=True)))
+        return [(f".{n}", getattr(node, n)) for n in names], lambda new: kind(
+            **fixed, **dict(zip(names, new, strict=True))
+        )
     return None
+
+
+def constants(node: Any) -> dict[str, Any]:
+    """The static fields of a dataclass: no leaves, but the same in all that are made of them.
+
+    Args:
+        node: Any object.
+
+    Returns:
+        Their names and values; nothing for other objects.
+    """
+    if not dataclasses.is_dataclass(node):
+        return {}
+    static = [
+        field.name
+        for field in dataclasses.fields(node)
+        if field.metadata.get("static", False) or not field.metadata.get("pytree_node", True)
+    ]
+    return {name: getattr(node, name) for name in static}
 
 
 def map_leaves(fn: Callable[[Path, Any], Any], tree: Any, path: Path = ()) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 import jax
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 Leaf: TypeAlias = NDArray[Any] | jax.Array
 
 
+_LEAVES = (np.ndarray, np.generic, jax.Array, bool, int, float, complex, str, bytes)
+
+_tree_util: Any = jax.tree_util
 _issubdtype: Any = jax.numpy.issubdtype
 
 
@@ -27,6 +31,30 @@ def _is_kind(dtype: Any, kinds: tuple[Any, ...]) -> bool:
 def _is_numeric(dtype: np.dtype[Any]) -> bool:
     """Whether JAX has arrays of this dtype. Long doubles (`g`, `G`) and foreign byte orders have no device form."""
     return _is_kind(dtype, (np.bool_, np.number)) and dtype.isnative and dtype.char not in "gG"
+
+
+def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:
+    """Applies a function to every leaf, like `tree.map_leaves`, also in containers that only JAX knows.
+
+    Args:
+        fn: Takes the leaf's path and the leaf; returns the new leaf.
+        batch: Any tree.
+
+    Returns:
+        A tree of the same containers.
+    """
+
+    def open_or_apply(path: tree.Path, node: Any) -> Any:
+        if isinstance(node, _LEAVES):
+            return fn(path, node)
+        children, structure = _tree_util.tree_flatten_with_path(node)
+        if _tree_util.treedef_is_leaf(structure):
+            return fn(path, node)
+        steps = [tuple(_tree_util.keystr((key,)) for key in keys) for keys, _ in children]
+        new = [fn((*path, *below), child) for below, (_, child) in zip(steps, children, strict=True)]
+        return _tree_util.tree_unflatten(structure, new)
+
+    return tree.map_leaves(open_or_apply, batch)
 
 
 class LeafRules:

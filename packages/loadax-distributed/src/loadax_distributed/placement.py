@@ -10,7 +10,7 @@ from jax.sharding import Sharding
 from loadax_core import tree
 
 from .devices import default_device, device_put, is_device, local_devices, process_index
-from .leaves import LeafRules
+from .leaves import LeafRules, map_arrays
 
 _NUMBERS = (bool, int, float, complex)
 
@@ -46,8 +46,8 @@ class DevicePlacement:
         """Places a batch.
 
         Args:
-            batch: Dicts, lists, tuples, named tuples or dataclasses of arrays; its memory must not be written to
-                afterwards.
+            batch: Dicts, lists, tuples, named tuples or dataclasses of arrays, or containers that are registered with
+                JAX; its memory must not be written to afterwards.
 
         Returns:
             The same containers of `jax.Array`s.
@@ -58,8 +58,8 @@ class DevicePlacement:
         """
         if self._target is None:
             with jax.default_device(self._default):
-                return tree.map_leaves(self._place, batch)
-        return tree.map_leaves(self._place, batch)
+                return map_arrays(self._place, batch)
+        return map_arrays(self._place, batch)
 
     def __repr__(self) -> str:
         return f"DevicePlacement({self._default if self._target is None else self._target})"

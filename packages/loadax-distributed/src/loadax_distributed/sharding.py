@@ -24,7 +24,7 @@ from loadax_core import Rows, tree
 from .axes import check_axes, check_data_axes, check_fits, check_mesh, leaf_shardings, rows_spec
 from .checks import count
 from .devices import process_count, process_index, row_spans
-from .leaves import LeafRules
+from .leaves import LeafRules, map_arrays
 from .table import Table, device_table
 
 
@@ -167,7 +167,7 @@ class MeshShardingStrategy:
 
         # This transfer is what the caller asks for; a guard against accidental ones must not stop it.
         with jax.transfer_guard_host_to_device("allow"):
-            batch = tree.map_leaves(distribute, local_batch)
+            batch = map_arrays(distribute, local_batch)
         if self._unseen:
             raise ValueError(
                 f"specs has {', '.join(sorted('specs' + ''.join(path) for path in self._unseen))}, which no leaf of "

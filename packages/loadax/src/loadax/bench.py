@@ -64,6 +64,8 @@ def check(args: argparse.Namespace) -> None:
         raise InputError(f"--step-ms must be a number of milliseconds, got {args.step_ms}")
     if args.plot is not None and args.plot.suffix not in ENDINGS:
         raise InputError(f"--plot writes {', '.join(ENDINGS)}, by the ending of the name; got {args.plot}")
+    if args.plot is not None and not args.plot.parent.is_dir():
+        raise InputError(f"--plot writes to {args.plot.parent}, which is no folder; make it first")
     if args.plot is not None and args.plot.suffix != ".json" and importlib.util.find_spec("matplotlib") is None:
         raise InputError("--plot needs matplotlib for pictures: pip install 'loadax[plots]', or write a .json")
 
