@@ -5,7 +5,8 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
 
 1.  *One producer of work.* Only the consumer, inside `Window.take`, adds slots (a batch to be loaded, or several quick
     ones) and puts their units of work into the queue, in the order of the steps. The oldest slot that is not done is
-    therefore always being worked on, or next in the queue, and waiting for it cannot deadlock.
+    therefore always being worked on, or next: in the queue, or with a worker that was sent a unit ahead. Waiting for it
+    cannot deadlock.
 2.  *No worker waits for another.* One may rest, with no unit in hand, but never the first. Slow slots are split into
     several units, and quick batches share a slot, so that a unit holds about a millisecond of work, more if it has to
     travel. Whichever worker completes a slot's last unit also batches, places and publishes the slot.
