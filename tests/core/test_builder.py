@@ -111,6 +111,12 @@ def test_what_is_no_dataset_is_refused(dataset: Any, message: str) -> None:
         DataLoader().build(dataset)
 
 
+def test_tables_of_other_packages_are_refused() -> None:
+    series = type("Series", (list,), {"__module__": "pandas.core.series"})
+    with pytest.raises(TypeError, match=r"a pandas Series does not give row i for \[i\]; ArrayDataset\(series"):
+        DataLoader().build(series([1, 2]))
+
+
 def test_what_is_no_batcher_is_refused() -> None:
     with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
         DataLoader(3)  # pyright: ignore[reportArgumentType]

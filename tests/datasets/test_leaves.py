@@ -93,12 +93,6 @@ def test_range_refuses_what_is_not_an_integer(arguments: tuple[Any, ...]) -> Non
         RangeDataset(*arguments)
 
 
-@pytest.mark.parametrize("rows", [[True, 0], [0, False], [slice(0, 2), 1], [1, 0.5], [np.True_, 1]], ids=str)
-def test_range_refuses_rows_that_are_no_integers(rows: list[Any]) -> None:
-    with pytest.raises(TypeError, match="a row is an integer or a slice, got"):
-        RangeDataset(5).read_many(rows)
-
-
 def test_range_takes_the_integers_of_numpy_too() -> None:
     rows: list[Any] = [np.int64(3), 1, np.uint8(2)]
     assert RangeDataset(5).read_many(rows) == [3, 1, 2]

@@ -11,10 +11,12 @@ from .buffers import check_rows as check_rows
 from .buffers import gather_array as gather_array
 from .buffers import take_rows as take_rows
 from .builder import DataLoader as DataLoader
+from .checks import refuse_tables as refuse_tables
 from .errors import ClosedError as ClosedError
 from .errors import StackError as StackError
 from .errors import StateError as StateError
 from .errors import WorkerError as WorkerError
+from .errors import add_note as add_note
 from .fetch import gather_of as gather_of
 from .fetch import read_items as read_items
 from .iterator import LoaderIterator as LoaderIterator

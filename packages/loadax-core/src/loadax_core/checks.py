@@ -7,6 +7,20 @@ import operator
 from collections.abc import Mapping
 from typing import Any, SupportsIndex, cast
 
+ARROW = (
+    "ArrayDataset({'x': table['x'].to_numpy()}) reads its columns as arrays, ParquetDataset reads files, and "
+    "PolarsDataset(polars.from_arrow(table)) takes all of it"
+)
+TABLES = {
+    ("pandas", "DataFrame"): "ArrayDataset({'x': frame['x'].to_numpy()}) reads its columns as arrays",
+    ("pandas", "Series"): "ArrayDataset(series.to_numpy()) reads its values in order",
+    ("polars", "DataFrame"): "PolarsDataset(frame) reads its rows",
+    ("polars", "LazyFrame"): "PolarsDataset(frame) collects it, and reads its rows",
+    ("pyarrow", "Table"): ARROW,
+    ("pyarrow", "RecordBatch"): ARROW,
+}
+"""What gives something else than row `i` for `[i]`: the package and the type, and what to use instead."""
+
 
 def check_int(name: str, value: object, minimum: int) -> int:
     """An integer setting, checked.
@@ -49,13 +63,15 @@ def check_length(dataset: Any) -> int:
     """The number of rows of a dataset, checked.
 
     Raises:
-        TypeError: If it lacks `len()` or `[i]`, or has keys instead of rows.
+        TypeError: If it lacks `len()` or `[i]`, has keys instead of rows, or is a table, which gives columns, or rows
+            by label, for `[i]`.
     """
     name = type(dataset).__name__
     if isinstance(dataset, Mapping):
         raise TypeError(f"a {name} has keys, not rows; ArrayDataset makes rows of a dict of arrays")
     if isinstance(dataset, str | bytes):
         raise TypeError(f"a {name} is one item, not a dataset: {dataset[:40]!r}; put it in a list")
+    refuse_tables(dataset)
     if not hasattr(dataset, "__getitem__"):
         raise TypeError(f"a dataset has len() and [i], but {name} has no [i]; collect it into a list")
     try:
@@ -63,3 +79,19 @@ def check_length(dataset: Any) -> int:
     except TypeError as error:
         raise TypeError(f"a dataset has len() and [i], but {name} has no len(); collect it into a list") from error
     return check_int(f"len({name})", rows, 0)
+
+
+def refuse_tables(source: object) -> None:
+    """Refuses tables of Pandas, Polars and Arrow, which have `len()` and `[i]`, but not row `i` for `[i]`.
+
+    Args:
+        source: What is meant to be a dataset.
+
+    Raises:
+        TypeError: If it is one; says what to use instead.
+    """
+    for base in type(source).__mro__:
+        package = base.__module__.partition(".")[0]
+        if (package, base.__name__) in TABLES:
+            fix = TABLES[package, base.__name__]
+            raise TypeError(f"a {package} {base.__name__} does not give row i for [i]; {fix}")

@@ -31,7 +31,12 @@ class WorkerError(RuntimeError):
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Adds a note to an error of any type, be it one whose attributes cannot be set, such as a frozen dataclass."""
+    """Adds a note to an error of any type, be it one whose attributes cannot be set, such as a frozen dataclass.
+
+    Args:
+        error: What was raised.
+        note: A line that its traceback shows at the end.
+    """
     BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", []), note])
 
 

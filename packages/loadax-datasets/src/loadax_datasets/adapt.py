@@ -6,25 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, Gather, gather_of, read_items, with_length
+from loadax_core import Dataset, Gather, gather_of, read_items, refuse_tables, with_length
 
 from .arrays import ArrayDataset
 from .base import BaseDataset
 from .rows import rows_in_range
-
-ARROW = (
-    "ArrayDataset({'x': table['x'].to_numpy()}) reads its columns as arrays, ParquetDataset reads files, and "
-    "PolarsDataset(polars.from_arrow(table)) takes all of it"
-)
-TABLES = {
-    ("pandas", "DataFrame"): "ArrayDataset({'x': frame['x'].to_numpy()}) reads its columns as arrays",
-    ("pandas", "Series"): "ArrayDataset(series.to_numpy()) reads its values in order",
-    ("polars", "DataFrame"): "PolarsDataset(frame) reads its rows",
-    ("polars", "LazyFrame"): "PolarsDataset(frame) collects it, and reads its rows",
-    ("pyarrow", "Table"): ARROW,
-    ("pyarrow", "RecordBatch"): ARROW,
-}
-"""What gives something else than row `i` for `[i]`: the package and the type, and what to use instead."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -125,11 +111,7 @@ def check_indexable(source: object) -> None:
         raise TypeError(f"a {kind} has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
     if isinstance(source, str | bytes):
         raise TypeError(f"a {kind} is one item, not a dataset: {source[:40]!r}; put it in a list")
-    for base in type(source).__mro__:
-        package = base.__module__.partition(".")[0]
-        if (package, base.__name__) in TABLES:
-            fix = TABLES[package, base.__name__]
-            raise TypeError(f"a {package} {base.__name__} does not give row i for [i]; {fix}")
+    refuse_tables(source)
     if not hasattr(type(source), "__len__") or not hasattr(type(source), "__getitem__"):
         fix = "; list(...) makes rows of an iterable that fits in memory" if isinstance(source, Iterable) else ""
         raise TypeError(f"a dataset needs len() and [i], which {kind} does not have{fix}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, aligned_empty, join_batches
+from loadax_core import Alloc, Dataset, Gather, Rows, add_note, aligned_empty, join_batches
 
 from .adapt import as_dataset
 from .base import BaseDataset, take_from
@@ -70,7 +70,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
         try:
             return self._sources[which].read(source_row)
         except Exception as error:
-            error.add_note(f"row {row} of this {type(self).__name__} is row {source_row} of its source {which}")
+            add_note(error, f"row {row} of this {type(self).__name__} is row {source_row} of its source {which}")
             raise
 
     def read_many(self, rows: list[int]) -> list[T_co]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, Rows
+from loadax_core import Dataset, Rows, add_note
 
 from .base import BaseDataset
 from .log import inform
@@ -125,5 +125,5 @@ class FilteredDataset(ReorderedDataset[T_co]):
         try:
             return bool(self._predicate(item))
         except Exception as error:
-            error.add_note(f"raised while filter looked at row {row} of its source")
+            add_note(error, f"raised while filter looked at row {row} of its source")
             raise

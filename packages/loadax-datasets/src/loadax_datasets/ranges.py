@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from operator import itemgetter
 from typing import Any, SupportsIndex, overload
 
@@ -11,8 +10,6 @@ from loadax_core import Alloc, Gather
 
 from .base import BaseDataset
 from .rows import Wanted, as_array, rows_in_range
-
-_INT = frozenset({int})
 
 
 class RangeDataset(BaseDataset[int]):
@@ -59,11 +56,12 @@ class RangeDataset(BaseDataset[int]):
     def read_many(self, rows: list[int]) -> list[int]:
         """The numbers at `rows`."""
         numbers = self._range
-        # The quickest way there is to many items; but it takes bools and slices, and gives a single item bare.
-        if len(rows) > 1 and _INT.issuperset(map(type, rows)):
-            with suppress(IndexError):
-                return list(itemgetter(*rows)(numbers))
-        return [numbers[row] for row in rows_in_range(rows, len(self))]
+        try:
+            # The quickest way there is to many items; it gives a single one bare.
+            return list(itemgetter(*rows)(numbers)) if len(rows) > 1 else [numbers[row] for row in rows]
+        except (IndexError, TypeError):
+            rows_in_range(rows, len(self))  # says which row it is
+            raise
 
     @property
     def batched(self) -> bool:

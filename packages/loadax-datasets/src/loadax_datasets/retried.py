@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from loadax_core import Alloc, Dataset, Gather
+from loadax_core import Alloc, Dataset, Gather, add_note
 
 from .base import take_from
 from .rows import Wanted, rows_in_range
@@ -83,5 +83,5 @@ class RetriedDataset(Transform[T_co]):
         try:
             return read()
         except self._on as error:
-            error.add_note(f"gave up after {self._attempts} attempt{'s' if self._attempts > 1 else ''}")
+            add_note(error, f"gave up after {self._attempts} attempt{'s' if self._attempts > 1 else ''}")
             raise

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather
+from loadax_core import Alloc, Dataset, Gather, add_note
 
 from .adapt import as_dataset
 from .base import BaseDataset, take_from
@@ -82,7 +82,7 @@ class ReorderedDataset(Transform[T_co]):
         try:
             return self._source.read(source_row)
         except Exception as error:
-            error.add_note(f"row {row} of this {self._noun} is row {source_row} of its source")
+            add_note(error, f"row {row} of this {self._noun} is row {source_row} of its source")
             raise
 
     def read_many(self, rows: list[int]) -> Sequence[T_co]:

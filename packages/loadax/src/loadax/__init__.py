@@ -44,6 +44,7 @@ from loadax_core import SupportsGather as SupportsGather
 from loadax_core import SupportsGetItems as SupportsGetItems
 from loadax_core import Timeline as Timeline
 from loadax_core import WorkerError as WorkerError
+from loadax_core import add_note as add_note
 from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
@@ -52,6 +53,7 @@ from loadax_core import join_batches as join_batches
 from loadax_core import measure as measure
 from loadax_core import progress as progress
 from loadax_core import read_items as read_items
+from loadax_core import refuse_tables as refuse_tables
 from loadax_core import take_rows as take_rows
 from loadax_core import transformed as transformed
 from loadax_core import tree as tree
@@ -170,6 +172,7 @@ __all__ = [
     "WorkerError",
     "ZippedDataset",
     "__version__",
+    "add_note",
     "aligned_empty",
     "as_dataset",
     "check_agreement",
@@ -184,6 +187,7 @@ __all__ = [
     "plan",
     "progress",
     "read_items",
+    "refuse_tables",
     "take_rows",
     "transformed",
     "tree",

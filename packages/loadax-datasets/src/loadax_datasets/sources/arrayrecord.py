@@ -9,6 +9,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from loadax_core import add_note
+
 from ..base import BaseDataset
 from ..rows import rows_in_range
 from ..seeding import digest
@@ -80,7 +82,7 @@ class ArrayRecordDataset(BaseDataset[bytes]):
             try:
                 found = self._readers[file].__getitems__([wanted[place] - start for place in places])
             except RuntimeError as error:
-                error.add_note(f"raised while reading {self._paths[file]}")
+                add_note(error, f"raised while reading {self._paths[file]}")
                 raise
             for place, record in zip(places, found, strict=True):
                 records[place] = record

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+from loadax_core import add_note
 
 from ..base import BaseDataset
 from ..seeding import digest
@@ -96,7 +97,7 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
             with pillow.open(path) as image:
                 pixels: npt.NDArray[np.uint8] = np.asarray(_of_8_bits(image, path).convert(self._mode))
         except Exception as error:
-            error.add_note(f"raised while reading {path}")
+            add_note(error, f"raised while reading {path}")
             raise
         return {"image": pixels, "label": np.int32(self._labels[row])}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from loadax_core import Alloc, Rows
+from loadax_core import Alloc, Rows, add_note
 
 from ..seeding import check_int, digest
 from .arrow import ArrowColumns
@@ -146,7 +146,7 @@ class ParquetDataset(TableDataset):
                 # Loading is parallel already, by the workers.
                 table = opened.read_row_group(index, columns=self._names, use_threads=False)
         except OSError as error:
-            error.add_note(f"raised while reading row group {index} of {file.path}")
+            add_note(error, f"raised while reading row group {index} of {file.path}")
             raise
         return table.select(self._names).cast(self._columns.schema).combine_chunks()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from loadax_core import Rows
+from loadax_core import Rows, add_note
 
 from ..base import BaseDataset
 from ..rows import rows_in_range
@@ -249,7 +249,7 @@ class _Connections:
             finally:
                 held.connection.rollback()
         except sqlite3.Error as error:
-            error.add_note(f"raised while reading {self._path}")
+            add_note(error, f"raised while reading {self._path}")
             raise
 
 
