@@ -162,8 +162,10 @@ def test_named_fields_are_padded_like_entries_and_other_lists_are_stacked(make: 
 
 
 def test_a_key_that_names_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"names 'idz', which the items do not have; they have batch\['ids'\], batch"):
+    with pytest.raises(ValueError, match=r"names 'idz', which the items do not have; they have \['ids'\], \['y'\]"):
         PadBatcher(keys=["ids", "idz"])(ragged)
+    got = PadBatcher(keys=["ids"])([{"ids": [], "y": 0}, {"ids": [1], "y": 1}])
+    check_same(got["ids"], np.array([[0], [1]]))
 
 
 def test_a_batcher_shows_its_settings() -> None:

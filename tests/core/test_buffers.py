@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array
+from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array, inline
 from loadax_core.buffers import MOST_IDLE, Pool
+from loadax_core.inline import GROUP_SECONDS
 from loadax_core.segments import Segments
 
 
@@ -218,6 +219,28 @@ def test_batches_that_are_no_numpy_arrays_are_not_grouped(settings: DataLoader[A
     batches = list(settings.batch_size(4).build(dataset))
     assert [row for batch in batches for row in batch["x"]] == list(range(2000))
     assert dataset.calls == [4] * 500
+
+
+@pytest.mark.parametrize(
+    ("start", "each", "largest"), [(0.6, 0.0, 64), (0.0, 0.6, 2), (0.3, 0.3, 4), (0.0, 0.01, 128), (1.1, 0.0, 1)]
+)
+def test_groups_in_the_callers_thread_are_as_large_as_time_allows(
+    start: float, each: float, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what a gather takes to begin, and for each batch, as shares of the time that it may take."""
+    now = [0.0]
+    monkeypatch.setattr(inline, "perf_counter", lambda: now[0])
+
+    class Timed(Counting):
+        def gather(self, rows: Rows, alloc: Any) -> Any:
+            now[0] += GROUP_SECONDS * (start + each * len(rows) / 2)
+            return super().gather(rows, alloc)
+
+    dataset = Timed()
+    batches = list(DataLoader().batch_size(2).build(dataset))
+    assert np.concatenate(batches).tolist() == list(range(2000))
+    # Where time sets no limit, the number of batches does.
+    assert max(dataset.calls) == 2 * largest or (max(dataset.calls) > 2 * largest and start < 1 and not each)
 
 
 def test_slow_gathers_are_not_grouped_in_the_callers_thread() -> None:

@@ -163,6 +163,24 @@ def test_workers_on_both_sides_of_a_boundary_do_not_evict_each_other() -> None:
     assert feistel.computed == 2 * BLOCK
 
 
+@pytest.mark.parametrize("batches", [1, 4])
+@pytest.mark.parametrize("distance", [3_200, 32_000, 320_000])
+def test_who_reads_a_few_rows_of_each_large_batch_does_not_compute_the_others(distance: int, batches: int) -> None:
+    """As one of many hosts does."""
+    order, feistel = counting(10**9)
+    starts = np.arange(40).reshape(-1, batches, 1) * distance
+    for group in starts:
+        order((group + np.arange(32)).ravel())
+    assert feistel.computed <= 2 * BLOCK + 40 * 32
+
+
+def test_who_reads_a_third_of_each_batch_computes_each_block_once() -> None:
+    order, feistel = counting(10**9)
+    for start in range(0, 4 * BLOCK, 96):
+        order(np.arange(start, start + 32))
+    assert feistel.computed == 4 * BLOCK
+
+
 def test_scattered_rows_do_not_compute_whole_blocks() -> None:
     order, feistel = counting(10**9)
     for row in np.random.default_rng(0).integers(0, 10**9, 1000).tolist():

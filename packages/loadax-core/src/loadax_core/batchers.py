@@ -181,13 +181,11 @@ class PadBatcher:
     def _check_keys(self, items: list[Any]) -> None:
         if self._keys is None or not items:
             return
-        paths = [path for path, _ in tree.leaves(items[0])]
+        known = _steps(items[0])
         for key in sorted(self._keys):
-            if not any(_steps_of(key) & set(path) for path in paths):
-                raise ValueError(
-                    f"keys names {key!r}, which the items do not have; they have "
-                    f"{', '.join(map(tree.name, paths[:20])) or 'no leaves'}"
-                )
+            if not _steps_of(key) & known.keys():
+                others = ", ".join(list(known)[:20]) or "nothing"
+                raise ValueError(f"keys names {key!r}, which the items do not have; they have {others}")
 
     def _pads(self, path: tree.Path) -> bool:
         """Whether what stands there is padded, if it has a length."""
@@ -307,6 +305,15 @@ def _as_array(leaf: Any, path: tree.Path, i: int) -> Array:
             "with .filled(value) in the dataset"
         )
     return array
+
+
+def _steps(node: Any) -> dict[str, None]:
+    """The steps to all that is in an item, in order; lists are not opened, since each is a leaf."""
+    opened = None if type(node) is list else tree.children(node)
+    steps: dict[str, None] = {}
+    for step, child in opened[0] if opened else []:
+        steps |= {step: None} | _steps(child)
+    return steps
 
 
 def _steps_of(key: str) -> set[str]:

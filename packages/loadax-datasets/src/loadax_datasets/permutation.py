@@ -22,6 +22,12 @@ from .seeding import check_int, derive_keys
 BLOCK = 1 << 15
 """Rows computed at once: enough to make NumPy's call overhead small, few enough to stay in the processor's cache."""
 
+DENSE = 16
+"""A new block is begun if of its first rows one in so many is wanted."""
+
+FEW_COST, MOST_COST = 10, 128
+"""What a call for some rows costs, as a multiple of one row by itself; and a block, for which many rows are wanted."""
+
 SORTED = 1 << 14
 """Rows that are sorted by hash rather than sent through the network; at most a block."""
 
@@ -74,7 +80,7 @@ class Permutation:
             A number in `range(length)`, a different one for every row.
         """
         index, offset = divmod(row, BLOCK)
-        block = self._find(index, 1)
+        block = self._find(index, 1, offset + 1)
         return self._feistel.at(row) if block is None else block.item(offset)
 
     def __call__(self, rows: Wanted) -> Rows:
@@ -91,7 +97,7 @@ class Permutation:
         if isinstance(rows, range):
             index, offset = divmod(rows.start, BLOCK)
             end = offset + len(rows)
-            block = self._find(index, len(rows)) if end <= BLOCK else None
+            block = self._find(index, len(rows), end) if end <= BLOCK else None
             if block is not None:
                 return block[offset:end]
             rows = as_array(rows)
@@ -107,16 +113,17 @@ class Permutation:
         result = np.empty(len(rows), np.int64)
         for index in {first, last}:
             here = indices == index
-            block = self._find(index, int(here.sum()))
-            result[here] = self._feistel(rows[here]) if block is None else block[rows[here] - index * BLOCK]
+            offsets = rows[here] - index * BLOCK
+            block = self._find(index, len(offsets), int(offsets.max()) + 1)
+            result[here] = self._feistel(rows[here]) if block is None else block[offsets]
         return result
 
-    def _find(self, index: int, count: int) -> Rows | None:
-        """The block at `index`, of which `count` rows are wanted, if it is there or worth computing."""
+    def _find(self, index: int, count: int, end: int) -> Rows | None:
+        """The block at `index`, of which `count` rows before `end` are wanted, if it is there or worth computing."""
         for known, block in self._blocks:
             if known == index:
                 return block
-        if not self._is_worthwhile(index, count):
+        if not self._is_worthwhile(index, count, end):
             return None
         with self._lock:
             for known, block in self._blocks:
@@ -128,13 +135,14 @@ class Permutation:
             self._blocks = (*self._blocks[-1:], (index, block))
         return block
 
-    def _is_worthwhile(self, index: int, count: int) -> bool:
-        if not self._blocks or index == self._blocks[-1][0] + 1:
+    def _is_worthwhile(self, index: int, count: int, end: int) -> bool:
+        # One of many hosts reads a few rows of each large batch, and comes to the next block somewhere in its middle.
+        if not self._blocks or (index == self._blocks[-1][0] + 1 and end <= DENSE * count):
             return True
-        known, reads = self._stray
-        reads = reads + count if known == index else count
-        self._stray = (index, reads)
-        return reads >= 64
+        known, cost = self._stray
+        cost = (cost if known == index else 0) + (1 if count == 1 else FEW_COST)
+        self._stray = (index, cost)
+        return cost >= MOST_COST
 
     def _compute(self, index: int) -> Rows:
         if self._length > SORTED:
