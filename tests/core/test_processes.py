@@ -33,6 +33,7 @@ from elsewhere import (
     Unpicklable,
     Unprintable,
     Wide,
+    as_words,
     first,
     platforms,
     returns_a_lock,
@@ -130,6 +131,25 @@ def test_slow_items_of_one_batch_are_shared() -> None:
     rest = list(batches)
     assert perf_counter() - began < 0.6 * 40 * 0.05
     assert [batch["row"].tolist() for batch in rest] == [list(range(n, n + 8)) for n in range(8, 48, 8)]
+
+
+def test_tasks_and_answers_that_no_socket_holds_do_not_block_each_other() -> None:
+    """A task is sent ahead while the answer to the last one is on its way; neither side may wait for the other."""
+
+    class Scattered:
+        """A sharding strategy whose rows are sent one by one."""
+
+        def local_rows(self, batch_size: int, /) -> Any:
+            return np.arange(batch_size)
+
+        def distribute_global_batch(self, local_batch: Any, /) -> Any:
+            return local_batch
+
+    each = 50_000
+    chain = DataLoader(as_words).batch_size(each).workers(1, kind="process").prefetch(6).shard(Scattered())
+    loader = chain.build(Numbers(8 * each))
+    for step, words in enumerate(loader):
+        assert (len(words), words[0], words[-1]) == (each, f"row {step * each}", f"row {(step + 1) * each - 1}")
 
 
 def test_large_arrays_are_shared_and_stay_as_they_are() -> None:

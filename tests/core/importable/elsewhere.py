@@ -202,6 +202,10 @@ class Unprintable(Numbers):
         raise UnprintableError("broken", row)
 
 
+def as_words(items: list[int]) -> list[str]:
+    return [f"row {item}" for item in items]
+
+
 def first(items: list[Any]) -> Any:
     return items[0]
 

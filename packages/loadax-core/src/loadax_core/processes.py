@@ -40,6 +40,12 @@ ANSWER_SECONDS = 1.0
 END_SECONDS = 1.0
 """How long a process may take to end by itself."""
 
+MOST_AHEAD = 1 << 12
+"""Bytes of a task that may be sent while the process does another one: what a socket holds though nobody reads.
+
+With more, both could wait for ever: this side to be read, and the process for its answer to be.
+"""
+
 BOOT = "import sys; sys.path[:] = {path!r}; from loadax_core.child import main; main({work}, {line})"
 
 
@@ -120,6 +126,9 @@ class _Process:
         self._channel: Channel | None = None
         self._line: socket.socket | None = None
         self._failed: Done | None = None
+        # Tasks that were sent and not waited for, and the last of them if it was kept.
+        self._sent = 0
+        self._kept: bytes | None = None
         self._asking = threading.Lock()
 
     def open(self) -> None:
@@ -135,23 +144,38 @@ class _Process:
         self._failed = done if done.error else None
 
     def send(self, task: Task, /) -> None:
-        """Sends a task."""
-        if self._failed is not None:
-            return
-        assert self._channel is not None
+        """Sends a task, or keeps it until the process is waiting for it, if it is large."""
         try:
-            self._channel.send(pickle.dumps((task, self._mapped.ended())))
-        except OSError:
-            # The process has died, which is found again when the outcome is waited for.
-            pass
+            message = pickle.dumps((task, self._mapped.ended()))
         except BaseException as error:
             self._failed = Done([], error, "sending")
+            return
+        self._write_kept()
+        self._sent += 1
+        if self._sent > 1 and len(message) > MOST_AHEAD:
+            self._kept = message
+        else:
+            self._write(message)
+
+    def _write_kept(self) -> None:
+        """Sends the task that was kept, if it is the only one, so that the process waits for it."""
+        if self._sent == 1 and self._kept is not None:
+            message, self._kept = self._kept, None
+            self._write(message)
+
+    def _write(self, message: bytes) -> None:
+        # That the process has died is found again when the outcome is waited for.
+        with contextlib.suppress(OSError):
+            if self._channel is not None and self._failed is None:
+                self._channel.send(message)
 
     def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
         """Waits for the outcome of a task."""
         if self._failed is not None:
             # A copy, since each step adds its own notes.
             return replace(self._failed, error=copy(self._failed.error))
+        self._write_kept()
+        self._sent -= 1
         return self._receive("receiving", task)
 
     def _receive(self, stage: str, task: Task | None) -> Done:

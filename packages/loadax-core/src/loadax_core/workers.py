@@ -32,7 +32,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
@@ -299,10 +298,16 @@ class Window:
 
         There must be enough for all others to begin at once, or this unit could be with one that has nothing to do.
         """
-        if self._crew.remote and self.units.qsize() > self._workers:
-            with suppress(Empty):
-                return self.units.get_nowait()
-        return None
+        if not self._crew.remote or self.units.qsize() <= self._workers:
+            return None
+        try:
+            unit = self.units.get_nowait()
+        except Empty:
+            return None
+        if unit is None:
+            # It has just been stopped, and this is for a worker that waits.
+            self.units.put(None)
+        return unit
 
     def _set_turnout(self, turnout: Turnout) -> None:
         """Decides anew how many workers load, if it is time to."""
