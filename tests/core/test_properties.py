@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loadax_core import Alloc, DataLoader, Rows
@@ -47,6 +48,7 @@ def rows_of(batches: Any) -> list[int]:
     return [int(row) for batch in batches for row in batch]
 
 
+@pytest.mark.filterwarnings("ignore:there is no batch")
 @settings(deadline=None, max_examples=150)
 @given(
     rows=st.integers(0, 40),

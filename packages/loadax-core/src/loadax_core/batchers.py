@@ -57,7 +57,7 @@ class StackBatcher:
 
     Raises:
         StackError: If the items' trees, shapes, dtypes or types differ, naming the leaf and the two items.
-        TypeError: If a leaf is none of the above, or a masked array, whose mask a batch would lose.
+        TypeError: If a leaf is none of the above, or an array with masked entries, whose mask a batch would lose.
 
     Example:
         >>> StackBatcher()([{"x": [1.0, True]}, {"x": [2.0, False]}])
@@ -299,7 +299,7 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
 def _as_array(leaf: Any, path: tree.Path, i: int) -> Array:
     """The leaf of item `i` as an array, unless that would lose something."""
     array = np.asarray(leaf)
-    if array is not leaf and isinstance(leaf, np.ma.MaskedArray):
+    if array is not leaf and np.ma.is_masked(leaf):
         raise TypeError(
             f"cannot stack {tree.name(path)}: it is a masked array in item {i}, whose mask a batch would lose; fill it "
             "with .filled(value) in the dataset"
