@@ -217,7 +217,7 @@ def test_columns_of_any_type_are_filled(
         (pl.Array(pl.Int8, 2), [1, None]),
         (pl.Struct({"a": pl.Int8}), {"b": 1}),
         (pl.Datetime("us"), np.datetime64(1, "ns")),
-        (pl.Datetime("us"), np.datetime64("NaT")),
+        (pl.Datetime("us"), np.datetime64("NaT", "us")),
         (pl.Datetime("us"), np.timedelta64(1, "us")),
         (pl.Date, np.datetime64(1, "h")),
         (pl.Duration("us"), np.datetime64(1, "us")),
