@@ -230,23 +230,7 @@ def test_only_the_slowest_reads_are_kept() -> None:
 
 
 def test_workers_that_took_long_to_start_were_not_idle() -> None:
-    stats = Stats(
-        batches=20,
-        rows=160,
-        local_rows=160,
-        elapsed=12.0,
-        waited=11.9,
-        reading=3.9,
-        batching=0.0,
-        placing=0.0,
-        first_wait=10.0,
-        kind="process",
-        workers=2,
-        prefetch=2,
-        busy=3.9,
-        first_busy=0.1,
-        cores=64,
-    )
+    stats = replace(BASE, kind="process", elapsed=12.0, waited=11.9, first_wait=10.0, busy=3.9, first_busy=0.1)
     assert stats.busy_share == pytest.approx(0.95)
     assert 'The 2 workers were busy 95% of the time: .workers(8, kind="process") would share' in stats.verdict
 

@@ -173,12 +173,8 @@ class Repeated(Numbers):
         return self.last[1]
 
 
-class HoldsTheInterpreter(Numbers):
+class HoldsTheInterpreter(Stuck):
     """From row 4 on, reads say who reads, and then nothing else runs in the process."""
-
-    def __init__(self, rows: int, folder: Path) -> None:
-        super().__init__(rows)
-        self.folder = folder
 
     def __getitem__(self, row: int) -> int:
         if row >= 4:
