@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array, inline
+from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array, inline, iterator
 from loadax_core.buffers import MOST_IDLE, Pool
 from loadax_core.inline import GROUP_SECONDS
 from loadax_core.segments import Segments
@@ -229,7 +229,8 @@ def test_groups_in_the_callers_thread_are_as_large_as_time_allows(
 ) -> None:
     """With what a gather takes to begin, and for each batch, as shares of the time that it may take."""
     now = [0.0]
-    monkeypatch.setattr(inline, "perf_counter", lambda: now[0])
+    for module in (inline, iterator):
+        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
 
     class Timed(Counting):
         def gather(self, rows: Rows, alloc: Any) -> Any:

@@ -224,7 +224,7 @@ def test_only_the_slowest_reads_are_kept() -> None:
     lane = Recorder().caller
     for seconds in [3, 9, 1, 7, 5, 8, 2, 6, 4]:
         if seconds > lane.floor:
-            lane.slow(seconds, 10 * seconds, 1)
+            lane.slow(seconds, (10 * seconds,))
     assert sorted(read.row for read in lane.slowest) == [50, 60, 70, 80, 90]
     assert lane.floor == 5
 

@@ -73,14 +73,14 @@ class Inline:
 
     def _load(self, steps: Sequence[Step]) -> list[Any] | None:
         """The batches of some steps; None if they are several, and have to be loaded one by one, since one failed."""
-        step, lane = steps[0], self._recorder.caller
+        step, recorder = steps[0], self._recorder
+        lane, began = recorder.caller, recorder.seen
         # Single batches that are asked for so often that it matters are mostly timed as a whole.
-        watched = len(steps) > 1 or bool(self._recorder.calls)
-        began = perf_counter()
+        watched = recorder.calls or len(steps) > 1
         measured = watched and lane.measures(began)
         if measured:
             begin_measuring()
-        stage = "preparing"
+        stage, read = "preparing", None
         try:
             fetch = self._traced(self._fetches[step.epoch], step)
             if len(steps) > 1 and not fetch.gathers:
@@ -89,12 +89,12 @@ class Inline:
             stage = "reading"
             if fetch.gathers:
                 batches = fetch.gather(cast("Rows | range", rows), len(steps), self._pool)
-                read = batched = perf_counter()
             else:
                 items = list(fetch.read(cast("list[int] | range", rows)))
-                read, stage = perf_counter() if watched else began, "batching"
+                if watched:
+                    read = perf_counter()
+                stage = "batching"
                 batches = [fetch.batch(items, rows, self._pool)]
-                batched = perf_counter()
         except BaseException as error:
             if len(steps) > 1 and not isinstance(error, KeyboardInterrupt):
                 return None
@@ -102,31 +102,30 @@ class Inline:
             if failure is error:
                 raise
             raise failure from error
-        if measured:
-            lane.measured += read - began
-            lane.transforming += end_measuring()
+        ended = recorder.seen = perf_counter()
         if watched:
-            lane.seconds["reading"] += read - began
-            lane.seconds["batching"] += batched - read
+            lane.add("reading", began, read or ended, step)
+            if read:
+                lane.add("batching", read, ended, step)
         else:
-            read = self._recorder.ended = batched
-            lane.brief += read - began
-        if lane.spans is not None:
-            lane.spans.append(("reading", began, read, step))
-            if not fetch.gathers:
-                lane.spans.append(("batching", read, batched, step))
-        if read - began > lane.floor and len(rows):
-            lane.slow(read - began, int(rows[0]), len(rows))
+            lane.brief += ended - began
+        reading = (read or ended) - began
+        if measured:
+            lane.measured += reading
+            lane.transforming += end_measuring()
+        if reading > lane.floor:
+            lane.slow(reading, rows)
         if fetch.gathers:
             if self._most is None:
                 self._most = most_alike(batches[0])
-            share = (read - began) / GROUP_SECONDS
+            share = reading / GROUP_SECONDS
             more = max(self._group, 2 * len(steps)) if share < 1 else len(steps) / max(1, share / 2)
             self._group = power_of_two(min(self._most, more))
         return batches
 
     def _place(self, step: Step, batch: Any) -> Any:
-        lane, began = self._recorder.caller, perf_counter()
+        recorder = self._recorder
+        began = recorder.seen
         try:
             placed = self._traced(self._fetches.base, step).place(batch)
         except BaseException as error:
@@ -134,10 +133,8 @@ class Inline:
             if failure is error:
                 raise
             raise failure from error
-        ended = perf_counter()
-        lane.seconds["placing"] += ended - began
-        if lane.spans is not None:
-            lane.spans.append(("placing", began, ended, step))
+        recorder.seen = perf_counter()
+        recorder.caller.add("placing", began, recorder.seen, step)
         return placed
 
     def _traced(self, fetch: Fetch, step: Step) -> Fetch | TracedFetch:

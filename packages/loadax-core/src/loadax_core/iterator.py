@@ -74,7 +74,7 @@ class LoaderIterator(Generic[B_co]):
                 source = self._open()
             try:
                 if now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
-                    recorder.ended = now
+                    recorder.seen = now
                     taken = source.take()
                 else:
                     taken = self._take_watched(source, now)
@@ -85,7 +85,7 @@ class LoaderIterator(Generic[B_co]):
                     self._error = error
                 raise
             if taken is None:
-                recorder.ended = perf_counter()
+                recorder.seen = perf_counter()
                 source.stop()
                 raise StopIteration
             self._last, batch = taken
@@ -233,11 +233,17 @@ class LoaderIterator(Generic[B_co]):
             assert self._annotate is not None, "something was found to ask whether a trace is being taken"
             recorder.annotate = self._annotate
             with self._annotate(NAMES["waiting"]):
-                began, taken, ended = perf_counter(), source.take(), perf_counter()
+                taken = self._take_timed(source)
         else:
             recorder.annotate = None
-            began, taken, ended = perf_counter(), source.take(), perf_counter()
-        recorder.leave(began, ended, *taken or (None, None))
+            taken = self._take_timed(source)
+        return taken
+
+    def _take_timed(self, source: Inline | Window) -> tuple[Step, Any] | None:
+        recorder = self._recorder
+        began = recorder.seen = perf_counter()
+        taken = source.take()
+        recorder.leave(began, perf_counter(), *taken or (None, None))
         return taken
 
     def _check_open(self) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heappush, heapreplace
 from time import process_time
 from typing import Any, NamedTuple, TypeAlias
 
 from . import tree
 from .plan import Step
+from .protocols import Rows
 from .stats import Interval, Kind, SlowRead, Stats, Way
 from .traces import Annotate
 from .transforming import MEASURE_SECONDS
@@ -100,12 +101,21 @@ class Lane:
         """Time spent in all stages."""
         return self.brief + sum(self.seconds.values())
 
-    def slow(self, seconds: float, row: int, rows: int) -> None:
-        """Notes a read that took longer than `floor`."""
+    def add(self, stage: str, began: float, ended: float, step: Step) -> None:
+        """Notes a stage, from one value of `perf_counter` to another."""
+        self.seconds[stage] += ended - began
+        if self.spans is not None:
+            self.spans.append((stage, began, ended, step))
+
+    def slow(self, seconds: float, rows: Sequence[int] | Rows) -> None:
+        """Notes a read of rows that took longer than `floor`."""
+        if not len(rows):
+            return
+        read = SlowRead(seconds, int(rows[0]), len(rows))
         if len(self.slowest) < SLOWEST:
-            heappush(self.slowest, SlowRead(seconds, row, rows))
+            heappush(self.slowest, read)
         else:
-            heapreplace(self.slowest, SlowRead(seconds, row, rows))
+            heapreplace(self.slowest, read)
             self.floor = self.slowest[0][0]
 
 
@@ -128,7 +138,8 @@ class Recorder:
         caller: What was done in the thread that calls `next`.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
         began: The value of `perf_counter` when the first batch was asked for, 0 before that.
-        ended: The same when the last one was there.
+        seen: The same at the last look at the clock in a call of `next`: where a stage begins as another ends, one look
+            is for both.
         blocked: Seconds that the caller waited for workers.
         watch_from: The value of `perf_counter` from which on the next call of `next` is to be watched. In others, only
             what is loaded in them or waited for is timed.
@@ -143,7 +154,7 @@ class Recorder:
         self.annotate: Annotate | None = None
         self.waits: deque[Note] | None = None
         self.ready = [0] * (MOST_READY + 1)
-        self.began = self.ended = self.blocked = self.first_wait = self.watch_from = 0.0
+        self.began = self.seen = self.blocked = self.first_wait = self.watch_from = 0.0
         self.calls = 0
         self._due = self._entered = self._waited = self._handing = self._usual = 0.0
         self._noted = 0
@@ -200,7 +211,7 @@ class Recorder:
     @property
     def elapsed(self) -> float:
         """Seconds from the first call of `next` to the return of the last one."""
-        return max(0.0, self.ended - self.began)
+        return max(0.0, self.seen - self.began)
 
     def enter(self, now: float, batches: int) -> None:
         """Notes that a call of `next` begins which is watched.
@@ -223,7 +234,7 @@ class Recorder:
             step: Its step.
             batch: The batch.
         """
-        self.ended = ended
+        self.seen = ended
         handing = ended - began - (self.waited - self._waited)
         # The calls that were not watched took as long, unless this one came after a pause.
         self._handing += began - self._entered + handing + (self.calls - 1) * min(handing, self._usual)

@@ -180,12 +180,9 @@ class Activity:
             self._end(perf_counter())
 
     def _end(self, now: float) -> None:
-        lane = self.lane
-        self.seconds = seconds = now - self._began
-        lane.seconds[self._doing] += seconds
-        if lane.spans is not None:
-            lane.spans.append((self._doing, self._began, now, self.step))
-        self._note(seconds, now)
+        self.seconds = now - self._began
+        self.lane.add(self._doing, self._began, now, self.step)
+        self._note(self.seconds, now)
 
     def end_elsewhere(self, done: Done) -> None:
         """Notes that a read ends that was done elsewhere, with the batching that was a part of it.
@@ -214,9 +211,9 @@ class Activity:
         if seconds > lane.floor and self._rows is not None:
             if self._row is not None:
                 if now - self._since > lane.floor:
-                    lane.slow(now - self._since, self._row, 1)
-            elif len(self._rows):
-                lane.slow(seconds, int(self._rows[0]), len(self._rows))
+                    lane.slow(now - self._since, (self._row,))
+            else:
+                lane.slow(seconds, self._rows)
         if now > self._cpu_due:
             cpu = thread_time()
             lane.cpu += cpu - self._cpu
@@ -230,7 +227,7 @@ class Activity:
         """Notes that the read of `row` begins."""
         now = perf_counter()
         if self._row is not None and now - self._since > self.lane.floor:
-            self.lane.slow(now - self._since, self._row, 1)
+            self.lane.slow(now - self._since, (self._row,))
         self._row, self._since = row, now
 
     @property

@@ -332,13 +332,14 @@ class Window:
             self._help(slot)
             if slot.done:
                 return
-        began, recorder = perf_counter(), self._recorder
+        recorder = self._recorder
+        began = recorder.seen
         if self._timeout is None:
             slot.ready.acquire()
         else:
             self._wait_patiently(slot, self._timeout)
-        recorder.ended = perf_counter()
-        recorder.blocked += recorder.ended - began
+        recorder.seen = perf_counter()
+        recorder.blocked += recorder.seen - began
 
     def _wait_patiently(self, slot: Slot, timeout: float) -> None:
         """Waits until the slot is done.
@@ -402,17 +403,19 @@ class Window:
 
     def _perform_briefly(self, slot: Slot, task: Task, activity: Activity) -> Done:
         """Does a task of which no more than the time is noted."""
-        began = perf_counter()
+        helps, lane = activity is self._helper, activity.lane
+        began = self._recorder.seen if helps else perf_counter()
         done = perform(slot.fetch, task, self._pool, None)
-        seconds, lane = perf_counter() - began, activity.lane
+        ended = perf_counter()
+        if helps:
+            self._recorder.seen = ended
+        seconds = ended - began
         lane.brief += seconds
         if seconds > 2 * BRIEF_SECONDS:
             # The next one is watched, in case they all take longer now.
             self._pace.brief = False
-            if activity is self._helper:
-                self._recorder.ended = began + seconds
-        if seconds > lane.floor and len(task.rows):
-            lane.slow(seconds, int(task.rows[0]), len(task.rows))
+        if seconds > lane.floor:
+            lane.slow(seconds, task.rows)
         return done
 
     def _finish(self, unit: Unit, part: Any, failure: BaseException | None, activity: Activity) -> None:
