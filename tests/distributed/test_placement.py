@@ -102,7 +102,7 @@ class Static:
 def test_several_batches_are_placed_as_one_by_one(target: Any) -> None:
     place = DevicePlacement(target)
     batches: list[Any] = [
-        Pair({"a": np.arange(8 * n, dtype=np.float32)}, [np.arange(8, dtype=np.int32), (None, np.full(8, n, np.float32))])
+        Pair({"a": np.arange(8 * n, dtype=np.float32)}, [np.arange(8, dtype="i4"), (None, np.full(8, n, np.float32))])
         for n in range(1, 4)
     ]
     placed = place.place_many(batches)
