@@ -42,7 +42,7 @@ from .buffers import Pool
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
 from .grouping import runs
-from .pacing import BRIEF_SECONDS, SLOW_UNITS, Pace
+from .pacing import BRIEF_SECONDS, Pace
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
@@ -54,8 +54,13 @@ SETTLED = 16
 
 HELP_SECONDS = 1e-4
 """A consumer that would have to wait does units that are shorter than this itself, since waking a worker takes as long.
+"""
 
-If fewer threads run than there are cores, it does any unit of the usual length: its core would have nothing to do.
+QUICK_UNITS, FIRST_UNITS = 2, 50
+"""If fewer threads run than there are cores, it does a unit of up to so many times the usual length, since its core would
+have nothing to do. Longer ones are left to workers; so much longer ones, among the first batches.
+
+These take long in any case: their memory is new, and an order may have to be computed.
 """
 
 QUIET_SECONDS = 3e-4
@@ -287,9 +292,8 @@ class Window:
         slot = slots[-1]
         if not slot.fetch.gathers or self._crew.remote or self._timeout is not None:
             return self._workers
-        # The first times are too long: memory is new, and an order may have been computed.
-        slow = (1 if self._published >= SETTLED else SLOW_UNITS) * self._crew.unit_seconds
-        if self._pace.row is not None and self._pace.row * slot.rows_each > slow:
+        most = (QUICK_UNITS if self._published >= SETTLED else FIRST_UNITS) * self._crew.unit_seconds
+        if self._pace.row is not None and self._pace.row * slot.rows_each > most:
             return self._workers
         return min(self._workers, max(1, self._cores - 1))
 
@@ -356,7 +360,7 @@ class Window:
                 raise TimeoutError(complaint)
 
     def _is_quick(self, slot: Slot) -> bool:
-        most = self._crew.unit_seconds if len(self._threads) < self._cores else HELP_SECONDS
+        most = QUICK_UNITS * self._crew.unit_seconds if len(self._threads) < self._cores else HELP_SECONDS
         return not self._crew.remote and self._pace.expected(len(slot.rows)) < most
 
     def _help(self, slot: Slot) -> None:
