@@ -57,7 +57,7 @@ HELP_SECONDS = 1e-4
 """
 
 QUICK_UNITS, FIRST_UNITS = 2, 50
-"""If fewer threads run than there are cores, it does a unit of up to so many times the usual length, since its core would
+"""If fewer threads run than there are cores, it does units of up to so many times the usual length, since its core would
 have nothing to do. Longer ones are left to workers; so much longer ones, among the first batches.
 
 These take long in any case: their memory is new, and an order may have to be computed.
