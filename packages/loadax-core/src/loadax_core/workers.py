@@ -57,8 +57,8 @@ HELP_SECONDS = 1e-4
 """
 
 QUICK_UNITS, FIRST_UNITS = 2, 50
-"""If fewer threads run than there are cores, it does units of up to so many times the usual length, since its core would
-have nothing to do. Longer ones are left to workers; so much longer ones, among the first batches.
+"""If fewer threads run than there are cores, it does units of up to so many times the usual length: there is a core for
+it. Longer ones are left to workers; so much longer ones, among the first batches.
 
 These take long in any case: their memory is new, and an order may have to be computed.
 """
