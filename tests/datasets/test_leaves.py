@@ -307,7 +307,12 @@ COLUMNS = {"x": [1, 2]}
 )
 def test_tables_that_are_not_read_by_row_are_refused(module: str, make: str, data: Any, message: str) -> None:
     source = getattr(pytest.importorskip(module), make)(data)
-    for wrap in (as_dataset, IndexedDataset[Any], ShuffledDataset[Any]):
+    wraps: list[Any] = [as_dataset, IndexedDataset, ShuffledDataset]
+    if make == "Series":
+        assert list(InMemoryDataset(source)) == [10, 20], "its values, whatever their labels"
+    else:
+        wraps.append(InMemoryDataset)
+    for wrap in wraps:
         with pytest.raises(TypeError, match=message):
             wrap(source)
 

@@ -222,6 +222,21 @@ def test_nulls_are_refused_or_filled_as_told(check_dataset: CheckDataset) -> Non
         HuggingFaceDataset(data, fill_null={"x": 0.5})
 
 
+def test_missing_images_are_filled_as_told(check_dataset: CheckDataset) -> None:
+    data = make({"image": (hf.Image(), [picture(1), None]), "x": (hf.Value("uint8"), [1, None])})
+    blank = np.zeros((2, 3, 3), np.uint8)
+    rows = HuggingFaceDataset(data, fill_null={"image": blank, "x": 7})
+    expected = [{"image": np.asarray(picture(1)), "x": np.uint8(1)}, {"image": blank, "x": np.uint8(7)}]
+    check_dataset(rows, expected, gathers=False)
+    with pytest.raises(ValueError, match=r"a null in column 'image'; give fill_null=\{'image': ...\}"):
+        HuggingFaceDataset(data, fill_null={"x": 7})[1]
+    stored = data.cast_column("image", hf.Image(decode=False))
+    assert HuggingFaceDataset(stored, columns=["image"], fill_null={"image": b""})[1] == {"image": b""}
+    for column, wrong in ((data, b""), (data, np.zeros(3)), (data, None), (stored, blank), (stored, "")):
+        with pytest.raises(ValueError, match=r"(?s)fill_null gives .* for column 'image'; give (an array|bytes)"):
+            HuggingFaceDataset(column, fill_null={"image": wrong})
+
+
 def test_an_empty_dataset(check_dataset: CheckDataset) -> None:
     rows = HuggingFaceDataset(make({name: (kind, []) for name, (kind, _) in COLUMNS.items()}))
     check_dataset(rows, [], gathers=True)

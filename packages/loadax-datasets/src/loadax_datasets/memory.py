@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from loadax_core import Gather
+from loadax_core import Gather, refuse_tables
 
 from .arrays import ArrayDataset
 from .base import BaseDataset
@@ -24,7 +24,7 @@ class InMemoryDataset(BaseDataset[T_co]):
             `ArrayDataset`.
 
     Raises:
-        TypeError: If `items` is not iterable, or has keys.
+        TypeError: If `items` is not iterable, has keys, or is a table, which gives its columns.
 
     Example:
         >>> rows = InMemoryDataset(["a", "b", "c"])
@@ -37,6 +37,9 @@ class InMemoryDataset(BaseDataset[T_co]):
             raise TypeError("a dict has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
         if isinstance(items, str | bytes):
             raise TypeError(f"{items[:40]!r} is one item; put it in a list")
+        if type(items).__name__ != "Series":
+            # A series gives its values, and other tables their columns.
+            refuse_tables(items)
         if not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
             raise TypeError(f"InMemoryDataset takes items to iterate over, such as a list, got {items!r}")
         self._items: tuple[T_co, ...] | ArrayDataset[Any] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,8 +41,8 @@ class HuggingFaceDataset(TableDataset):
     Args:
         dataset: A `datasets.Dataset`, such as one split of what `load_dataset` returns.
         columns: The columns to read; left out, all of them.
-        fill_null: By column, what to put in place of nulls; of the column's own type. Elsewhere, reading one is an
-            error.
+        fill_null: By column, what to put in place of nulls; of the column's own type, and for images an array of
+            pixels. Elsewhere, reading one is an error.
 
     Raises:
         ImportError: If `datasets` is not installed.
@@ -87,6 +88,11 @@ class HuggingFaceDataset(TableDataset):
         schema = self._dataset.features.arrow_schema
         fields = [schema.field(name) for name in self._names if name not in self._media]
         self._columns = ArrowColumns(arrow.schema(fields), fill_null or {})
+        self._fill = {
+            name: _filling(name, value, decodes=self._decodes(name))
+            for name, value in (fill_null or {}).items()
+            if name in self._media
+        }
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -125,8 +131,15 @@ class HuggingFaceDataset(TableDataset):
         columns = self._columns.of(table, alloc)
         for name in self._media:
             feature = self._dataset.features[name] if self._decodes(name) else None
-            columns[name] = [_decoded(stored, name, feature) for stored in table.column(name).to_pylist()]
+            stored = table.column(name).to_pylist()
+            columns[name] = [self._missing(name) if one is None else _decoded(one, feature) for one in stored]
         return {name: columns[name] for name in self._names}
+
+    def _missing(self, name: str) -> Any:
+        if name not in self._fill:
+            raise ValueError(f"a null in column {name!r}; give fill_null={{{name!r}: ...}}, or leave such rows out")
+        # An item is its reader's own.
+        return copy(self._fill[name])
 
     def _decodes(self, name: str) -> bool:
         return bool(self._dataset.features[name].decode)
@@ -175,10 +188,16 @@ def _check_media(name: str, feature: Any, library: Any) -> None:
             _check_media(name, part, library)
 
 
-def _decoded(stored: Any, name: str, image: Any) -> Any:
+def _filling(name: str, value: Any, *, decodes: bool) -> Any:
+    """What is put in place of missing images and the like."""
+    if not isinstance(value, np.ndarray if decodes else bytes) or (decodes and value.ndim not in (2, 3)):
+        wanted = "an array of shape (height, width) or (height, width, channels)" if decodes else "bytes"
+        raise ValueError(f"fill_null gives {value!r} for column {name!r}; give {wanted}")
+    return value
+
+
+def _decoded(stored: Any, image: Any) -> Any:
     """The pixels of a stored image, given its feature, or the bytes of anything."""
-    if stored is None:
-        raise ValueError(f"a null in column {name!r}; leave such rows out with .filter()")
     if image is None:
         return Path(stored["path"]).read_bytes() if stored["bytes"] is None else stored["bytes"]
     picture = image.decode_example(stored)
