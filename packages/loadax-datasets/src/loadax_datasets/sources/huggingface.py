@@ -190,7 +190,8 @@ def _check_media(name: str, feature: Any, library: Any) -> None:
 
 def _filling(name: str, value: Any, *, decodes: bool) -> Any:
     """What is put in place of missing images and the like."""
-    if not isinstance(value, np.ndarray if decodes else bytes) or (decodes and value.ndim not in (2, 3)):
+    kind: type[Any] = np.ndarray if decodes else bytes
+    if not isinstance(value, kind) or (decodes and np.ndim(value) not in (2, 3)):
         wanted = "an array of shape (height, width) or (height, width, channels)" if decodes else "bytes"
         raise ValueError(f"fill_null gives {value!r} for column {name!r}; give {wanted}")
     return value
