@@ -398,6 +398,28 @@ def test_closing_while_the_workers_are_being_started_stops_them_all(monkeypatch:
         next(batches)
 
 
+def test_closing_while_an_epoch_is_entered_is_no_end_of_the_data() -> None:
+    entered, closed = threading.Event(), threading.Event()
+
+    class Entered(Failing):
+        def at_epoch(self, epoch: int) -> Entered:
+            entered.set()
+            closed.wait(20)
+            return self
+
+    def close() -> None:
+        entered.wait(20)
+        batches.close()
+        closed.set()
+
+    batches = iter(DataLoader().batch_size(2).workers(1).build(Entered({}, rows=100)))
+    thread = threading.Thread(target=close)
+    thread.start()
+    with pytest.raises(ClosedError):
+        next(batches)
+    thread.join()
+
+
 def test_an_error_after_close_goes_nowhere_and_hurts_nothing() -> None:
     started, released = threading.Event(), threading.Event()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from loadax_core import DataLoader, Stats, recorder, transformed
 from loadax_core.plan import Step
 from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
+from loadax_core.slots import Slot
 from loadax_core.stats import in_bytes, plural
 from loadax_core.transforming import begin_measuring, end_measuring
 from loadax_core.workers import Window
@@ -220,13 +222,49 @@ def test_slow_gathers_are_named(workers: int) -> None:
     assert stats.batching == 0.0 or workers == 0
 
 
-def test_only_the_slowest_reads_are_kept() -> None:
+@pytest.mark.parametrize("seconds", [[3, 9, 1, 7, 5, 8, 2, 6, 4], range(9, 0, -1), range(1, 10)])
+def test_only_the_slowest_reads_are_kept(seconds: Sequence[int]) -> None:
     lane = Recorder().caller
-    for seconds in [3, 9, 1, 7, 5, 8, 2, 6, 4]:
-        if seconds > lane.floor:
-            lane.slow(seconds, (10 * seconds,))
+    for each in seconds:
+        if each > lane.floor:
+            lane.slow(each, (10 * each,))
     assert sorted(read.row for read in lane.slowest) == [50, 60, 70, 80, 90]
     assert lane.floor == 5
+
+
+def test_workers_may_start_while_it_is_noted_what_they_did() -> None:
+    recorder = Recorder()
+
+    class Starting(Lane):
+        @property
+        def rows(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+            recorder.worker(len(recorder._workers))
+            return 3
+
+        @rows.setter
+        def rows(self, rows: int) -> None:
+            pass
+
+    recorder._workers[0] = Starting(recorder)
+    assert recorder.watched.rows == 3
+
+
+def test_a_batch_that_is_taken_at_once_was_counted_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(2).build(range(100))) as batches:
+        next(batches)
+        window: Any = batches._source
+        until_ready(batches, slice(2))
+        publish, before, counted = Slot.publish, window._published, list[int]()
+
+        def published(slot: Slot, *outcome: Any) -> None:
+            # Whoever waits for it may go on at once.
+            counted.append(window._published - before)
+            publish(slot, *outcome)
+
+        monkeypatch.setattr(Slot, "publish", published)
+        for _ in range(20):
+            next(batches)
+        assert counted[:18] == list(range(1, 19))
 
 
 def test_workers_that_took_long_to_start_were_not_idle() -> None:

@@ -85,6 +85,8 @@ class LoaderIterator(Generic[B_co]):
                     self._error = error
                 raise
             if taken is None:
+                # Another thread may have closed it meanwhile.
+                self._check_open()
                 recorder.seen = perf_counter()
                 source.stop()
                 raise StopIteration
@@ -124,7 +126,8 @@ class LoaderIterator(Generic[B_co]):
         Raises:
             StateError: If it is no state, or of a run over another order of rows; says what differs.
             ValueError: If the last batch of the epoch, counted from this position, cannot be divided among the data
-            shards. ClosedError: After `close()`.
+                shards.
+            ClosedError: After `close()`.
         """
         with self._turn:
             self._check_open()

@@ -116,7 +116,8 @@ class Lane:
             heappush(self.slowest, read)
         else:
             heapreplace(self.slowest, read)
-            self.floor = self.slowest[0][0]
+        if len(self.slowest) == SLOWEST:
+            self.floor = self.slowest[0].seconds
 
 
 class Point(NamedTuple):
@@ -191,7 +192,8 @@ class Recorder:
     @property
     def watched(self) -> Sums:
         """What the workers have done in units that were watched."""
-        lanes = self._workers.values()
+        # Workers that start add theirs.
+        lanes = list(self._workers.values())
         return Sums(
             sum(lane.rows for lane in lanes),
             sum(sum(lane.seconds.values()) for lane in lanes),

@@ -472,8 +472,10 @@ class Window:
 
     def _publish(self, slot: Slot, batches: list[Any], failure: BaseException | None) -> None:
         with self._lock:
+            # Counted first, since a consumer that waits goes on at once.
+            if not slot.done:
+                self._published += len(slot.steps)
             slot.publish(batches, failure)
-            self._published += len(slot.steps)
 
     def _relayed(
         self, error: BaseException, stage: str, step: Step, activity: Activity, trace: str = ""
