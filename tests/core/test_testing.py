@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -184,10 +185,22 @@ def test_a_thread_that_stays_is_caught() -> None:
         thread.join()
 
 
+@dataclass
+class Named:
+    name: str = field(metadata={"static": True})
+    value: int
+
+
 @pytest.mark.parametrize(
     ("got", "expected", "message"),
     [
-        ({"a": 1}, {"b": 1}, "differ in structure"),
+        ({"a": 1}, {"b": 1}, r"differ in structure at batch: \["),
+        ([(1,)], [[1]], r"differ in structure at batch\[0\]: a tuple is not a list"),
+        ({"a": None}, {}, "differ in structure"),
+        ({"a": []}, {"a": None}, r"differ in structure at batch\['a'\]: a list is not a NoneType"),
+        ({0: 1}, [1], "a dict is not a list"),
+        (1, [1], "an? int is not a list"),
+        (Named("x", 1), Named("y", 1), "the static fields {'name': 'x'} are not {'name': 'y'}"),
         ([np.zeros(2)], [np.zeros(3)], r"batch\[0\]: shape \(2,\) is not \(3,\)"),
         (np.zeros(1), -np.zeros(1), "differ at batch"),
         (np.array(["a"], object), np.array(["b"], object), "differ at batch"),

@@ -9,20 +9,17 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 from loadax_core import StackBatcher, aligned_empty, tree
+from loadax_core.testing import check_same
 from loadax_datasets import BaseDataset
 
 
 def same(a: Any, b: Any) -> bool:
     """Whether two trees are equal to the last bit, dtypes and containers included."""
-    opened_a, opened_b = tree.children(a), tree.children(b)
-    if opened_a is None or opened_b is None:
-        x, y = np.asarray(a), np.asarray(b)
-        if x.dtype != y.dtype or x.shape != y.shape:
-            return False
-        return x.tolist() == y.tolist() if x.dtype.hasobject else x.tobytes() == y.tobytes()
-    names_a, names_b = ([step for step, _ in opened[0]] for opened in (opened_a, opened_b))
-    children = zip(opened_a[0], opened_b[0], strict=False)
-    return type(a) is type(b) and names_a == names_b and all(same(x, y) for (_, x), (_, y) in children)
+    try:
+        check_same(a, b)
+    except AssertionError:
+        return False
+    return True
 
 
 class CheckDataset(Protocol):

@@ -378,6 +378,42 @@ def test_a_directory_belongs_to_one_dataset(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "cache.json").read_text())["dataset"] == {"slice": [0, 5, 1], "source": {"rows": 10}}
 
 
+def test_of_two_that_claim_a_directory_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = records.write_first
+
+    def later(path: Path, data: bytes) -> None:
+        # Between this one's look at the directory and its claim.
+        monkeypatch.setattr(records, "write_first", first)
+        RangeDataset(3).cache(tmp_path)
+        first(path, data)
+
+    monkeypatch.setattr(records, "write_first", later)
+    with pytest.raises(ValueError, match="is the cache of another dataset"):
+        RangeDataset(4).cache(tmp_path)
+    assert RangeDataset(3).cache(tmp_path)[2] == 2
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
+
+
+def test_a_directory_without_links_is_claimed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(self: Path, target: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", unsupported)
+    assert RangeDataset(3).cache(tmp_path)[2] == 2
+    with pytest.raises(ValueError, match="is the cache of another dataset"):
+        RangeDataset(4).cache(tmp_path)
+
+
+def test_others_may_read_a_cache_as_far_as_the_system_lets_them(tmp_path: Path) -> None:
+    rows = RangeDataset(3).cache(tmp_path / "cache")
+    rows[0]
+    (tmp_path / "any").write_text("")
+    usual = (tmp_path / "any").stat().st_mode
+    assert {path.stat().st_mode for path in (tmp_path / "cache").rglob("*") if path.is_file()} == {usual}
+
+
 def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError):

@@ -5,7 +5,9 @@ Statistical thresholds are what chance exceeds less than once in a billion times
 
 import math
 import pickle
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,6 +68,23 @@ def test_weights_decide_who_comes_first_without_replacement() -> None:
     pairs = [tuple(RangeDataset(3).sample(2, weights=[1, 2, 5], seed=seed)) for seed in range(tries)]
     assert_shares([first for first, _ in pairs], [1 / 8, 2 / 8, 5 / 8])
     assert_shares([second for first, second in pairs if first == 2], [1 / 3, 2 / 3, 0])
+
+
+def test_threads_that_want_an_order_wait_for_one_to_draw_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = RangeDataset(100).sample(50, weights=np.arange(100))
+    races: list[int] = []
+    race = SampledDataset[int]._race
+
+    def slow(self: Any) -> Any:
+        races.append(1)
+        threading.Event().wait(0.05)
+        return race(self)
+
+    monkeypatch.setattr(SampledDataset, "_race", slow)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(rows.read, range(50))) == list(rows)
+    assert len(races) == 1
+    assert "_ranked" not in rows.__getstate__(), "each process draws its own, which is quicker than to send it"
 
 
 def test_draws_differ_between_epochs_seeds_and_kinds() -> None:

@@ -61,6 +61,8 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
         "global placement": "ValueError: NamedSharding",
         "agreement": "nothing",
         "disagreement": f"{differently} seed is 8 on process 0; 7 on processes 1, 2, 3",
+        "long": f"{differently} classes is 'xxx",
+        "long and equal": "nothing",
         "loaders": f"{differently} rows is 64 on process 0; 65 on process 1; 66 on process 2; 67 on process 3",
         "equal loaders": "nothing",
         "missing": f"{differently} seed is nothing on processes 0, 1, 3; 7 on process 2",
@@ -71,6 +73,7 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
     for name, start in expected.items():
         assert messages[0][name].startswith(start), (name, messages[0][name])
     assert ".shard(mesh)" in messages[0]["global placement"]
+    assert len(messages[0]["long"]) < 600
 
 
 def test_a_state_continues_on_other_processes_and_meshes(tmp_path: Path) -> None:

@@ -299,6 +299,21 @@ def test_lists_are_padded() -> None:
     assert batch["ids"].tolist() == [[1, 2], [3, 0]]
 
 
+def test_fingerprint_is_of_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make({"image": (hf.Image(), [picture(0), None]), "x": (hf.Value("uint8"), [None, 2])})
+    other = make({"image": (hf.Image(), [picture(1), None]), "x": (hf.Value("uint8"), [None, 2])})
+
+    def decode(*_: Any, **__: Any) -> Any:
+        raise AssertionError("what comes of it depends on the version of Pillow")
+
+    monkeypatch.setattr(hf.Image, "decode_example", decode)
+    before = HuggingFaceDataset(data, fill_null={"x": 0}).fingerprint()
+    assert before == HuggingFaceDataset(data, fill_null={"x": 0}).fingerprint()
+    assert before != HuggingFaceDataset(other, fill_null={"x": 0}).fingerprint()
+    # A null is an error where it is read.
+    DataLoader().build(HuggingFaceDataset(data))
+
+
 def test_fingerprint_knows_the_rows() -> None:
     data = make(COLUMNS)
     others = [data.select(range(8)), data.select(range(N)[::-1]), data.select_columns(["u8"]), data.shuffle(seed=1)]

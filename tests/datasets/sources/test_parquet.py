@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from loadax_core import DataLoader, aligned_empty, testing
 from loadax_datasets import BaseDataset, ParquetDataset
 from loadax_datasets.sources.arrow import ArrowColumns
+from loadax_datasets.sources.parquet import _Kept
 
 pa: Any = pytest.importorskip("pyarrow")
 pq: Any = pytest.importorskip("pyarrow.parquet")
@@ -233,6 +234,33 @@ def test_threads_that_want_the_same_group_wait_for_one_to_read_it(
         others = [pool.submit(rows.read, row) for row in (1, 2)]
         go.set()
         assert [int(each.result()["x"]) for each in (first, *others)] == [0, 1, 2]
+    assert reads == [0]
+
+
+def test_a_group_that_has_just_been_read_is_not_read_again() -> None:
+    kept = _Kept(10**6)
+    reads: list[int] = []
+
+    def load(key: int) -> Any:
+        reads.append(key)
+        return np.zeros(3)
+
+    class Interrupted:
+        """A lock after each release of which another thread wants the same group."""
+
+        lock, again = threading.Lock(), False
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if reads and not self.again:
+                self.again = True
+                kept.get(0, load)
+
+    kept._lock = cast("Any", Interrupted())
+    kept.get(0, load)
     assert reads == [0]
 
 

@@ -54,6 +54,8 @@ def main(folder: str) -> None:
         "agreement": said(lambda: check_agreement({"batch_size": 8, "seed": 7})),
         "disagreement": said(lambda: check_agreement({"batch_size": 8, "seed": 7 if own else 8})),
         "missing": said(lambda: check_agreement({"batch_size": 8, **({"seed": 7} if own == 2 else {})})),
+        "long": said(lambda: check_agreement({"classes": "x" * 9000 * (1 + own % 2)})),
+        "long and equal": said(lambda: check_agreement({"classes": "x" * 9000})),
         "loaders": said(DataLoader().batch_size(8).build(range(64 + own)).check_agreement),
         "equal loaders": said(DataLoader().batch_size(8).build(range(64)).check_agreement),
         "thread": on_a_thread(lambda: check_agreement({})),

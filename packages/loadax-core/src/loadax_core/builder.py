@@ -236,7 +236,9 @@ class DataLoader(Generic[T_contra, B_co]):
         return self._with(timeout=seconds)
 
     def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]:
-        """Checks everything that can be checked without reading a row, and returns the loader.
+        """Checks everything that can be checked before batches are loaded, and returns the loader.
+
+        No row is read, but by datasets whose fingerprint needs a few.
 
         Args:
             dataset: Anything with `len()` and `[i]`; a `shape` will do for `len()`.

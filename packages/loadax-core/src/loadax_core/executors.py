@@ -12,6 +12,7 @@ import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from typing import Any
 
 from .buffers import aligned_empty
@@ -45,9 +46,11 @@ def _recall(token: str, fetch: Fetch | None = None) -> Epochs | None:
         _known[token] = Epochs(fetch)
         while len(_known) > MOST_KNOWN:
             _known.popitem(last=False)
-    elif token in _known:
+    epochs = _known.get(token)
+    with suppress(KeyError):
+        # A thread that runs another task may have dropped it meanwhile.
         _known.move_to_end(token)
-    return _known.get(token)
+    return epochs
 
 
 def _work(reference: _Reference | Epochs | None, task: Task) -> Done | str:

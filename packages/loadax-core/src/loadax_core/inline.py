@@ -84,6 +84,7 @@ class Inline:
         try:
             fetch = self._traced(self._fetches[step.epoch], step)
             if len(steps) > 1 and not fetch.gathers:
+                end_measuring()
                 return None
             rows = fetch.rows(steps)
             stage = "reading"
@@ -96,6 +97,7 @@ class Inline:
                 stage = "batching"
                 batches = [fetch.batch(items, rows, self._pool)]
         except BaseException as error:
+            end_measuring()
             if len(steps) > 1 and not isinstance(error, KeyboardInterrupt):
                 return None
             failure = relayed(error, stage, step)

@@ -206,6 +206,7 @@ def _attempt(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Don
             done.reading = watch.seconds
     except BaseException as error:
         done.values, done.error = [], error
+        end_measuring()
         if watch is not None:
             watch.end()
     return done

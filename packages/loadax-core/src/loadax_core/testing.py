@@ -44,19 +44,31 @@ def check_same(got: Any, expected: Any, what: str = "values") -> None:
         what: How an error names them.
 
     Raises:
-        AssertionError: If they differ, naming the first leaf that does.
+        AssertionError: If they differ, naming the first leaf or container that does.
     """
-    left, right = list(tree.leaves(got)), list(tree.leaves(expected))
-    assert [path for path, _ in left] == [path for path, _ in right], (
-        f"{what} differ in structure: {[tree.name(p) for p, _ in left]} is not {[tree.name(p) for p, _ in right]}"
-    )
-    for (path, a), (_, b) in zip(left, right, strict=True):
+    _check_containers(got, expected, what)
+    for (path, a), (_, b) in zip(tree.leaves(got), tree.leaves(expected), strict=True):
         x, y = np.asarray(a), np.asarray(b)
         where = f"{what} differ at {tree.name(path)}"
         assert x.dtype == y.dtype, f"{where}: dtype {x.dtype} is not {y.dtype}"
         assert x.shape == y.shape, f"{where}: shape {x.shape} is not {y.shape}"
         same = x.tolist() == y.tolist() if x.dtype.hasobject else x.tobytes() == y.tobytes()
         assert same, f"{where}: {x!r} is not {y!r}"
+
+
+def _check_containers(got: Any, expected: Any, what: str, path: tree.Path = ()) -> None:
+    left, right = tree.children(got), tree.children(expected)
+    where = f"{what} differ in structure at {tree.name(path)}"
+    if left is None and right is None:
+        return
+    assert type(got) is type(expected), f"{where}: a {type(got).__name__} is not a {type(expected).__name__}"
+    assert left is not None and right is not None, "a type is that of containers, or is not"
+    names, others = ([step for step, _ in opened[0]] for opened in (left, right))
+    assert names == others, f"{where}: {names} is not {others}"
+    fixed, same = tree.constants(got), tree.constants(expected)
+    assert fixed == same, f"{where}: the static fields {fixed} are not {same}"
+    for (step, a), (_, b) in zip(left[0], right[0], strict=True):
+        _check_containers(a, b, what, (*path, step))
 
 
 def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None) -> None:

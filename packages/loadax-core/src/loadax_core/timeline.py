@@ -47,6 +47,8 @@ class Timeline:
         seconds: How long the `with` block took.
 
     Example:
+        >>> import tempfile
+        >>> from pathlib import Path
         >>> from loadax_core import DataLoader
         >>> with iter(DataLoader().batch_size(2).workers(1).build(range(6))) as batches:
         ...     with batches.timeline() as timeline:
@@ -54,7 +56,8 @@ class Timeline:
         [[0, 1], [2, 3], [4, 5]]
         >>> [(span.stage, span.step) for span in timeline.lanes["training"]]
         [('waiting', 0), ('waiting', 1), ('waiting', 2)]
-        >>> timeline.save(getfixture("tmp_path") / "run.json")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     timeline.save(Path(folder) / "run.json")
     """
 
     def __init__(self, recorder: Recorder, most: int) -> None:

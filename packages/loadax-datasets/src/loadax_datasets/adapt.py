@@ -59,6 +59,8 @@ class IndexedDataset(BaseDataset[T_co]):
     def __init__(self, source: Dataset[T_co]) -> None:
         check_indexable(source)
         self._source = source
+        # Looked for once, since that takes longer than many a gather.
+        self._gather = gather_of(source)
 
     def __len__(self) -> int:
         return len(self._source)
@@ -79,7 +81,7 @@ class IndexedDataset(BaseDataset[T_co]):
     @property
     def gather(self) -> Gather | None:
         """The source's own gather."""
-        return gather_of(self._source)
+        return self._gather
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """The source as it is in `epoch`."""
@@ -93,6 +95,9 @@ class IndexedDataset(BaseDataset[T_co]):
         """The source's own fingerprint, or its length."""
         fingerprint: Callable[[], Mapping[str, Any]] | None = getattr(self._source, "fingerprint", None)
         return dict(fingerprint()) if callable(fingerprint) else super().fingerprint()
+
+    def __reduce__(self) -> tuple[type[IndexedDataset[T_co]], tuple[Dataset[T_co]]]:
+        return type(self), (self._source,)
 
     def describe(self) -> str:
         """The source's type and length."""

@@ -119,7 +119,7 @@ def _claim(directory: Path, facts: dict[str, Any]) -> None:
     text = json.dumps(facts, sort_keys=True)
     directory.mkdir(parents=True, exist_ok=True)
     if not marker.exists():
-        records.write(marker, text.encode())
+        records.write_first(marker, text.encode())
     found = marker.read_text()
     if found != text:
         raise ValueError(

@@ -10,6 +10,8 @@ import io
 import json
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -44,17 +46,33 @@ def write(path: Path, data: bytes | memoryview) -> None:
         path: Where to; its folder is there already.
         data: What it shall hold.
     """
-    import tempfile  # noqa: PLC0415 - a tenth of what importing this package takes
+    with _temporary(path, data) as written:
+        written.replace(path)
 
-    # Every writer has a file of its own, in the same folder, where renaming is atomic.
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+
+def write_first(path: Path, data: bytes) -> None:
+    """The same, unless there is a file already: of several writers at once, the first wins."""
+    with _temporary(path, data) as written:
+        try:
+            path.hardlink_to(written)
+        except FileExistsError:
+            pass
+        except OSError:
+            # Not every file system has links.
+            written.replace(path)
+
+
+@contextmanager
+def _temporary(path: Path, data: bytes | memoryview) -> Iterator[Path]:
+    """A file of this writer alone, in the same folder, where renaming is atomic; deleted if it is still there."""
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        # Others may read it as far as the system's settings let them, as any new file.
+        with temporary.open("xb") as file:
             file.write(data)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,6 +76,8 @@ class SampledDataset(ReorderedDataset[T_co]):
 
     def _source_row(self, row: int) -> int:
         """The row drawn at `row`."""
+        if not self._replace and self._weights is None:
+            return self._order.at(row)
         return self._source_rows(np.array([row], np.int64)).item()
 
     def _source_rows(self, rows: Wanted) -> Rows:
@@ -104,21 +107,34 @@ class SampledDataset(ReorderedDataset[T_co]):
         self._order = Permutation(len(self._source), self._seed, epoch, "sample")
         self._key = derive_keys("sample", self._seed, epoch, 1)[0]
         self._ranked: Rows | None = None
+        self._lock = threading.Lock()
 
     def _ranking(self) -> Rows:
         """The first rows of a race in which a row of weight w arrives after an exponential time of rate w.
 
         The order of arrival is that of drawing without replacement (Efraimidis and Spirakis, 2006).
         """
-        ranked = self._ranked
-        if ranked is None:
-            assert self._weights is not None, "there is no race without weights"
-            runners = np.flatnonzero(self._weights)
-            # Times of tiny weights are too large for a number, their logarithms are not. That of time 0 is -inf.
-            with np.errstate(divide="ignore"):
-                times = np.log(-np.log(uniform(random_words(self._key, runners)))) - np.log(self._weights[runners])
-            ranked = self._ranked = runners[np.argsort(times, kind="stable")[: self._count]]
-        return ranked
+        if self._ranked is None:
+            # It takes time and memory, and all workers want it at the start of an epoch.
+            with self._lock:
+                if self._ranked is None:
+                    self._ranked = self._race()
+        return self._ranked
+
+    def _race(self) -> Rows:
+        assert self._weights is not None, "there is no race without weights"
+        runners = np.flatnonzero(self._weights)
+        # Times of tiny weights are too large for a number, their logarithms are not. That of time 0 is -inf.
+        with np.errstate(divide="ignore"):
+            times = np.log(-np.log(uniform(random_words(self._key, runners)))) - np.log(self._weights[runners])
+        return runners[np.argsort(times, kind="stable")[: self._count]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_ranked")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock, self._ranked = threading.Lock(), None
 
 
 def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float64]:

@@ -127,10 +127,16 @@ class HuggingFaceDataset(TableDataset):
 
     def _columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
         """The columns of `rows`, with images decoded."""
+        return self._read(rows, alloc, decode=True)
+
+    def _stored_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+        return self._read(rows, alloc, decode=False)
+
+    def _read(self, rows: Rows, alloc: Alloc, *, decode: bool) -> dict[str, Column]:
         table = self._dataset[rows.tolist()]
         columns = self._columns.of(table, alloc)
         for name in self._media:
-            feature = self._dataset.features[name] if self._decodes(name) else None
+            feature = self._dataset.features[name] if decode and self._decodes(name) else None
             stored = table.column(name).to_pylist()
             columns[name] = [self._missing(name) if one is None else _decoded(one, feature) for one in stored]
         return {name: columns[name] for name in self._names}

@@ -102,11 +102,11 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         return {"image": pixels, "label": np.int32(self._labels[row])}
 
     def fingerprint(self) -> dict[str, Any]:
-        """The number of rows, the classes, and a hash of the names of the files."""
+        """The number of rows and of classes, and a hash of the names of these and of the files."""
         return {
             "rows": len(self),
-            "classes": self.classes,
-            "files": digest("\0".join(self._names).encode()),
+            "classes": len(self.classes),
+            "names": digest("\0".join([*self.classes, *self._names]).encode()),
             "mode": self._mode,
         }
 

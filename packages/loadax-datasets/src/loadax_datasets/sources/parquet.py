@@ -203,10 +203,13 @@ class _Kept:
                     return self._tables[key]
             try:
                 table = load(key)
-            finally:
+            except BaseException:
                 with self._lock:
                     self._loading.pop(key, None)
+                raise
             with self._lock:
+                # At once, so that nobody finds neither.
+                self._loading.pop(key, None)
                 self._tables[key] = table
                 size = sum(table.nbytes for table in self._tables.values())
                 while size > self._budget and len(self._tables) > 1:

@@ -66,10 +66,14 @@ class TableDataset(BaseDataset[dict[str, Any]]):
         return {name: _stacked(column, alloc) for name, column in columns.items()}
 
     def fingerprint(self) -> dict[str, Any]:
-        """The number of rows, the columns and their types, and a hash of a few rows."""
-        some: list[int] = np.linspace(0, len(self) - 1, 8).astype(np.int64).tolist() if len(self) else []
-        facts = [(path, _facts(leaf)) for path, leaf in tree.leaves(self.read_many(some))]
+        """The number of rows, the columns and their types, and a hash of a few rows, as they are stored."""
+        some = np.linspace(0, len(self) - 1, 8).astype(np.int64) if len(self) else np.empty(0, np.int64)
+        facts = [_row_facts(self._stored_at, row) for row in some]
         return {"rows": len(self), "columns": self.types, "sample": digest(repr(facts).encode())}
+
+    def _stored_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
+        """The columns of `rows` before anything is decoded whose outcome depends on a library's version."""
+        return self._columns_at(rows, alloc)
 
     def describe(self) -> str:
         """The number of rows, and the columns with their types."""
@@ -112,6 +116,15 @@ def _value(column: Column, i: int) -> Any:
     if isinstance(column, dict):
         return {name: _value(child, i) for name, child in column.items()}
     return read_row(column, i) if isinstance(column, np.ndarray) else column[i]
+
+
+def _row_facts(columns_at: Gather, row: np.int64) -> Any:
+    try:
+        columns = columns_at(np.array([row]), aligned_empty)
+    except ValueError as error:
+        # A null is a fact, too: it is an error where the row is read.
+        return str(error)
+    return [(path, _facts(leaf)) for path, leaf in tree.leaves(columns)]
 
 
 def _facts(leaf: Any) -> Any:
