@@ -96,6 +96,13 @@ def test_items_that_differ_are_refused_by_leaf_and_item(items: list[Any], messag
     assert caught.value.items == pair
 
 
+@pytest.mark.parametrize("batcher", [StackBatcher(), PadBatcher()])
+def test_items_that_are_none_are_no_batch(batcher: Any) -> None:
+    with pytest.raises(StackError, match="items that are None; a transform without a `return` gives these"):
+        batcher([None, None])
+    assert batcher([{"x": 1, "y": None}])["y"] is None
+
+
 def test_what_cannot_be_stacked_is_refused_by_leaf_and_type() -> None:
     with pytest.raises(TypeError, match=r"cannot stack batch\['when'\]: date is neither an array nor a number"):
         stack([{"when": date(2020, 1, 1)}])

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Literal
 
+import elsewhere
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Loader, PadBatcher, resolve
@@ -202,6 +203,27 @@ def test_sharding_loads_the_local_rows_and_keeps_batch_size_global() -> None:
     assert loader.sharding_strategy is not None
     assert loader.sharding_strategy.distribute_global_batch(np.array([2, 3])) == ("global", [2, 3])
     assert list(builder.prefetch(1, to_device=True).build(range(8))) == [("global", [2, 3]), ("global", [6, 7])]
+
+
+def test_lengths_that_would_differ_between_processes_are_refused_by_build() -> None:
+    rows = [[1], [2, 3], [4], [5, 6, 7]]
+    for batcher in (PadBatcher(), PadBatcher(multiple_of=4)):
+        builder = DataLoader(batcher).batch_size(4)
+        with pytest.raises(ValueError, match=r"this process is given 2 of the 4 of a batch.*use PadBatcher\(length="):
+            builder.shard(Sharded()).build(rows)
+        builder.build(rows)
+    loader: Any = DataLoader(PadBatcher(3)).batch_size(4).shard(Sharded()).build(rows)
+    assert next(iter(loader))[0].tolist() == [[4, 0, 0], [5, 6, 7]]
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_batcher_keeps_the_rows_first_where_they_are_divided(kind: Literal["thread", "process"]) -> None:
+    builder = DataLoader(elsewhere.as_columns).batch_size(6).shard(Sharded()).workers(1, kind=kind)
+    message = r"batch has shape \(1, 3\), made of 3 rows, and \.shard divides the first dimension"
+    with pytest.raises(ValueError, match=message), iter(builder.prefetch(1, to_device=True).build(range(6))) as batches:
+        next(batches)
+    # Whoever distributes batches by hand may want to reshape them first.
+    assert next(iter(builder.build(range(6)))).tolist() == [[3, 4, 5]]
 
 
 def test_batches_that_the_shards_cannot_divide_are_refused_by_build() -> None:

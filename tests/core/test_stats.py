@@ -99,6 +99,10 @@ def until_ready(batches: Any, which: slice) -> None:
         ({"reading": 0.03, "placing": 0.0, "local_rows": 50}, "would share the work"),
         ({"reading": 0.03, "placing": 0.0, "way": "many"}, "would share the work"),
         ({"reading": 0.03, "placing": 0.0, "way": "gather"}, "would share the work"),
+        (
+            {"kind": "process", "cores": 2},
+            '.workers(3, kind="process") would share the work, as far as it waits for something: there are only 2 CPU',
+        ),
         ({"busy": 4.0, "ready": (60, 39)}, "Workers were busy 20% of the time; .prefetch(4) lets them work further ah"),
         ({"busy": 4.0, "workers": 9}, ".prefetch(9) lets them work further ahead."),
         ({"busy": 4.0, "ready": (20, 20, 60)}, "found all batches ready at 60% of the steps and none at 20%: some tak"),
@@ -237,7 +241,7 @@ def test_workers_may_start_while_it_is_noted_what_they_did() -> None:
 
     class Starting(Lane):
         @property
-        def rows(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        def rows(self) -> int:
             recorder.worker(len(recorder._workers))
             return 3
 

@@ -67,6 +67,39 @@ def test_repr_shows_the_pipeline_as_a_tree() -> None:
     ]
 
 
+def test_iterating_reads_more_and_more_at_once_where_that_is_quicker() -> None:
+    reads: list[int] = []
+
+    class Counted(BaseDataset[int]):
+        @property
+        def batched(self) -> bool:
+            return True
+
+        def __len__(self) -> int:
+            return 1000
+
+        def read(self, row: int) -> int:
+            reads.append(1)
+            if row == 700:
+                raise OSError("gone")
+            return row
+
+        def read_many(self, rows: list[int]) -> list[int]:
+            if 700 in rows:
+                raise OSError("gone")
+            reads.append(len(rows))
+            return rows
+
+    items = iter(Counted())
+    assert next(items) == 0
+    assert reads == [1]
+    received = [0]
+    with pytest.raises(OSError, match="gone"):
+        received.extend(items)
+    assert received == list(range(700)), "those before the one that fails are to be had"
+    assert reads[:9] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+
+
 def test_slices_with_bad_bounds_are_refused() -> None:
     with pytest.raises(TypeError):
         RangeDataset(5)[1.0:]

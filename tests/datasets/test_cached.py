@@ -378,9 +378,7 @@ def test_a_directory_belongs_to_one_dataset(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "cache.json").read_text())["dataset"] == {"slice": [0, 5, 1], "source": {"rows": 10}}
 
 
-def test_of_two_that_claim_a_directory_at_once_one_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_that_claim_a_directory_at_once_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = records.write_first
 
     def later(path: Path, data: bytes) -> None:

@@ -104,6 +104,14 @@ def test_parts_that_differ_cannot_be_stacked(other: Any) -> None:
     assert caught.value.items == (0, 2)
 
 
+@pytest.mark.parametrize("method", ["concat", "mix", "zip"])
+def test_a_list_of_datasets_is_not_taken_for_one(method: str) -> None:
+    rows = RangeDataset(3)
+    with pytest.raises(TypeError, match=r"a list of datasets would be one dataset, .* concat\(\*datasets\)"):
+        getattr(rows, method)([RangeDataset(4), RangeDataset(5)])
+    assert list(rows.concat([[1], [2]])) == [0, 1, 2, [1], [2]], "a list of lists is a dataset"
+
+
 def test_epochs_reach_every_part() -> None:
     rows = RangeDataset(50).shuffle(1) + RangeDataset(50, 100)
     assert sorted(rows.at_epoch(1)) == list(range(100))

@@ -42,6 +42,7 @@ PIPELINES: dict[str, BaseDataset[Any]] = {
     "map": numbers.map(double)[3:20],
     "cast": arrays.cast({"x": np.float16}).shuffle(seed=1),
     "cast of items": numbers.map(double).cast(np.float32).shuffle(seed=1),
+    "select": arrays.select(list(range(0, 23, 2))).shuffle(seed=2),
     "filter": numbers.filter(is_even).shuffle(seed=2),
     "concat": numbers + numbers.map(double),
     "zip": arrays.shuffle(seed=1).zip(numbers),

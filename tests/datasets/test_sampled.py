@@ -84,7 +84,7 @@ def test_threads_that_want_an_order_wait_for_one_to_draw_it(monkeypatch: pytest.
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(rows.read, range(50))) == list(rows)
     assert len(races) == 1
-    assert "_ranked" not in rows.__getstate__(), "each process draws its own, which is quicker than to send it"
+    assert len(pickle.dumps(rows)) < 2000 + 100 * 8, "each process draws its own, which is quicker than to send it"
 
 
 def test_draws_differ_between_epochs_seeds_and_kinds() -> None:

@@ -70,6 +70,7 @@ class StackBatcher:
 
     def stack(self, items: list[Any], alloc: Alloc) -> Any:
         """The batch, in memory from `alloc`."""
+        _check_items(items)
         return merge_trees(items, lambda column, path: _stack(column, path, alloc))
 
     def __repr__(self) -> str:
@@ -132,12 +133,18 @@ class PadBatcher:
         self._add = add
         self._keys = None if keys is None else frozenset(keys)
 
+    @property
+    def length(self) -> int | None:
+        """What every batch is padded to, None if its longest item decides."""
+        return self._length
+
     def __call__(self, items: list[Any], /) -> Any:
         """The padded batch."""
         return self.stack(items, aligned_empty)
 
     def stack(self, items: list[Any], alloc: Alloc) -> Any:
         """The padded batch, in memory from `alloc`."""
+        _check_items(items)
         self._check_keys(items)
         padded = merge_trees(items, lambda column, path: self._pad(column, path, alloc), leaf=list)
         return self._lift_extras(padded)
@@ -294,6 +301,11 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
     out = alloc((len(arrays), *arrays[0].shape), arrays[0].dtype)
     np.stack(arrays, out=out)
     return out
+
+
+def _check_items(items: list[Any]) -> None:
+    if items and items[0] is None:
+        raise StackError("cannot stack items that are None; a transform without a `return` gives these", (0, 0))
 
 
 def _as_array(leaf: Any, path: tree.Path, i: int) -> Array:

@@ -109,7 +109,7 @@ class DataLoader(Generic[T_contra, B_co]):
         """Sets who loads batches: threads, processes, or an executor of your own.
 
         Slow items of one batch are read by several workers at once, and so are several batches; the order and the
-        values never change. Where batches are gathered in less than a millisecond, a caller that would wait for one
+        values never change. Where batches are gathered in less than two milliseconds, a caller that would wait for one
         does so too, and no more threads run than leave it a core.
 
         Threads suit reading, NumPy and whatever else leaves the interpreter to others while it works. Processes suit
@@ -300,6 +300,7 @@ class DataLoader(Generic[T_contra, B_co]):
             dataset_name=_name(dataset),
         )
         run.check_divisible(plan.start)
+        _check_lengths(settings)
         return Loader(run)
 
     def __repr__(self) -> str:
@@ -327,6 +328,19 @@ class DataLoader(Generic[T_contra, B_co]):
         new: DataLoader[Any, Any] = DataLoader()
         new._settings = settings
         return cast("DataLoader[T_contra, B_co]", new)
+
+
+def _check_lengths(settings: Settings) -> None:
+    """Refuses batches that each process would pad to another length, which JAX does not notice."""
+    batcher, strategy, rows = settings.batcher, settings.strategy, settings.batch_size
+    if not isinstance(batcher, PadBatcher) or batcher.length is not None or strategy is None:
+        return
+    local = len(strategy.local_rows(rows))
+    if local < rows:
+        raise ValueError(
+            f"{batcher!r} pads to the longest of the rows that it is given, and this process is given {local} of the "
+            f"{rows} of a batch, so that the pieces would differ in shape; use PadBatcher(length=...)"
+        )
 
 
 def _name(dataset: object) -> str:

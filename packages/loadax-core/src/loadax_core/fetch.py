@@ -86,7 +86,18 @@ class Fetch:
         batcher: Callable[[list[Any]], Any],
         strategy: ShardingStrategy | None = None,
         place: Placement | None = None,
+        *,
+        divided: bool = False,
     ) -> None:
+        """Puts together what there is.
+
+        Args:
+            dataset: What is read.
+            batcher: Makes items into batches.
+            strategy: Says which rows are read.
+            place: Moves batches.
+            divided: Whether batches will be divided by rows, elsewhere; here, `strategy` and `place` say so.
+        """
         self._dataset = dataset
         self._batcher = batcher
         self._strategy = strategy
@@ -103,11 +114,12 @@ class Fetch:
         self.way: Way = "gather" if self.gathers else "items" if self._read_many is None else "many"
         # Only these, not subclasses of them, are known to do no more than this.
         known = type(batcher) in (StackBatcher, PadBatcher)
+        self._divided = divided or (strategy is not None and place is not None)
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
 
-    def __reduce__(self) -> tuple[type[Fetch], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., Fetch], tuple[Any, ...]]:
         # Another process only reads and batches: which rows, and where batches go, is decided here.
-        return Fetch, (self._dataset, self._batcher)
+        return partial(Fetch, divided=self._divided), (self._dataset, self._batcher)
 
     @property
     def batcher(self) -> Callable[[list[Any]], Any]:
@@ -122,7 +134,9 @@ class Fetch:
     def at_epoch(self, epoch: int) -> Fetch:
         """The same, reading the dataset as it is in `epoch`."""
         at_epoch = getattr(self._dataset, "at_epoch", None)
-        return self if at_epoch is None else Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place)
+        if at_epoch is None:
+            return self
+        return Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place, divided=self._divided)
 
     def rows(self, steps: Sequence[Step]) -> Numbers:
         """The rows that this process loads of the batches of some steps, one batch after the other.
@@ -221,7 +235,12 @@ class Fetch:
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
         try:
-            return self._stack(items, alloc) if self._stack else self._batcher(items)
+            if self._stack:
+                return self._stack(items, alloc)
+            batch = self._batcher(items)
+            if self._divided:
+                _check_divided(batch, len(items))
+            return batch
         except StackError as error:
             self._note_items(error, rows)
             raise
@@ -253,6 +272,21 @@ class Fetch:
                         add_note(error, f"loadax: raised by row {row}")
                         return
         add_note(error, f"loadax: raised by a read of rows {describe(rows)}")
+
+
+def _check_divided(batch: Any, rows: int) -> None:
+    """Refuses a batch of which the first dimension is not its rows, where that is divided among devices.
+
+    Raises:
+        ValueError: If there is a leaf of another one.
+    """
+    for path, leaf in tree.leaves(batch):
+        shape = getattr(leaf, "shape", ())
+        if shape and shape[0] != rows:
+            raise ValueError(
+                f"{tree.name(path)} has shape {tuple(shape)}, made of {rows} rows, and .shard divides the first "
+                "dimension among devices; let the batcher keep the rows there, and reshape in the training step"
+            )
 
 
 class Epochs:

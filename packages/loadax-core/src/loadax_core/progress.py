@@ -25,7 +25,7 @@ def progress(batches: Loader[B] | LoaderIterator[B], desc: str | None = None) ->
             too; one that is given stays open.
         desc: Put before the bar, as in tqdm.
 
-    Returns:
+    Yields:
         The batches.
 
     Raises:

@@ -62,7 +62,9 @@ def _check_containers(got: Any, expected: Any, what: str, path: tree.Path = ()) 
     if left is None and right is None:
         return
     assert type(got) is type(expected), f"{where}: a {type(got).__name__} is not a {type(expected).__name__}"
-    assert left is not None and right is not None, "a type is that of containers, or is not"
+    if left is None or right is None:
+        # Of one type, both are containers, or neither.
+        return
     names, others = ([step for step, _ in opened[0]] for opened in (left, right))
     assert names == others, f"{where}: {names} is not {others}"
     fixed, same = tree.constants(got), tree.constants(expected)

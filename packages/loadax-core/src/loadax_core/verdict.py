@@ -10,6 +10,8 @@ from collections.abc import Callable
 from math import ceil
 from typing import TYPE_CHECKING
 
+from .printing import counted
+
 if TYPE_CHECKING:
     from .stats import Stats
 
@@ -124,6 +126,8 @@ def busy_workers(stats: Stats) -> str | None:
     unsure = ""
     if stats.kind == "thread" and stats.workers == 1 and stats.cpu > 0.5 * stats.busy:
         unsure = ', or processes, kind="process", if its work is Python'
+    if wanted > stats.cores:
+        unsure += f", as far as it waits for something: there are only {counted(stats.cores, 'CPU core')}"
     return f"{busy} busy {stats.busy_share:.0%} of the time: {more} would share the work{unsure}."
 
 

@@ -18,6 +18,7 @@ from .repeated import PaddedDataset as PaddedDataset
 from .repeated import RepeatedDataset as RepeatedDataset
 from .retried import RetriedDataset as RetriedDataset
 from .sampled import SampledDataset as SampledDataset
+from .selected import SelectedDataset as SelectedDataset
 from .shuffled import ShuffledDataset as ShuffledDataset
 from .sliced import SlicedDataset as SlicedDataset
 from .sources import ArrayRecordDataset as ArrayRecordDataset

@@ -60,7 +60,7 @@ class IndexedDataset(BaseDataset[T_co]):
         check_indexable(source)
         self._source = source
         # Looked for once, since that takes longer than many a gather.
-        self._gather = gather_of(source)
+        self._source_gather = gather_of(source)
 
     def __len__(self) -> int:
         return len(self._source)
@@ -81,7 +81,7 @@ class IndexedDataset(BaseDataset[T_co]):
     @property
     def gather(self) -> Gather | None:
         """The source's own gather."""
-        return self._gather
+        return self._source_gather
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """The source as it is in `epoch`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
 import numpy as np
@@ -20,6 +20,9 @@ from .seeding import check_int
 
 T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
+
+MOST_AT_ONCE = 256
+"""Rows that are read at once where a dataset is iterated over."""
 
 
 class BaseDataset(ABC, Generic[T_co]):
@@ -124,8 +127,19 @@ class BaseDataset(ABC, Generic[T_co]):
         return self.read(row_in_range(index, len(self)))
 
     def __iter__(self) -> Iterator[T_co]:
-        for row in range(len(self)):
-            yield self.read(row)
+        start, count = 0, 1
+        while start < len(self):
+            rows = range(start, min(start + count, len(self)))
+            yield from self._read_few(rows) if len(rows) > 1 else (self.read(start),)
+            # More and more at once, where that is quicker; a caller that stops soon has read few in vain.
+            start, count = rows.stop, min(2 * count, MOST_AT_ONCE) if self.batched else 1
+
+    def _read_few(self, rows: range) -> Iterable[T_co]:
+        try:
+            return self.read_range(rows)
+        except Exception:
+            # The rows before the one that fails are to be had.
+            return map(self.read, rows)
 
     @overload
     def map(self, fn: Callable[[T_co], U], *, vectorized: Literal[False] = False) -> BaseDataset[U]: ...
@@ -201,6 +215,10 @@ class BaseDataset(ABC, Generic[T_co]):
     def pad_to_multiple(self, multiple: int) -> BaseDataset[tuple[T_co, bool]]:
         """Pairs of an item and whether it is real, filled up to a multiple; see `PaddedDataset`."""
         return datasets.PaddedDataset(self, multiple)
+
+    def select(self, rows: Sequence[int] | npt.NDArray[Any]) -> BaseDataset[T_co]:
+        """The rows of these numbers, or those that a mask is true for; see `SelectedDataset`."""
+        return datasets.SelectedDataset(self, rows)
 
     def take(self, count: int) -> BaseDataset[T_co]:
         """The first `count` rows, or all if there are fewer."""

@@ -36,6 +36,12 @@ class CombinedDataset(BaseDataset[T_co]):
     def __init__(self, sources: Sequence[Dataset[Any]]) -> None:
         if not sources:
             raise ValueError(f"{type(self).__name__} needs at least one dataset")
+        for source in sources:
+            if isinstance(source, list | tuple) and any(isinstance(row, BaseDataset) for row in source):
+                raise TypeError(
+                    f"a {type(source).__name__} of datasets would be one dataset, whose rows they are; give them one "
+                    "by one, as in concat(*datasets)"
+                )
         self._sources = tuple(as_dataset(source) for source in sources)
 
     @property

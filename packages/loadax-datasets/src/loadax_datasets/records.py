@@ -10,7 +10,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -63,7 +63,7 @@ def write_first(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _temporary(path: Path, data: bytes | memoryview) -> Iterator[Path]:
+def _temporary(path: Path, data: bytes | memoryview) -> Generator[Path]:
     """A file of this writer alone, in the same folder, where renaming is atomic; deleted if it is still there."""
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     try:

@@ -80,6 +80,7 @@ from loadax_datasets import RangeDataset as RangeDataset
 from loadax_datasets import RepeatedDataset as RepeatedDataset
 from loadax_datasets import RetriedDataset as RetriedDataset
 from loadax_datasets import SampledDataset as SampledDataset
+from loadax_datasets import SelectedDataset as SelectedDataset
 from loadax_datasets import ShuffledDataset as ShuffledDataset
 from loadax_datasets import SlicedDataset as SlicedDataset
 from loadax_datasets import SQLiteDataset as SQLiteDataset
@@ -153,6 +154,7 @@ __all__ = [
     "Rows",
     "SQLiteDataset",
     "SampledDataset",
+    "SelectedDataset",
     "ShardingStrategy",
     "ShuffledDataset",
     "SlicedDataset",

@@ -69,7 +69,7 @@ class TableDataset(BaseDataset[dict[str, Any]]):
         """The number of rows, the columns and their types, and a hash of a few rows, as they are stored."""
         some = np.linspace(0, len(self) - 1, 8).astype(np.int64) if len(self) else np.empty(0, np.int64)
         facts = [_row_facts(self._stored_at, row) for row in some]
-        return {"rows": len(self), "columns": self.types, "sample": digest(repr(facts).encode())}
+        return {"rows": len(self), "columns": self.types, "content": digest(repr(facts).encode())}
 
     def _stored_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
         """The columns of `rows` before anything is decoded whose outcome depends on a library's version."""

@@ -119,7 +119,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             "stride": self._stride,
             "targets": self._targets,
             "tokens": len(self._tokens),
-            "sample": digest(self._tokens[places].astype(np.int64).tobytes()),
+            "content": digest(self._tokens[places].astype(np.int64).tobytes()),
         }
 
     def describe(self) -> str:
