@@ -148,6 +148,14 @@ def test_padding_bare_arrays_tuples_and_lists_gives_pairs() -> None:
     assert (lengths.tolist(), label.tolist()) == ([2, 0], [5, 6])
 
 
+@pytest.mark.parametrize("words", [["a", "b"], [b"a", b"b"], np.array(["a", "b"]), [{"a": 1}, {"a": 2}]])
+def test_what_are_no_numbers_is_not_padded(words: Any) -> None:
+    items: list[Any] = [{"x": np.arange(n), "words": words} for n in (1, 2)]
+    with pytest.raises(TypeError, match=r"cannot pad batch\['words'\]: it holds .*; encode it as numbers, or name"):
+        PadBatcher()(items)
+    assert PadBatcher(keys=["x"])(items[:1])["x_lengths"].tolist() == [1]
+
+
 def test_only_the_named_keys_are_padded() -> None:
     items = [{"ids": np.ones(n), "image": np.ones((2, 2))} for n in (1, 2)]
     assert list(PadBatcher(keys=["ids"])(items)) == ["ids", "ids_lengths", "image"]

@@ -99,6 +99,7 @@ class PadBatcher:
         ValueError: If a setting is out of range or, in a call, an item is longer than `length`, `value` does not fit a
             leaf, or the items have nothing of one of the `keys`.
         StackError: If the items differ in anything but length.
+        TypeError: If `keys` is a string or, in a call, what is to be padded are strings or Python objects.
 
     Example:
         >>> batch = PadBatcher(multiple_of=4)([{"ids": np.array([5, 6, 7])}, {"ids": np.array([8])}])
@@ -164,6 +165,11 @@ class PadBatcher:
         # An empty list has no dtype of its own; it takes that of its neighbours.
         known = next((i for i, array in enumerate(arrays) if array.size), 0)
         first = arrays[known]
+        if first.dtype.kind in "USO":
+            raise TypeError(
+                f"cannot pad {tree.name(path)}: it holds {first.dtype}, and padding is a number; encode it as numbers, "
+                "or name what is to be padded with keys=[...]"
+            )
         arrays = [
             first[:0] if type(leaf) is list and not leaf else array for leaf, array in zip(column, arrays, strict=True)
         ]
