@@ -267,6 +267,20 @@ def test_a_dtype_may_be_named_in_any_way_that_numpy_knows(alloc: Alloc) -> None:
         alloc((2,), "float33")
 
 
+@pytest.mark.parametrize("alloc", [aligned_empty, Pool(), Segments()])
+def test_a_dtype_may_have_no_bytes(alloc: Alloc) -> None:
+    for dtype in (np.dtype("V0"), np.dtype([])):
+        assert (alloc((4, 2), dtype).shape, alloc((4, 2), dtype).dtype) == ((4, 2), dtype)
+    assert len(next(iter(DataLoader().batch_size(3).build(np.zeros(4, "V0"))))) == 3
+
+
+def test_a_masked_array_keeps_its_mask_or_is_refused() -> None:
+    ma: Any = np.ma
+    masked: Any = ma.array(np.arange(4).reshape(2, 2), mask=[[0, 1], [0, 0]])
+    with pytest.raises(TypeError, match="masked array"):
+        next(iter(DataLoader().batch_size(2).build(masked)))
+
+
 def test_memory_is_recycled_however_the_dtype_is_named() -> None:
     pool = Pool()
     address = pool((512, 512), np.float32).ctypes.data

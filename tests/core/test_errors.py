@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import faulthandler
 import pickle
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import ClosedError, DataLoader, StackError, resolve, workers
+from loadax_core import ClosedError, DataLoader, StackBatcher, StackError, resolve, workers
 from loadax_core.slots import Slot
 from loadax_core.testing import check_no_threads
 from loadax_core.workers import Window
@@ -65,7 +66,7 @@ class GettingItems(Failing):
 def run(loader: Any) -> tuple[int, BaseException]:
     """How many batches come before the error, and the error."""
     batches = iter(loader)
-    for step in range(100):
+    for step in range(1001):
         try:
             next(batches)
         except BaseException as error:
@@ -396,6 +397,139 @@ def test_closing_while_the_workers_are_being_started_stops_them_all(monkeypatch:
     check_no_threads(before)
     with pytest.raises(ClosedError):
         next(batches)
+
+
+@pytest.mark.parametrize("settings", [DataLoader(), DataLoader().prefetch(64), DataLoader().workers(1)])
+@pytest.mark.parametrize("kind", [Failure, Stop])
+def test_an_error_that_does_not_come_again_arrives_nonetheless(settings: Any, kind: type[BaseException]) -> None:
+    class Once(Gathering):
+        failed = False
+
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            if 500 in rows and not self.failed:
+                self.failed = True
+                raise kind("stale file handle")
+            return super().gather(rows, alloc)
+
+    step, error = run(settings.batch_size(4).build(Once({}, rows=1000)))
+    assert (type(error), str(error)) == (kind, "stale file handle")
+    assert step <= 125
+    assert error.__notes__[-1] == f"loadax: while reading the batch of epoch 0, step {step}"
+
+
+def test_a_placement_that_fails_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Placement:
+        failed = False
+
+        def __call__(self, batch: Any, /) -> Any:
+            return batch
+
+        def place_many(self, batches: list[Any], /) -> list[Any]:
+            if not self.failed:
+                self.failed = True
+                raise Failure("out of memory")
+            return batches
+
+    def device_placement(target: object) -> Placement:
+        return Placement()
+
+    monkeypatch.setattr(resolve, "device_placement", device_placement)
+    step, error = run(DataLoader().batch_size(2).prefetch(32, to_device=True).build(np.arange(400)))
+    assert str(error) == "out of memory"
+    assert error.__notes__ == [f"loadax: while placing the batch of epoch 0, step {step}"]
+
+
+def test_an_interrupt_that_a_worker_raises_is_for_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No signal's, since those are raised in the main thread.
+    class Interrupted(Gathering):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            if 502 in rows:
+                raise KeyboardInterrupt
+            return super().gather(rows, alloc)
+
+    def never(window: Window, slot: Slot) -> bool:
+        return False
+
+    monkeypatch.setattr(Window, "_is_quick", never)
+    batches = iter(DataLoader().batch_size(4).prefetch(64).build(Interrupted({}, rows=1000)))
+    steps: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        steps.extend(step for step, _ in enumerate(batches))
+    assert steps == list(range(125))
+
+
+def test_closing_in_a_signal_handler_while_the_caller_publishes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = Slot.publish
+
+    def interrupted(slot: Slot, *outcome: Any) -> None:
+        if threading.current_thread() is threading.main_thread() and not closed:
+            closed.append(True)
+            batches.close()
+        publish(slot, *outcome)
+
+    closed: list[bool] = []
+
+    def nobody(window: Window, number: int) -> None:
+        pass
+
+    def always(window: Window, slot: Slot) -> bool:
+        return True
+
+    monkeypatch.setattr(workers, "work", nobody)
+    monkeypatch.setattr(Window, "_is_quick", always)
+    monkeypatch.setattr(Slot, "publish", interrupted)
+    batches = iter(DataLoader().batch_size(2).workers(1).prefetch(4).build(np.arange(100)))
+    thread = threading.Timer(20, faulthandler.dump_traceback)
+    thread.start()
+    with pytest.raises(ClosedError):
+        for _ in batches:
+            pass
+    thread.cancel()
+    assert closed
+
+
+def test_closing_before_a_worker_has_started_is_no_error() -> None:
+    batches = iter(DataLoader().workers(1).build(range(3)))
+    next(batches)
+    window: Any = batches._source
+    window._threads.append(threading.Thread(target=print))
+    batches.close()
+
+
+def test_a_process_without_rows_does_as_many_steps() -> None:
+    class Nothing:
+        def local_rows(self, batch_size: int, /) -> Any:
+            return np.empty(0, np.int64)
+
+        def distribute_global_batch(self, local_batch: Any, /) -> Any:
+            return local_batch
+
+    for builder in (DataLoader(), DataLoader().prefetch(16)):
+        loader: Any = builder.batch_size(2).shard(Nothing()).build(np.arange(2000))
+        assert [len(batch) for batch in loader] == [0] * 1000
+
+
+@pytest.mark.parametrize("settings", [DataLoader(), DataLoader().prefetch(64), DataLoader().prefetch(1)])
+@pytest.mark.parametrize("lost", [0, 2000])
+def test_a_gather_of_the_wrong_number_of_rows_is_an_error(settings: Any, lost: int) -> None:
+    class Losing(Gathering):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            return {"all": rows, "some": rows[rows != lost]}
+
+    step, error = run(settings.batch_size(4).build(Losing({}, rows=4000)))
+    assert isinstance(error, ValueError)
+    assert "Losing.gather was asked for 4 rows, gave batch['some'] of shape (3,)" in str(error)
+    assert step == lost // 4
+
+
+def test_the_items_of_another_stack_are_not_named_as_rows() -> None:
+    def crops(items: list[Any]) -> Any:
+        return StackBatcher()([crop for item in items for crop in item])
+
+    two = [[np.zeros(2), np.zeros(2)], [np.zeros(2), np.zeros(3)]]
+    _, error = run(DataLoader(crops).batch_size(2).build(two))
+    assert isinstance(error, StackError)
+    assert error.__notes__ == ["loadax: while batching the batch of epoch 0, step 0"]
 
 
 def test_closing_while_an_epoch_is_entered_is_no_end_of_the_data() -> None:

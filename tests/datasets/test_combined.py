@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import StackBatcher, StackError, aligned_empty
+from loadax_core import DataLoader, StackBatcher, StackError, aligned_empty
 from loadax_core.testing import check_same
 from loadax_datasets import ArrayDataset, BaseDataset, ConcatenatedDataset, InMemoryDataset, RangeDataset, ZippedDataset
 
@@ -110,6 +110,17 @@ def test_a_list_of_datasets_is_not_taken_for_one(method: str) -> None:
     with pytest.raises(TypeError, match=r"a list of datasets would be one dataset, .* concat\(\*datasets\)"):
         getattr(rows, method)([RangeDataset(4), RangeDataset(5)])
     assert list(rows.concat([[1], [2]])) == [0, 1, 2, [1], [2]], "a list of lists is a dataset"
+
+
+def test_rows_of_one_part_that_cannot_be_stacked_are_named() -> None:
+    def same(items: list[Any]) -> list[Any]:
+        return items
+
+    good = InMemoryDataset([np.zeros(2)] * 10).map(same, vectorized=True)
+    ragged = InMemoryDataset([np.zeros(2)] * 5 + [np.zeros(3)] * 5).map(same, vectorized=True)
+    with pytest.raises(StackError) as caught:
+        next(iter(DataLoader().batch_size(20).build(good + ragged)))
+    assert "loadax: item 10 is row 10, item 15 is row 15" in caught.value.__notes__
 
 
 def test_epochs_reach_every_part() -> None:

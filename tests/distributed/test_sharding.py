@@ -229,6 +229,7 @@ def test_aligned_memory_is_not_copied() -> None:
         (np.array(["a", "b"]), TypeError, r"batch\['x'\] has dtype <U1"),
         (np.array([b"a", b"b"]), TypeError, r"batch\['x'\] has dtype \|S1"),
         (np.array([{}, {}]), TypeError, r"batch\['x'\] has dtype object"),
+        (np.array([1, 2], "m8[s]"), TypeError, r"batch\['x'\] has dtype timedelta64"),
         (np.array([1, 2], "M8[s]"), TypeError, r"batch\['x'\] has dtype datetime64"),
         (np.zeros(2, "i4,f4"), TypeError, r"batch\['x'\] has dtype \["),
         (np.zeros(2, np.dtype(np.float32).newbyteorder()), TypeError, r"batch\['x'\] has dtype [<>]f4"),

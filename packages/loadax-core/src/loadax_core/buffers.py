@@ -43,7 +43,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         A C-contiguous array of `shape`.
     """
     dtype = np.dtype(dtype)
-    if dtype.hasobject:
+    if dtype.hasobject or not dtype.itemsize:
         return np.empty(shape, dtype)
     nbytes = math.prod(shape) * dtype.itemsize
     return _aligned_bytes(nbytes).view(dtype).reshape(shape)
@@ -85,7 +85,7 @@ class Pool:
 
     def _shelf(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Shelf | None:
         """Where memory for arrays of a kind is kept that was not asked for yet; None if none is."""
-        if dtype.hasobject or 0 in shape:
+        if dtype.hasobject or 0 in shape or not dtype.itemsize:
             return None
         return self._shelves.get((shape, dtype)) or self._shelves.setdefault((shape, dtype), _Shelf(shape, dtype))
 
@@ -137,9 +137,9 @@ class _Lease:
     __slots__ = ("__array_interface__", "_memory", "_shelf")
 
     def __init__(self, memory: tuple[Array, dict[str, Any]], shelf: _Shelf) -> None:
+        # First what is needed at the end, which an interrupt may bring about at once.
+        self._memory, self._shelf = memory, shelf
         self.__array_interface__ = memory[1]
-        self._memory = memory
-        self._shelf = shelf
 
     def __del__(self) -> None:
         if len(self._shelf.idle) < self._shelf.most:

@@ -34,7 +34,8 @@ def gather_of(dataset: Dataset[Any]) -> Gather | None:
 
     Other libraries have methods of that name, of other arguments, which are left alone.
     """
-    if isinstance(dataset, np.ndarray):
+    # Other kinds of arrays have more to them: masks, for example.
+    if type(dataset) in (np.ndarray, np.memmap, np.recarray):
         return partial(gather_array, cast(Array, dataset))
     gather = getattr(dataset, "gather", None)
     try:
@@ -180,11 +181,21 @@ class Fetch:
             if count == 1:
                 self._note_culprit(error, [int(row) for row in rows])
             raise
+        leaves, build = tree.flatten(gathered)
+        if any(getattr(leaf, "shape", None) is not None and leaf.shape[:1] != (len(rows),) for leaf in leaves):
+            raise self._miscounted(gathered, len(rows))
         if count == 1:
             return [gathered]
         size = len(rows) // count
-        leaves, build = tree.flatten(gathered)
-        return [build([leaf[start : start + size] for leaf in leaves]) for start in range(0, len(rows), size)]
+        return [build([leaf[i * size : (i + 1) * size] for leaf in leaves]) for i in range(count)]
+
+    def _miscounted(self, gathered: Any, rows: int) -> ValueError:
+        shapes = ((path, getattr(leaf, "shape", (rows,))) for path, leaf in tree.leaves(gathered))
+        path, shape = next((path, shape) for path, shape in shapes if shape[:1] != (rows,))
+        return ValueError(
+            f"{type(self._dataset).__name__}.gather was asked for {rows} rows, gave {tree.name(path)} of shape "
+            f"{tuple(shape)}; each leaf must have one entry for each row"
+        )
 
     def read(self, rows: list[int] | range, watch: Callable[[int], None] | None = None) -> Sequence[Any]:
         """The items of `rows`.
@@ -234,16 +245,16 @@ class Fetch:
 
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
-        try:
-            if self._stack:
+        if self._stack:
+            try:
                 return self._stack(items, alloc)
-            batch = self._batcher(items)
-            if self._divided:
-                _check_divided(batch, len(items))
-            return batch
-        except StackError as error:
-            self._note_items(error, rows)
-            raise
+            except StackError as error:
+                self._note_items(error, rows)
+                raise
+        batch = self._batcher(items)
+        if self._divided:
+            _check_divided(batch, len(items))
+        return batch
 
     def place(self, batches: list[Any]) -> list[Any]:
         """The batches where training wants them; several at once only if `places_many`."""
@@ -256,7 +267,7 @@ class Fetch:
     @staticmethod
     def _note_items(error: StackError, rows: Numbers) -> None:
         """Notes which rows the items of a batch are that do not fit together, or the one that does not fit."""
-        items = dict.fromkeys(error.items)
+        items = [item for item in dict.fromkeys(error.items) if item < len(rows)]
         add_note(error, "loadax: " + ", ".join(f"item {item} is row {int(rows[item])}" for item in items))
 
     def _note_culprit(self, error: BaseException, rows: list[int]) -> None:

@@ -14,6 +14,7 @@ from .grouping import most_alike, power_of_two, runs
 from .plan import Step
 from .protocols import Rows
 from .recorder import Recorder
+from .tasks import is_interrupt
 from .traces import TracedFetch
 from .transforming import begin_measuring, end_measuring
 
@@ -38,6 +39,8 @@ class Inline:
         self._pool = Pool()
         self._waiting: deque[Sequence[Step]] = deque()
         self._loaded: deque[tuple[Step, Any]] = deque()
+        # Of the batch after those that are loaded.
+        self._failure: BaseException | None = None
         self._group = 1
         self._most: int | None = None
 
@@ -49,18 +52,16 @@ class Inline:
         """
         if self._loaded:
             step, batch = self._loaded.popleft()
+        elif self._failure is not None:
+            raise self._failure
         else:
             steps = self._waiting.popleft() if self._waiting else self._more()
             if not steps:
                 return None
-            batches = self._load(steps)
-            if batches is None:
-                self._group = 1
-                self._waiting.extendleft((step,) for step in reversed(steps))
-                return self.take()
+            batches = self._load(steps) if len(steps) == 1 else self._load_group(steps)
             step, batch = steps[0], batches[0]
-            if len(steps) > 1:
-                self._loaded.extend(zip(steps[1:], batches[1:], strict=True))
+            if len(batches) > 1:
+                self._loaded.extend(zip(steps[1:], batches[1:], strict=False))
         return step, self._place(step, batch) if self._places else batch
 
     def _more(self) -> Sequence[Step]:
@@ -71,8 +72,33 @@ class Inline:
         self._waiting.extend(runs(list(islice(self._steps, self._group))))
         return self._waiting.popleft() if self._waiting else ()
 
-    def _load(self, steps: Sequence[Step]) -> list[Any] | None:
-        """The batches of some steps; None if they are several, and have to be loaded one by one, since one failed."""
+    def _load_group(self, steps: Sequence[Step]) -> list[Any]:
+        """The batches of some steps; if one fails, those before it, and its error is kept for the next call."""
+        try:
+            if self._fetches[steps[0].epoch].gathers:
+                return self._load(steps)
+            together = None
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            together = error
+        self._group = 1
+        batches: list[Any] = []
+        for step in steps:
+            try:
+                batches += self._load((step,))
+            except BaseException as error:
+                if not batches or is_interrupt(error):
+                    raise
+                self._failure = error
+                return batches
+        if together is not None:
+            # An error that does not come again was one all the same.
+            raise relayed(together, "reading", steps[0])
+        return batches
+
+    def _load(self, steps: Sequence[Step]) -> list[Any]:
+        """The batches of some steps, which are gathered if they are several."""
         step, recorder = steps[0], self._recorder
         lane, began = recorder.caller, recorder.seen
         # Single batches that are asked for so often that it matters are mostly timed as a whole.
@@ -83,9 +109,6 @@ class Inline:
         stage, read = "preparing", None
         try:
             fetch = self._traced(self._fetches[step.epoch], step)
-            if len(steps) > 1 and not fetch.gathers:
-                end_measuring()
-                return None
             rows = fetch.rows(steps)
             stage = "reading"
             if fetch.gathers:
@@ -98,8 +121,8 @@ class Inline:
                 batches = [fetch.batch(items, rows, self._pool)]
         except BaseException as error:
             end_measuring()
-            if len(steps) > 1 and not isinstance(error, KeyboardInterrupt):
-                return None
+            if len(steps) > 1:
+                raise
             failure = relayed(error, stage, step)
             if failure is error:
                 raise

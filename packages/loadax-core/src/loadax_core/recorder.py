@@ -327,7 +327,8 @@ class Recorder:
             yield Interval(
                 point.batches - last.batches,
                 point.elapsed - last.elapsed,
-                point.waited - last.waited,
+                # Partly estimated, from calls before.
+                min(point.waited - last.waited, point.elapsed - last.elapsed),
                 (point.ready - last.ready) / asked if asked else 0.0,
             )
             last = point

@@ -30,11 +30,24 @@ class Slot:
         missing: How many parts have yet to be read.
         batches: Once it is done, its batches up to the first that failed.
         error: Why that one failed.
-        done: Whether it is published.
+        claimed: Whether it is being published.
+        done: Whether it is.
         ready: A lock that is released then.
     """
 
-    __slots__ = ("_failures", "_parts", "batches", "done", "error", "fetch", "missing", "ready", "rows", "steps")
+    __slots__ = (
+        "_failures",
+        "_parts",
+        "batches",
+        "claimed",
+        "done",
+        "error",
+        "fetch",
+        "missing",
+        "ready",
+        "rows",
+        "steps",
+    )
 
     def __init__(self, steps: Sequence[Step], fetch: Fetch, rows: Numbers) -> None:
         self.steps = steps
@@ -46,7 +59,7 @@ class Slot:
         self.missing = 0
         self.batches: list[Any] = []
         self.error: BaseException | None = None
-        self.done = False
+        self.claimed = self.done = False
         self.ready = threading.Lock()
         self.ready.acquire()
 
@@ -82,7 +95,9 @@ class Slot:
 
     def publish(self, batches: list[Any], error: BaseException | None = None) -> None:
         """Hands the outcome to the consumer; only the first call counts, and the caller holds the window's lock."""
-        if not self.done:
+        if not self.claimed:
+            # A signal handler may call this again, in the middle of it.
+            self.claimed = True
             self.batches, self.error = batches, error
             self._parts = None
             self.done = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,17 +159,25 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done
         The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
     """
     done = _attempt(fetch, task, alloc, watch)
-    if task.batches == 1 or done.error is None or isinstance(done.error, KeyboardInterrupt):
+    if task.batches == 1 or done.error is None or is_interrupt(done.error):
         return done
-    return _one_by_one(fetch, task, alloc, watch)
+    again = _one_by_one(fetch, task, alloc, watch)
+    # An error that does not come again was one all the same.
+    return done if again.error is None else again
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error is a signal's, which only the main thread gets, rather than that of any row."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
 def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
     """Does a task of several batches again, one of which failed, up to that one."""
     whole = Done([])
     each = len(task.rows) // task.batches
-    for start in range(0, len(task.rows), each):
-        done = _attempt(fetch, task._replace(rows=task.rows[start : start + each], batches=1), alloc, watch)
+    for i in range(task.batches):
+        rows = task.rows[i * each : (i + 1) * each]
+        done = _attempt(fetch, task._replace(rows=rows, batches=1), alloc, watch)
         whole.reading += done.reading
         if done.error is not None:
             whole.error, whole.stage = done.error, done.stage

@@ -46,7 +46,7 @@ from .pacing import BRIEF_SECONDS, Pace
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
-from .tasks import Crew, Done, Task, Threads, perform
+from .tasks import Crew, Done, Task, Threads, is_interrupt, perform
 from .turnout import Turnout
 
 SETTLED = 16
@@ -101,7 +101,8 @@ class Window:
         self._pool = Pool()
         self._slots: deque[Slot] = deque()
         self._threads: list[threading.Thread] = []
-        self._lock = threading.Lock()
+        # Reentrant, for a signal handler that closes the iterator while the caller does a worker's work.
+        self._lock = threading.RLock()
         self._crew = crew or Threads()
         self._pace = Pace(self._crew, workers, gathers=fetch.gathers, watched=timeout is not None)
         self._cores = cores()
@@ -189,14 +190,15 @@ class Window:
         slots = self._slots
         self.stop()
         with self._lock:
-            for slot in slots:
+            for slot in list(slots):
                 slot.publish([], ClosedError("the iterator was closed while a batch was awaited"))
         self.join(perf_counter() + CLOSE_SECONDS)
 
     def join(self, deadline: float) -> None:
         """Waits for the workers until `deadline`, a value of `perf_counter`."""
-        for thread in self._threads:
-            if thread is not threading.current_thread():
+        for thread in list(self._threads):
+            # Another thread may be about to start it.
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - perf_counter()))
 
     def _keep_quiet(self) -> None:
@@ -450,6 +452,7 @@ class Window:
     def _place(self, slot: Slot, batches: list[Any], activity: Activity) -> tuple[list[Any], BaseException | None]:
         """Places the first batches of a slot, up to one that fails."""
         placed: list[Any] = []
+        together: BaseException | None = None
         size = len(batches) if slot.fetch.places_many else 1
         while len(placed) < len(batches):
             start = len(placed)
@@ -461,9 +464,12 @@ class Window:
                 if size == 1 or not isinstance(error, Exception):
                     return placed, self._relayed(error, "placing", activity.step, activity)
                 # One of them is to blame, and those before it are good.
-                size = 1
+                together, size = error, 1
             finally:
                 activity.end()
+        if together is not None:
+            # An error that does not come again was one all the same.
+            return [], self._relayed(together, "placing", slot.steps[0], activity)
         return placed, None
 
     def fail(self, slot: Slot, error: BaseException) -> None:
@@ -473,7 +479,7 @@ class Window:
     def _publish(self, slot: Slot, batches: list[Any], failure: BaseException | None) -> None:
         with self._lock:
             # Counted first, since a consumer that waits goes on at once.
-            if not slot.done:
+            if not slot.claimed:
                 self._published += len(slot.steps)
             slot.publish(batches, failure)
 
@@ -481,7 +487,7 @@ class Window:
         self, error: BaseException, stage: str, step: Step, activity: Activity, trace: str = ""
     ) -> BaseException:
         """The error as its step gets it. An interrupt of the consumer is for no step, and raised at once."""
-        if activity is self._helper and isinstance(error, KeyboardInterrupt):
+        if activity is self._helper and is_interrupt(error):
             raise error
         return relayed(error, stage, step, trace)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, add_note, aligned_empty, join_batches
+from loadax_core import Alloc, Dataset, Gather, Rows, StackError, add_note, aligned_empty, join_batches
 
 from .adapt import as_dataset
 from .base import BaseDataset, take_from
@@ -99,10 +99,16 @@ class ChoosingDataset(CombinedDataset[T_co]):
         parts = sorted(_positions(which), key=lambda part: part[1][0])
         if len(parts) < 2:
             return take_from(self._sources[parts[0][0] if parts else 0], source_rows, alloc)
-        gathered = [
-            take_from(self._sources[number], source_rows[positions], aligned_empty) for number, positions in parts
-        ]
+        gathered = [self._take_part(number, source_rows[positions], positions) for number, positions in parts]
         return join_batches(gathered, [positions for _, positions in parts], alloc)
+
+    def _take_part(self, number: int, source_rows: Rows, positions: Rows) -> Any:
+        try:
+            return take_from(self._sources[number], source_rows, aligned_empty)
+        except StackError as error:
+            # Of its rows, and not yet of those of the batch.
+            error.items = positions.item(error.items[0]), positions.item(error.items[1])
+            raise
 
 
 class ConcatenatedDataset(ChoosingDataset[T_co]):

@@ -31,7 +31,8 @@ def _is_kind(dtype: Any, kinds: tuple[Any, ...]) -> bool:
 @functools.lru_cache(maxsize=256)
 def _is_numeric(dtype: np.dtype[Any]) -> bool:
     """Whether JAX has arrays of this dtype. Long doubles (`g`, `G`) and foreign byte orders have no device form."""
-    return _is_kind(dtype, (np.bool_, np.number)) and dtype.isnative and dtype.char not in "gG"
+    # NumPy counts durations (`m`) among the integers.
+    return _is_kind(dtype, (np.bool_, np.number)) and dtype.isnative and dtype.char not in "gGm"
 
 
 def flatten_arrays(batch: Any, path: tree.Path = ()) -> tuple[list[tuple[tree.Path, Any]], Callable[[list[Any]], Any]]:
