@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import gc
 import pickle
+import sys
 from operator import itemgetter
 from time import sleep
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -279,6 +281,23 @@ def test_a_masked_array_keeps_its_mask_or_is_refused() -> None:
     masked: Any = ma.array(np.arange(4).reshape(2, 2), mask=[[0, 1], [0, 0]])
     with pytest.raises(TypeError, match="masked array"):
         next(iter(DataLoader().batch_size(2).build(masked)))
+
+
+def test_memory_is_returned_without_running_python_code() -> None:
+    pool, calls = Pool(), list[str]()
+    array = pool((512, 512), np.float32)
+    address = array.ctypes.data
+
+    def called(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            calls.append(frame.f_code.co_name)
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    del array
+    sys.setprofile(before)
+    assert calls == [], "an interrupt there would be printed and lost"
+    assert pool((512, 512), np.float32).ctypes.data == address
 
 
 def test_memory_is_recycled_however_the_dtype_is_named() -> None:

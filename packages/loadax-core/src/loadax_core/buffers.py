@@ -10,6 +10,8 @@ them is gone does the lease return the memory to its pool.
 from __future__ import annotations
 
 import math
+import weakref
+from collections import deque
 from itertools import count
 from typing import Any
 
@@ -76,7 +78,7 @@ class Pool:
             return np.empty(shape, dtype)
         shelf.used = next(self._clock)
         try:
-            memory = shelf.idle.pop()
+            memory = shelf.idle.pop().memory
         except IndexError:
             self._make_room(shelf)
             memory = shelf.make()
@@ -109,20 +111,19 @@ class _Shelf:
 
     Attributes:
         plain: Whether an array interface can describe the dtype.
-        idle: Memory, each with its array interface. A list, whose append and pop are atomic, because a lease may end in
-            any thread, at any instruction.
+        idle: Memory, each with its array interface. A deque, whose append and pop are atomic, because a lease may end
+            in any thread, at any instruction; the longest idle goes where there is too much.
         used: When memory was last asked for; larger is later.
     """
 
-    __slots__ = ("_dtype", "_shape", "idle", "most", "nbytes", "plain", "used")
+    __slots__ = ("_dtype", "_shape", "idle", "nbytes", "plain", "used")
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._shape, self._dtype = shape, dtype
         self.used = 0
         self.nbytes = math.prod(shape) * dtype.itemsize
         self.plain = not dtype.metadata and np.dtype(dtype.str) == dtype
-        self.most = min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS)
-        self.idle: list[tuple[Array, dict[str, Any]]] = []
+        self.idle: deque[_Loan] = deque(maxlen=min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS))
 
     def make(self) -> tuple[Array, dict[str, Any]]:
         """New memory, with the interface of the array that it is for, or of its bytes."""
@@ -134,16 +135,23 @@ class _Shelf:
 class _Lease:
     """Owns memory as long as an array that is made from it, or anything made from that array, lives."""
 
-    __slots__ = ("__array_interface__", "_memory", "_shelf")
+    __slots__ = ("__array_interface__", "__weakref__", "_loan")
 
     def __init__(self, memory: tuple[Array, dict[str, Any]], shelf: _Shelf) -> None:
-        # First what is needed at the end, which an interrupt may bring about at once.
-        self._memory, self._shelf = memory, shelf
         self.__array_interface__ = memory[1]
+        self._loan = loan = _Loan(self, shelf.idle.append)
+        loan.memory = memory
 
-    def __del__(self) -> None:
-        if len(self._shelf.idle) < self._shelf.most:
-            self._shelf.idle.append(self._memory)
+
+class _Loan(weakref.ref["_Lease"]):
+    """Returns itself, with the memory, to its shelf when the lease ends.
+
+    That is done without running Python code, as a `__del__` would: it may happen at any instruction, where an interrupt
+    would be printed and lost, and while a training step has left none of that code in the processor's cache.
+    """
+
+    __slots__ = ("memory",)
+    memory: tuple[Array, dict[str, Any]]
 
 
 def is_leased(array: Any) -> bool:
