@@ -246,6 +246,29 @@ def test_groups_in_the_callers_thread_are_as_large_as_time_allows(
     assert max(dataset.calls) == 2 * largest or (max(dataset.calls) > 2 * largest and start < 1 and not each)
 
 
+def test_an_epoch_that_is_not_gathered_is_read_as_it_is_asked_for() -> None:
+    read: list[int] = []
+
+    class Items:
+        def __len__(self) -> int:
+            return 2000
+
+        def __getitem__(self, row: int) -> Any:
+            read.append(row)
+            return np.int64(row)
+
+    class Changing(Counting):
+        def at_epoch(self, epoch: int) -> Any:
+            return Items() if epoch else self
+
+    batches = iter(DataLoader().batch_size(2).epochs(2).build(Changing()))
+    for _ in range(1000):
+        next(batches)
+    assert next(batches).tolist() == [0, 1]
+    assert read == [0, 1]
+    assert np.concatenate(list(batches)).tolist() == list(range(2, 2000))
+
+
 def test_slow_gathers_are_not_grouped_in_the_callers_thread() -> None:
     class Slow(Counting):
         def gather(self, rows: Rows, alloc: Any) -> Any:

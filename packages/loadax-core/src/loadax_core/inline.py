@@ -73,16 +73,21 @@ class Inline:
         return self._waiting.popleft() if self._waiting else ()
 
     def _load_group(self, steps: Sequence[Step]) -> list[Any]:
-        """The batches of some steps; if one fails, those before it, and its error is kept for the next call."""
+        """The batches of the first of some steps: of all, unless they cannot be gathered together, or one fails.
+
+        The error of that one is kept for the call after them.
+        """
         try:
             if self._fetches[steps[0].epoch].gathers:
                 return self._load(steps)
-            together = None
         except BaseException as error:
             if is_interrupt(error):
                 raise
             together = error
-        self._group = 1
+        else:
+            self._group = 1
+            self._waiting.extendleft((step,) for step in reversed(steps[1:]))
+            return self._load(steps[:1])
         batches: list[Any] = []
         for step in steps:
             try:
@@ -92,10 +97,8 @@ class Inline:
                     raise
                 self._failure = error
                 return batches
-        if together is not None:
-            # An error that does not come again was one all the same.
-            raise relayed(together, "reading", steps[0])
-        return batches
+        # An error that does not come again was one all the same.
+        raise relayed(together, "reading", steps[0])
 
     def _load(self, steps: Sequence[Step]) -> list[Any]:
         """The batches of some steps, which are gathered if they are several."""
