@@ -63,6 +63,28 @@ class GettingItems(Failing):
         return [self[row] for row in rows]
 
 
+def let_the_caller_do_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker does anything, and the caller never waits for one."""
+
+    def nobody(window: Window, number: int) -> None:
+        pass
+
+    def always(window: Window, slot: Slot) -> bool:
+        return True
+
+    monkeypatch.setattr(workers, "work", nobody)
+    monkeypatch.setattr(Window, "_is_quick", always)
+
+
+def place_with(placement: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes `.prefetch(to_device=True)` place batches by it."""
+
+    def device_placement(target: object) -> Any:
+        return placement
+
+    monkeypatch.setattr(resolve, "device_placement", device_placement)
+
+
 def run(loader: Any) -> tuple[int, BaseException]:
     """How many batches come before the error, and the error."""
     batches = iter(loader)
@@ -171,10 +193,7 @@ def test_batches_that_are_placed_together_fail_one_by_one(broken: str, monkeypat
             together.append(len(batches))
             return [] if broken == "count" and len(together) == 3 else [self(batch) for batch in batches]
 
-    def device_placement(target: object) -> Placement:
-        return Placement()
-
-    monkeypatch.setattr(resolve, "device_placement", device_placement)
+    place_with(Placement(), monkeypatch)
     batches: Any = iter(DataLoader().batch_size(2).prefetch(32, to_device=True).build(np.arange(200)))
     for step in range(70):
         assert next(batches) == ("placed", 2 * step, 2 * step + 1)
@@ -311,15 +330,7 @@ def test_an_interrupt_stops_a_wait_at_once_and_loses_nothing(request: pytest.Fix
 def test_an_interrupt_of_a_caller_that_helps_is_raised_at_once_and_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The caller does all units itself.
-    def nobody(window: Window, number: int) -> None:
-        pass
-
-    def always(window: Window, slot: Slot) -> bool:
-        return True
-
-    monkeypatch.setattr(workers, "work", nobody)
-    monkeypatch.setattr(Window, "_is_quick", always)
+    let_the_caller_do_all(monkeypatch)
     interrupted: list[int] = []
 
     class Interrupted(Gathering):
@@ -430,10 +441,7 @@ def test_a_placement_that_fails_once_is_an_error(monkeypatch: pytest.MonkeyPatch
                 raise Failure("out of memory")
             return batches
 
-    def device_placement(target: object) -> Placement:
-        return Placement()
-
-    monkeypatch.setattr(resolve, "device_placement", device_placement)
+    place_with(Placement(), monkeypatch)
     step, error = run(DataLoader().batch_size(2).prefetch(32, to_device=True).build(np.arange(400)))
     assert str(error) == "out of memory"
     assert error.__notes__ == [f"loadax: while placing the batch of epoch 0, step {step}"]
@@ -469,14 +477,7 @@ def test_closing_in_a_signal_handler_while_the_caller_publishes_ends_the_run(mon
 
     closed: list[bool] = []
 
-    def nobody(window: Window, number: int) -> None:
-        pass
-
-    def always(window: Window, slot: Slot) -> bool:
-        return True
-
-    monkeypatch.setattr(workers, "work", nobody)
-    monkeypatch.setattr(Window, "_is_quick", always)
+    let_the_caller_do_all(monkeypatch)
     monkeypatch.setattr(Slot, "publish", interrupted)
     batches = iter(DataLoader().batch_size(2).workers(1).prefetch(4).build(np.arange(100)))
     thread = threading.Timer(20, faulthandler.dump_traceback)
