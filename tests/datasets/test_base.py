@@ -100,6 +100,27 @@ def test_iterating_reads_more_and_more_at_once_where_that_is_quicker() -> None:
     assert reads[:9] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
+def test_iterating_hands_on_an_error_that_does_not_come_again() -> None:
+    class Flaky(BaseDataset[int]):
+        @property
+        def batched(self) -> bool:
+            return True
+
+        def __len__(self) -> int:
+            return 10
+
+        def read(self, row: int) -> int:
+            return row
+
+        def read_many(self, rows: list[int]) -> list[int]:
+            raise OSError("stale file handle")
+
+    received: list[int] = []
+    with pytest.raises(OSError, match="stale file handle"):
+        received.extend(Flaky())
+    assert received == [0, 1, 2]
+
+
 def test_slices_with_bad_bounds_are_refused() -> None:
     with pytest.raises(TypeError):
         RangeDataset(5)[1.0:]

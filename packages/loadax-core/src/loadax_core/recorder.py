@@ -40,7 +40,7 @@ WATCHED_CALLS = 100
 """The first calls of `next`, each of which is watched."""
 
 WATCH_SECONDS = 0.1
-"""Later one in this time is: to note what a call does takes as long as the call itself."""
+"""Later one in this time is: beside a training step, to note what a call does takes longer than the call itself."""
 
 WATCHED = 256
 """Of brief units of work, one in so many is watched."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
 import numpy as np
@@ -134,12 +134,14 @@ class BaseDataset(ABC, Generic[T_co]):
             # More and more at once, where that is quicker; a caller that stops soon has read few in vain.
             start, count = rows.stop, min(2 * count, MOST_AT_ONCE) if self.batched else 1
 
-    def _read_few(self, rows: range) -> Iterable[T_co]:
+    def _read_few(self, rows: range) -> Iterator[T_co]:
         try:
-            return self.read_range(rows)
+            items = self.read_range(rows)
         except Exception:
-            # The rows before the one that fails are to be had.
-            return map(self.read, rows)
+            # The rows before the one that fails are to be had; an error that does not come again was one all the same.
+            yield from map(self.read, rows)
+            raise
+        yield from items
 
     @overload
     def map(self, fn: Callable[[T_co], U], *, vectorized: Literal[False] = False) -> BaseDataset[U]: ...

@@ -37,7 +37,8 @@ class CombinedDataset(BaseDataset[T_co]):
         if not sources:
             raise ValueError(f"{type(self).__name__} needs at least one dataset")
         for source in sources:
-            if isinstance(source, list | tuple) and any(isinstance(row, BaseDataset) for row in source):
+            # The first row tells; a list may be long.
+            if isinstance(source, list | tuple) and any(isinstance(row, BaseDataset) for row in source[:1]):
                 raise TypeError(
                     f"a {type(source).__name__} of datasets would be one dataset, whose rows they are; give them one "
                     "by one, as in concat(*datasets)"
