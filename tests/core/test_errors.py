@@ -179,28 +179,21 @@ def test_errors_of_batchers_and_placements_arrive_too(workers: int) -> None:
     assert error.__notes__ == ["loadax: while placing the batch of epoch 0, step 3"]
 
 
-@pytest.mark.parametrize("broken", ["one", "count"])
-def test_batches_that_are_placed_together_fail_one_by_one(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    together: list[int] = []
+def test_a_batch_that_cannot_be_placed_does_not_fail_those_that_were_gathered_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def place(batch: Any) -> Any:
+        if 141 in batch:
+            raise Failure("no device")
+        return "placed", *batch.tolist()
 
-    class Placement:
-        def __call__(self, batch: Any, /) -> Any:
-            if 141 in batch:
-                raise Failure("no device")
-            return "placed", *batch.tolist()
-
-        def place_many(self, batches: list[Any], /) -> list[Any]:
-            together.append(len(batches))
-            return [] if broken == "count" and len(together) == 3 else [self(batch) for batch in batches]
-
-    place_with(Placement(), monkeypatch)
+    place_with(place, monkeypatch)
     batches: Any = iter(DataLoader().batch_size(2).prefetch(32, to_device=True).build(np.arange(200)))
     for step in range(70):
         assert next(batches) == ("placed", 2 * step, 2 * step + 1)
     with pytest.raises(Failure, match="no device") as caught:
         next(batches)
     assert caught.value.__notes__ == ["loadax: while placing the batch of epoch 0, step 70"]
-    assert max(together) > 1
 
 
 @pytest.mark.parametrize("workers", WORKERS)
@@ -426,25 +419,6 @@ def test_an_error_that_does_not_come_again_arrives_nonetheless(settings: Any, ki
     assert (type(error), str(error)) == (kind, "stale file handle")
     assert step <= 125
     assert error.__notes__[-1] == f"loadax: while reading the batch of epoch 0, step {step}"
-
-
-def test_a_placement_that_fails_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Placement:
-        failed = False
-
-        def __call__(self, batch: Any, /) -> Any:
-            return batch
-
-        def place_many(self, batches: list[Any], /) -> list[Any]:
-            if not self.failed:
-                self.failed = True
-                raise Failure("out of memory")
-            return batches
-
-    place_with(Placement(), monkeypatch)
-    step, error = run(DataLoader().batch_size(2).prefetch(32, to_device=True).build(np.arange(400)))
-    assert str(error) == "out of memory"
-    assert error.__notes__ == [f"loadax: while placing the batch of epoch 0, step {step}"]
 
 
 def test_an_interrupt_that_a_worker_raises_is_for_its_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,30 +98,9 @@ class Static:
     name: str = field(metadata={"static": True})
 
 
-@pytest.mark.parametrize("target", [True, DEVICES[1], SHARDING])
-def test_several_batches_are_placed_as_one_by_one(target: Any) -> None:
-    place = DevicePlacement(target)
-    batches: list[Any] = [
-        Pair({"a": np.arange(8 * n, dtype=np.float32)}, [np.arange(8, dtype="i4"), (None, np.full(8, n, np.float32))])
-        for n in range(1, 4)
-    ]
-    placed = place.place_many(batches)
-    assert len(placed) == 3
-    for batch, together in zip(batches, placed, strict=True):
-        alone = place(batch)
-        assert _jax.tree.structure(together) == _jax.tree.structure(alone) == _jax.tree.structure(batch)
-        for x, y, z in zip(*map(_jax.tree.leaves, (together, alone, batch)), strict=True):
-            assert (x.sharding, x.committed, x.dtype) == (y.sharding, y.committed, y.dtype)
-            np.testing.assert_array_equal(x, z)
-    assert place.place_many([]) == []
-    assert place.place_many([{}, None]) == [{}, None]
-
-
-def test_of_several_batches_the_leaf_that_does_not_fit_is_named() -> None:
+def test_of_several_leaves_the_one_that_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match=r"batch\['y'\] of shape \(12,\) does not fit"):
-        DevicePlacement(SHARDING).place_many(
-            [{"x": np.zeros(8, np.float32), "y": np.zeros(length, np.float32)} for length in (8, 12)]
-        )
+        DevicePlacement(SHARDING)({"x": np.zeros(8, np.float32), "y": np.zeros(12, np.float32)})
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,6 @@ class Fetch:
     Attributes:
         gathers: Whether whole batches are gathered, rather than read item by item and batched.
         places: Whether batches are moved anywhere.
-        places_many: Whether several may be at once.
         way: How rows are read.
     """
 
@@ -108,8 +107,6 @@ class Fetch:
         self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
         self.gathers = self._gather is not None
         self.places = place is not None
-        self._place_many: Callable[[list[Any]], list[Any]] | None = getattr(place, "place_many", None)
-        self.places_many = self._place_many is not None
         self._read_many: ReadMany | None = getattr(dataset, "__getitems__", None)
         self._read_range: ReadRange | None = getattr(dataset, "read_range", None)
         self.way: Way = "gather" if self.gathers else "items" if self._read_many is None else "many"
@@ -256,13 +253,9 @@ class Fetch:
             _check_divided(batch, len(items))
         return batch
 
-    def place(self, batches: list[Any]) -> list[Any]:
-        """The batches where training wants them; several at once only if `places_many`."""
-        if self._place_many is not None and len(batches) > 1:
-            placed = self._place_many(batches)
-            if len(placed) == len(batches):
-                return placed
-        return batches if self._place is None else [self._place(batch) for batch in batches]
+    def place(self, batch: Any) -> Any:
+        """The batch where training wants it."""
+        return batch if self._place is None else self._place(batch)
 
     @staticmethod
     def _note_items(error: StackError, rows: Numbers) -> None:

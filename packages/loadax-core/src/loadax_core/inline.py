@@ -155,7 +155,7 @@ class Inline:
         recorder = self._recorder
         began = recorder.seen
         try:
-            (placed,) = self._traced(self._fetches.base, step).place([batch])
+            placed = self._traced(self._fetches.base, step).place(batch)
         except BaseException as error:
             failure = relayed(error, "placing", step)
             if failure is error:

@@ -154,11 +154,7 @@ class ShardingStrategy(Protocol):
 
 
 class Placement(Protocol):
-    """Moves a host batch to where training wants it, in the prefetch thread; thread-safe.
-
-    If several at once are quicker than one by one, it may have a method `place_many` as well, which takes a list of
-    batches and returns the list of those that are placed.
-    """
+    """Moves a host batch to where training wants it, in the prefetch thread; thread-safe."""
 
     def __call__(self, batch: Any, /) -> Any:
         """The placed batch."""

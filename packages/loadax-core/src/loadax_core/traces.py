@@ -55,10 +55,10 @@ class TracedFetch:
         with block(self._annotate, "batching", self._step):
             return self._fetch.batch(items, rows, alloc)
 
-    def place(self, batches: list[Any]) -> list[Any]:
+    def place(self, batch: Any) -> Any:
         """As of `Fetch`."""
         with block(self._annotate, "placing", self._step):
-            return self._fetch.place(batches)
+            return self._fetch.place(batch)
 
 
 def block(annotate: Annotate, stage: str, step: Step) -> AbstractContextManager[Any]:

@@ -443,34 +443,19 @@ class Window:
         self._settle(slot, batches, failure, activity)
 
     def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:
-        """Places batches and publishes them."""
+        """Places batches, up to one that fails, and publishes them."""
         if slot.fetch.places:
-            batches, error = self._place(slot, batches, activity)
-            failure = error or failure
+            for i, batch in enumerate(batches):
+                activity.step = slot.steps[i]
+                activity.begin("placing")
+                try:
+                    batches[i] = slot.fetch.place(batch)
+                except BaseException as error:
+                    batches, failure = batches[:i], self._relayed(error, "placing", slot.steps[i], activity)
+                    break
+                finally:
+                    activity.end()
         self._publish(slot, batches, failure)
-
-    def _place(self, slot: Slot, batches: list[Any], activity: Activity) -> tuple[list[Any], BaseException | None]:
-        """Places the first batches of a slot, up to one that fails."""
-        placed: list[Any] = []
-        together: BaseException | None = None
-        size = len(batches) if slot.fetch.places_many else 1
-        while len(placed) < len(batches):
-            start = len(placed)
-            activity.step = slot.steps[start]
-            activity.begin("placing")
-            try:
-                placed += slot.fetch.place(batches[start : start + size])
-            except BaseException as error:
-                if size == 1 or not isinstance(error, Exception):
-                    return placed, self._relayed(error, "placing", activity.step, activity)
-                # One of them is to blame, and those before it are good.
-                together, size = error, 1
-            finally:
-                activity.end()
-        if together is not None:
-            # An error that does not come again was one all the same.
-            return [], self._relayed(together, "placing", slot.steps[0], activity)
-        return placed, None
 
     def fail(self, slot: Slot, error: BaseException) -> None:
         """Makes an error that nobody expected the outcome of a slot: a consumer may wait for it."""

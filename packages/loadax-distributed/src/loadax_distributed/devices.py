@@ -65,9 +65,9 @@ def process_count() -> int:
     return _jax.process_count()
 
 
-def device_put(leaves: list[Any], target: Any) -> list[jax.Array]:
+def device_put(leaf: Any, target: Any) -> jax.Array:
     """`jax.device_put`."""
-    return _jax.device_put(leaves, target)
+    return _jax.device_put(leaf, target)
 
 
 def row_spans(sharding: NamedSharding, rows: int, *, local: bool) -> dict[Device, tuple[int, int]]:

@@ -6,7 +6,6 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, TypeAlias, cast
 
 import jax
@@ -35,42 +34,6 @@ def _is_numeric(dtype: np.dtype[Any]) -> bool:
     return _is_kind(dtype, (np.bool_, np.number)) and dtype.isnative and dtype.char not in "gGm"
 
 
-def flatten_arrays(batch: Any, path: tree.Path = ()) -> tuple[list[tuple[tree.Path, Any]], Callable[[list[Any]], Any]]:
-    """Takes a batch apart, like `tree.flatten`, also containers that only JAX knows.
-
-    Args:
-        batch: Any tree; a bare leaf is one too.
-        path: Where `batch` stands in a larger tree.
-
-    Returns:
-        Its leaves with their paths, in order, and a function that makes a tree of the same containers from as many
-        other leaves.
-    """
-    opened = None if isinstance(batch, _LEAVES) else tree.children(batch)
-    if opened is None:
-        return _flatten_leaf(batch, path)
-    steps, build = opened
-    if all(isinstance(child, _LEAVES) for _, child in steps):
-        return [((*path, step), child) for step, child in steps], build
-    parts = [flatten_arrays(child, (*path, step)) for step, child in steps]
-
-    def rebuild(new: list[Any]) -> Any:
-        rest = iter(new)
-        return build([make(list(islice(rest, len(found)))) for found, make in parts])
-
-    return [leaf for found, _ in parts for leaf in found], rebuild
-
-
-def _flatten_leaf(node: Any, path: tree.Path) -> tuple[list[tuple[tree.Path, Any]], Callable[[list[Any]], Any]]:
-    if not isinstance(node, _LEAVES):
-        children, structure = _tree_util.tree_flatten_with_path(node)
-        if not _tree_util.treedef_is_leaf(structure):
-            below = [(*path, *(_tree_util.keystr((key,)) for key in keys)) for keys, _ in children]
-            found = [(at, child) for at, (_, child) in zip(below, children, strict=True)]
-            return found, lambda new: _tree_util.tree_unflatten(structure, new)
-    return [(path, node)], lambda new: new[0]
-
-
 def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:
     """Applies a function to every leaf, like `tree.map_leaves`, also in containers that only JAX knows.
 
@@ -81,8 +44,18 @@ def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:
     Returns:
         A tree of the same containers.
     """
-    found, build = flatten_arrays(batch)
-    return build([fn(path, leaf) for path, leaf in found])
+
+    def open_or_apply(path: tree.Path, node: Any) -> Any:
+        if isinstance(node, _LEAVES):
+            return fn(path, node)
+        children, structure = _tree_util.tree_flatten_with_path(node)
+        if _tree_util.treedef_is_leaf(structure):
+            return fn(path, node)
+        steps = [tuple(_tree_util.keystr((key,)) for key in keys) for keys, _ in children]
+        new = [fn((*path, *below), child) for below, (_, child) in zip(steps, children, strict=True)]
+        return _tree_util.tree_unflatten(structure, new)
+
+    return tree.map_leaves(open_or_apply, batch)
 
 
 class LeafRules:

@@ -26,6 +26,7 @@ from .checks import count
 from .devices import process_count, process_index, row_spans
 from .leaves import LeafRules, map_arrays
 from .table import Table, device_table
+from .templates import Index, Templates
 
 
 class MeshShardingStrategy:
@@ -67,6 +68,7 @@ class MeshShardingStrategy:
         self._unseen = set(self._specs)
         self._shardings: dict[tree.Path, NamedSharding] = {}
         self._rules = LeafRules()
+        self._templates = Templates()
         # A batch of one row per shard shows which shards are ours; all other sizes follow by multiplication.
         spans = row_spans(self._rows_only, self._num_data_shards, local=True)
         self._single_device = len(spans) == 1
@@ -210,6 +212,9 @@ class MeshShardingStrategy:
 
     def _assemble(self, path: tree.Path, local: Any) -> jax.Array:
         """One leaf of the global batch."""
+        known = self._templates.fill(path, local)
+        if known is not None:
+            return known
         per_shard, rest = divmod(len(local), len(self._position))
         if rest or per_shard < 1:
             raise ValueError(
@@ -223,15 +228,18 @@ class MeshShardingStrategy:
         if isinstance(local, jax.Array) and not whole:
             local = jax.device_get(local)  # slices of a jax.Array would be compiled
 
-        def own_slice(index: tuple[slice, ...] | None) -> Any:
-            if whole:
-                return local
-            assert index is not None
+        def cut(index: Index) -> Index:
             start = self._position[(index[0].start or 0) // per_shard] * per_shard
-            return local[(slice(start, start + per_shard), *index[1:])]
+            return (slice(start, start + per_shard), *index[1:])
+
+        def own_slice(index: Index | None) -> Any:
+            assert index is not None
+            return local if whole else local[cut(index)]
 
         shape = (per_shard * self._num_data_shards, *local.shape[1:])
-        return jax.make_array_from_callback(shape, sharding, own_slice)
+        made = jax.make_array_from_callback(shape, sharding, own_slice)
+        self._templates.learn(path, local, made, cut)
+        return made
 
     def _find_sharding(self, path: tree.Path) -> NamedSharding:
         """The sharding of the leaf at `path`: that of the one place, at the leaf or above it, which has a spec."""
