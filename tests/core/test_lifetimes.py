@@ -12,9 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter, sleep, time
 from typing import Any
 
+import numpy as np
 import pytest
-from loadax_core import DataLoader
+from loadax_core import DataLoader, resolve
+from loadax_core.slots import Slot
 from loadax_core.testing import check_no_threads
+from loadax_core.workers import Window
 
 SETUP = """
 import os, sys, threading, time
@@ -299,6 +302,50 @@ def test_no_more_batches_live_than_are_held_and_prefetched() -> None:
     del held
     check_no_threads(before - 2)
     assert not count_alive(made)
+
+
+class Placed:
+    """Notes where it is freed."""
+
+    def __init__(self, freed: list[str]) -> None:
+        self.freed = freed
+
+    def __del__(self) -> None:
+        self.freed.append(threading.current_thread().name)
+
+
+@pytest.mark.parametrize("depth", [2, 16])
+def test_placed_batches_are_freed_in_time_and_by_workers(depth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    freed: list[str] = []
+    alive: list[int] = []
+
+    def place(batch: Any) -> Placed:
+        alive.append(len(alive) + 1 - len(freed))
+        return Placed(freed)
+
+    def device_placement(target: object) -> Any:
+        return place
+
+    def never(window: Window, slot: Slot) -> bool:
+        return False
+
+    monkeypatch.setattr(resolve, "device_placement", device_placement)
+    # The caller would do a worker's work.
+    monkeypatch.setattr(Window, "_is_quick", never)
+    batches: Any = iter(DataLoader().batch_size(4).prefetch(depth, to_device=True).build(np.arange(4000)))
+    mine = threading.current_thread().name
+    held = next(batches)
+    for _ in range(900):
+        held = next(batches)
+    # Those that are ready, the one that is handed over, and the one before it.
+    assert max(alive) <= depth + 2
+    assert len(freed) >= 900 - depth
+    # A worker that is quick may leave the last one to the caller.
+    assert any(name != mine for name in freed)
+    elsewhere = next(batches)
+    del held, elsewhere
+    batches.close()
+    assert len(freed) == len(alive)
 
 
 def test_idle_workers_keep_no_batch() -> None:

@@ -39,7 +39,7 @@ SAMPLE_SECONDS = 0.005
 WATCHED_CALLS = 100
 """The first calls of `next`, each of which is watched."""
 
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.25
 """Later one in this time is: beside a training step, to note what a call does takes longer than the call itself."""
 
 WATCHED = 256

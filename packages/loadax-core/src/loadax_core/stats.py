@@ -73,7 +73,7 @@ class Stats:
         rows: Rows of the global batches yielded.
         elapsed: From the first call of `next` to the return of the last one.
         waited: Time the caller spent inside `next`, waiting for data. After a hundred batches, the few microseconds
-            that handing one over takes are estimated from a call in each tenth of a second, and so is `ready`.
+            that handing one over takes are estimated from a call in each quarter of a second, and so is `ready`.
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
         transforming: The part of `reading` that went into transforms, estimated from a sample of the reads: what
             `map` and `random_map` call, and what other datasets call by way of `transformed`.

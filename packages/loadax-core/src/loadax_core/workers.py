@@ -13,7 +13,8 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
 3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the window's
     lock; after that nobody writes to it.
 4.  *Bounded.* At most `depth` batches are loaded or loading beyond the one that the consumer holds. The first call,
-    when it holds none, starts one more.
+    when it holds none, starts one more. Placed batches are let go of by a worker, before it loads those that take their
+    place: to free them takes longer than all of `take`, and training need not wait for it.
 5.  *The lowest failing row wins.* If several units of a slot fail, the error of the first rows is reported, whichever
     came first in time, and it is reported at its step, after all earlier batches.
 6.  *Stopping takes no lock and does not wait.* `stop` may be called by the garbage collector, in any thread, at any
@@ -111,6 +112,8 @@ class Window:
         # Batches on their way, and those that have been handed out of the oldest slot.
         self._ahead = self._offset = 0
         self._published = self._taken = 0
+        # Placed batches that have been handed out.
+        self._given: list[Any] = []
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
         recorder.alone = False
@@ -151,8 +154,9 @@ class Window:
             assert slot.error is not None, "a slot has as many batches as steps, or an error"
             raise slot.error
         step, batch = slot.steps[offset], batches[offset]
-        # The caller's alone from now on.
         batches[offset] = None
+        if slot.fetch.places:
+            self._given.append(batch)
         if self._auto:
             self._auto = False
             self._depth = self._recorder.depth = auto_depth(size(batch))
@@ -178,7 +182,7 @@ class Window:
     def stop(self) -> None:
         """Ends all background work without waiting for it. Rule 6 applies."""
         self.stopped = True
-        self._slots = deque()
+        self._slots, self._given = deque(), []
         # One for each worker, started or not: a consumer in another thread may be about to start them.
         for _ in range(self._workers):
             self.units.put(None)
@@ -379,6 +383,8 @@ class Window:
 
     def run(self, unit: Unit, activity: Activity) -> None:
         """Does one unit of work."""
+        # The consumer still holds the last one.
+        del self._given[:-1]
         slot = activity.slot = unit.slot
         activity.step = slot.steps[0]
         task = unit.task
