@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from time import perf_counter
 from types import TracebackType
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import state as states
 from .checks import check_int
 from .errors import ClosedError
+from .gate import Gate
 from .inline import Inline
 from .plan import Position, Step
 from .recorder import Recorder
@@ -51,7 +51,7 @@ class LoaderIterator(Generic[B_co]):
         # What was yielded before the last `set_state`.
         self._batches_before = self._rows_before = 0
         # Held by whoever is inside `next` or `set_state`; `close` must work while another thread waits in `next`.
-        self._turn = threading.Lock()
+        self._turn = Gate()
 
     def __iter__(self) -> LoaderIterator[B_co]:
         return self
@@ -67,7 +67,14 @@ class LoaderIterator(Generic[B_co]):
                 notes that name the row, the epoch and the step. It is raised again by every later call, until
                 `set_state`.
         """
-        with self._turn:
+        turn = self._turn
+        while True:
+            try:
+                del turn.free[0]
+                break
+            except IndexError:
+                turn.wait()
+        try:
             now, source, recorder = perf_counter(), self._source, self._recorder
             # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
             if source is None or self._closed:
@@ -92,6 +99,10 @@ class LoaderIterator(Generic[B_co]):
                 raise StopIteration
             self._last, batch = taken
             return batch
+        finally:
+            turn.free.append(None)
+            if turn.waiting:
+                turn.call()
 
     def __length_hint__(self) -> int:
         return self.steps_left or 0
