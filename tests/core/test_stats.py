@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -407,6 +408,7 @@ def test_calls_that_follow_each_other_fast_are_counted_and_their_loads_timed(
     monkeypatch: pytest.MonkeyPatch, prefetch: int, timeout: float | None
 ) -> None:
     monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(recorder, "WATCH_SHARE", inf)
     monkeypatch.setattr(recorder, "WATCHED_CALLS", 0)
     builder = DataLoader(list[int]).batch_size(3)
     dataset = Rows(3001, {7: pause, 3000: pause})
@@ -425,8 +427,27 @@ def test_calls_that_follow_each_other_fast_are_counted_and_their_loads_timed(
         assert (batches.stats().batches, batches.stats().rows) == (1003, 3007)
 
 
+def test_time_in_which_the_caller_helps_is_not_counted_as_waiting_too() -> None:
+    def brief() -> None:
+        time.sleep(0.001)
+
+    inside = 0.0
+    dataset = Rows(200, {row: pause if row % 20 == 7 else brief for row in range(200)})
+    with iter(DataLoader(list[int]).batch_size(1).prefetch(4).build(dataset)) as batches:
+        for _ in range(200):
+            began = perf_counter()
+            next(batches)
+            inside += perf_counter() - began
+            time.sleep(0.001)
+        notes = batches._recorder
+        assert notes.caller.busy > 0, "the caller does not help, so this shows nothing"
+        assert notes.blocked + notes.caller.busy <= inside
+        assert notes.blocked + notes.caller.busy <= batches.stats().waited <= 1.05 * inside
+
+
 def test_a_timeline_of_calls_that_follow_each_other_fast_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(recorder, "WATCH_SHARE", inf)
     monkeypatch.setattr(recorder, "WATCHED_CALLS", 0)
     with iter(DataLoader().batch_size(2).build(range(40))) as batches:
         next(batches)

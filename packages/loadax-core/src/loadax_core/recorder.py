@@ -36,11 +36,14 @@ POINTS = 64
 SAMPLE_SECONDS = 0.005
 """How far apart these are to begin with."""
 
-WATCHED_CALLS = 100
+WATCHED_CALLS = 16
 """The first calls of `next`, each of which is watched."""
 
-WATCH_SECONDS = 0.25
-"""Later one in this time is: beside a training step, to note what a call does takes longer than the call itself."""
+WATCH_SHARE, WATCH_SECONDS = 1 / 8, 0.25
+"""Later one is whenever this share of the run's time, or this time, has passed since the last one.
+
+Beside a training step, to note what a call does takes longer than the call itself.
+"""
 
 WATCHED = 256
 """Of brief units of work, one in so many is watched."""
@@ -243,7 +246,7 @@ class Recorder:
         self._usual = handing
         self.calls = 0
         if self.waits is None and self.annotate is None and self._noted > WATCHED_CALLS:
-            self.watch_from = ended + WATCH_SECONDS
+            self.watch_from = ended + min(WATCH_SHARE * (ended - self.began), WATCH_SECONDS)
         if step is not None:
             if self.waits is not None:
                 self.waits.append(("waiting", self._entered, ended, step))

@@ -72,8 +72,8 @@ class Stats:
         batches: Batches yielded.
         rows: Rows of the global batches yielded.
         elapsed: From the first call of `next` to the return of the last one.
-        waited: Time the caller spent inside `next`, waiting for data. After a hundred batches, the few microseconds
-            that handing one over takes are estimated from a call in each quarter of a second, and so is `ready`.
+        waited: Time the caller spent inside `next`, waiting for data. The few microseconds that handing a batch
+            over takes, and `ready`, are estimated, after a run's first batches, from a few calls in each second.
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
         transforming: The part of `reading` that went into transforms, estimated from a sample of the reads: what
             `map` and `random_map` call, and what other datasets call by way of `transformed`.

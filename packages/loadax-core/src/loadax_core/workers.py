@@ -404,6 +404,9 @@ class Window:
         else:
             self._finish(unit, done.values[0] if done.values else None, failure, activity)
         activity.slot = None
+        if activity is self._helper and not (brief and task.whole and not slot.fetch.places):
+            # What comes next begins here.
+            self._recorder.seen = perf_counter()
 
     def _perform(self, slot: Slot, task: Task, activity: Activity) -> Done:
         if not self._crew.remote:
