@@ -220,6 +220,35 @@ def test_items_that_cannot_be_padded() -> None:
         PadBatcher()([{"ids": np.ones(1), "ids_lengths": 1}])
 
 
+def test_each_name_may_have_its_own_padding() -> None:
+    class Pair(NamedTuple):
+        ids: Any
+        weight: Any
+
+    items = [
+        {"ids": [5, 6, 7], "labels": [1, 2, 3], "more": Pair(ids=[1.5], weight=[True, True]), "score": 1},
+        {"ids": [8], "labels": [4], "more": Pair(ids=[2.5, 3.5], weight=[True]), "score": 2},
+    ]
+    batch = PadBatcher(value={"labels": -100, "more": 1, "weight": 0}, add=None)(items)
+    expected = {
+        "ids": np.array([[5, 6, 7], [8, 0, 0]]),
+        "labels": np.array([[1, 2, 3], [4, -100, -100]]),
+        "more": Pair(np.array([[1.5, 1.0], [2.5, 3.5]]), np.array([[True, True], [True, False]])),
+        "score": np.array([1, 2]),
+    }
+    check_same(batch, expected)
+    assert repr(PadBatcher(value={"labels": -100})) == "PadBatcher(value={'labels': -100}, add='lengths')"
+
+
+def test_padding_by_name_is_checked() -> None:
+    items = [{"ids": [5, 6]}, {"ids": [7]}]
+    with pytest.raises(ValueError, match=r"value names 'label', which the items do not have; they have \['ids'\]"):
+        PadBatcher(value={"label": 0})(items)
+    with pytest.raises(ValueError, match=r"cannot pad batch\['ids'\]: value=0\.5 is no int64"):
+        PadBatcher(value={"ids": 0.5})(items)
+    check_same(PadBatcher(value={}, add=None)(items), {"ids": np.array([[5, 6], [7, 0]])})
+
+
 def test_padding_that_its_leaf_cannot_hold_names_the_leaf() -> None:
     items: list[Any] = [{"ids": np.arange(2)}, {"ids": np.arange(3)}]
     for value in (float("nan"), -1.5):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
@@ -90,14 +90,15 @@ class PadBatcher:
         length: Pad to exactly this length. Left out, the longest item of the batch decides, which gives batches of
             many shapes, each of which a jitted step compiles anew.
         multiple_of: Round the longest item's length up to a multiple of this, so that few shapes occur.
-        value: The padding; a leaf of integers or bools must be able to hold it.
+        value: The padding; a leaf of integers or bools must be able to hold it. A dict has one for each name, as `keys`
+            are names: of several on the way to a leaf the innermost counts, and without any, the padding is 0.
         add: What tells real entries from padding; None adds nothing.
         keys: Pad only the dict entries, and the fields of named tuples and dataclasses, of these names, at any depth;
             everything else is stacked as by `StackBatcher`.
 
     Raises:
         ValueError: If a setting is out of range or, in a call, an item is longer than `length`, `value` does not fit a
-            leaf, or the items have nothing of one of the `keys`.
+            leaf, or the items have nothing of one of the `keys`, or of the names in `value`.
         StackError: If the items differ in anything but length.
         TypeError: If `keys` is a string or, in a call, what is to be padded are strings or Python objects.
 
@@ -115,7 +116,7 @@ class PadBatcher:
         length: int | None = None,
         *,
         multiple_of: int | None = None,
-        value: complex = 0,
+        value: complex | Mapping[str, complex] = 0,
         add: Literal["lengths", "mask"] | None = "lengths",
         keys: Sequence[str] | None = None,
     ) -> None:
@@ -130,7 +131,7 @@ class PadBatcher:
             raise TypeError(f"keys is a sequence of names, got the string {keys!r}; write [{keys!r}]")
         self._length = length
         self._multiple_of = multiple_of
-        self._value = value
+        self._value = dict(value) if isinstance(value, Mapping) else value
         self._add = add
         self._keys = None if keys is None else frozenset(keys)
 
@@ -192,13 +193,15 @@ class PadBatcher:
         return _Padded((values, lengths if self._add == "lengths" else np.arange(width) < lengths[:, None]))
 
     def _check_keys(self, items: list[Any]) -> None:
-        if self._keys is None or not items:
+        names = {"keys": self._keys or (), "value": self._value if isinstance(self._value, dict) else ()}
+        if not any(names.values()) or not items:
             return
         known = _steps(items[0])
-        for key in sorted(self._keys):
-            if not _steps_of(key) & known.keys():
-                others = ", ".join(list(known)[:20]) or "nothing"
-                raise ValueError(f"keys names {key!r}, which the items do not have; they have {others}")
+        for setting, keys in names.items():
+            for key in sorted(keys):
+                if not _steps_of(key) & known.keys():
+                    others = ", ".join(list(known)[:20]) or "nothing"
+                    raise ValueError(f"{setting} names {key!r}, which the items do not have; they have {others}")
 
     def _pads(self, path: tree.Path) -> bool:
         """Whether what stands there is padded, if it has a length."""
@@ -206,16 +209,20 @@ class PadBatcher:
 
     def _fill(self, values: Array, path: tree.Path) -> None:
         """Fills an array with padding."""
+        value = self._value
+        if isinstance(value, dict):
+            values_by_step = {step: number for name, number in value.items() for step in _steps_of(name)}
+            value = next((values_by_step[step] for step in reversed(path) if step in values_by_step), 0)
         try:
-            values[...] = self._value
+            values[...] = value
             # NumPy would cut off a fraction.
-            fits = values.dtype.kind not in "iub" or not values.size or values.flat[0] == self._value
+            fits = values.dtype.kind not in "iub" or not values.size or values.flat[0] == value
             error = None
         except (OverflowError, TypeError, ValueError) as refusal:
             fits, error = False, refusal
         if not fits:
             raise ValueError(
-                f"cannot pad {tree.name(path)}: value={self._value!r} is no {values.dtype}; choose another value, "
+                f"cannot pad {tree.name(path)}: value={value!r} is no {values.dtype}; choose another value, "
                 "or cast the leaf in the dataset"
             ) from error
 

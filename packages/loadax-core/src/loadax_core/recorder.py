@@ -39,7 +39,7 @@ SAMPLE_SECONDS = 0.005
 WATCHED_CALLS = 16
 """The first calls of `next`, each of which is watched."""
 
-WATCH_SHARE, WATCH_SECONDS = 1 / 8, 0.25
+WATCH_SHARE, WATCH_SECONDS = 1 / 4, 0.25
 """Later one is whenever this share of the run's time, or this time, has passed since the last one.
 
 Beside a training step, to note what a call does takes longer than the call itself.
