@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +19,7 @@ def tables(results: dict[str, Any]) -> str:
     machine = results["machine"]
     where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
     parts = [
-        f"Measured on {machine['date']}: {where}; {results['repeats']} repeats, medians with the least and the most."
+        f"Measured on {machine['date']}: {where}; {_repeats(results)} repeats, medians with the least and the most."
     ]
     if results["quick"]:
         parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
@@ -27,6 +28,13 @@ def tables(results: dict[str, Any]) -> str:
         parts += [f"### {work}: {results['works'][work]['title']}", _work_table(results, list(group))]
     parts += ["### Versions and configurations", _versions(results), _configurations(results)]
     return "\n\n".join(parts) + "\n"
+
+
+def _repeats(results: dict[str, Any]) -> str:
+    """How often each loader was run in each work; works that were run at different times may differ."""
+    counts = Counter((run["work"], run["loader"]) for run in results["runs"] if "value" in run).values()
+    least, most = min(counts), max(counts)
+    return f"{most}" if least == most else f"{least} to {most}"
 
 
 def write_between(path: Path, name: str, text: str) -> None:

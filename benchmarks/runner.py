@@ -78,7 +78,6 @@ def run_suite(
     return {
         "machine": _machine(),
         "quick": quick,
-        "repeats": repeats,
         "versions": versions,
         "missing": missing,
         "works": {name: about[name] for name in works},

@@ -38,7 +38,6 @@ def results_of(work: str, measure: str, runs: list[dict[str, Any]]) -> dict[str,
     return {
         "machine": {"cpu": "a cpu", "cores": 2, "python": "3.11", "system": "Linux", "date": "2026-01-02"},
         "quick": False,
-        "repeats": 3,
         "versions": {"loadax": "0.3.0"},
         "missing": {"torch": "no module"},
         "works": {work: {"title": "a title", "bar": ">= 0.9", "measure": measure}},
@@ -70,6 +69,16 @@ def test_quick_suite(tmp_path: Path) -> None:
     assert page.endswith("<!-- end results -->\nafter\n")
     assert "old" not in page
     assert "### W8: " in page
+    assert "; 1 repeats, medians" in page
+
+
+def test_the_number_of_repeats_is_that_of_the_runs(part: Any) -> None:
+    runs = [{"loader": "loadax", "repeat": i, "value": 1.0} for i in range(3)]
+    results = results_of("W1", "rate", runs)
+    assert "; 3 repeats, medians" in part("report").tables(results)
+    results["runs"] += [{"work": "W2", "loader": "loadax", "repeat": i, "value": 1.0} for i in range(5)]
+    results["works"]["W2"] = results["works"]["W1"]
+    assert "; 3 to 5 repeats, medians" in part("report").tables(results)
 
 
 def test_ladder_and_growth_run(tmp_path: Path) -> None:
