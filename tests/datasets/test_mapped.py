@@ -1,5 +1,6 @@
 """map and random_map."""
 
+import pickle
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from loadax_datasets import (
     RangeDataset,
     as_dataset,
 )
+from loadax_datasets.seeding import derive_keys
 
 
 class CheckDataset(Protocol):
@@ -163,6 +165,29 @@ def test_generators_of_different_rows_share_nothing(rows: list[int], seed: int) 
     dataset = RandomMappedDataset(RangeDataset(2**62 + 1), many, seed)
     drawn = [x for row in rows for x in dataset[row]]
     assert len(set(drawn)) == len(drawn)
+
+
+def test_a_row_has_the_generator_that_the_algorithm_says() -> None:
+    def draw_some(_: int, rng: np.random.Generator) -> list[float]:
+        return rng.standard_normal(5).tolist()
+
+    low, high = derive_keys("random_map", 3, 2, 2)
+    rows = RangeDataset(2**62 + 1).random_map(draw_some, seed=3).at_epoch(2)
+    for row in (0, 7, 2**62):
+        generator = np.random.Generator(np.random.Philox(key=high << 64 | low, counter=row << 128))
+        assert rows[row] == generator.standard_normal(5).tolist()
+
+
+def test_generators_that_a_row_spawns_belong_to_it_too() -> None:
+    def spawn(_: int, rng: np.random.Generator) -> list[int]:
+        children = [*rng.spawn(2), *rng.spawn(1), *pickle.loads(pickle.dumps(rng)).spawn(1)]
+        return [int(child.integers(2**62)) for child in children]
+
+    rows = RangeDataset(20).random_map(spawn, seed=1)
+    drawn = list(rows)
+    assert drawn == list(rows)
+    numbers = [number for row in [*drawn, *rows.at_epoch(1)] for number in row]
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_random_maps_one_after_the_other_draw_anew_with_the_same_seed() -> None:

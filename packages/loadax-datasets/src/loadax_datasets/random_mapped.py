@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from loadax_core import Dataset, transformed
+from numpy.random.bit_generator import ISpawnableSeedSequence, SeedSequence
 
 from .base import BaseDataset
 from .naming import name_of
@@ -70,11 +71,41 @@ class RandomMappedDataset(Transform[U_co]):
     def _draw(self, item: Any, row: int) -> U_co:
         # Philox is a block cipher over a 256-bit counter. With the row in the upper half, every row has 2**128 blocks
         # of its own, which no other row reaches.
-        return self._fn(item, np.random.Generator(np.random.Philox(key=self._key, counter=row << 128)))
+        counter = np.array((0, 0, row, 0), np.uint64)
+        # NumPy's stubs know its own seeds only.
+        seed: Any = _RowSeed(self._key, row)
+        return self._fn(item, np.random.Generator(np.random.Philox(seed, counter=counter)))
 
     def _set_epoch(self, epoch: int) -> None:
-        low, high = derive_keys(self._purpose, self._seed, epoch, 2)
-        self._key = high << 64 | low
+        self._key = np.array(derive_keys(self._purpose, self._seed, epoch, 2), np.uint64)
+
+
+class _RowSeed(ISpawnableSeedSequence):
+    """What a row's generator is seeded from: the key as it is, which takes a sixth of the time of `Philox(key=...)`.
+
+    That one also asks the system for randomness, which it does not use, and its generators cannot spawn others.
+    """
+
+    def __init__(self, key: np.ndarray[Any, np.dtype[np.uint64]], row: int) -> None:
+        self._key = key
+        self._row = row
+        self._parent: SeedSequence | None = None
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        """The key, which Philox asks for; other bit generators, for which nobody uses this, get a hash of it."""
+        if n_words == len(self._key) and dtype == self._key.dtype:
+            return self._key
+        return self._sequence.generate_state(n_words, dtype)
+
+    def spawn(self, n_children: int) -> list[Any]:
+        """Seeds of further generators, which belong to the row as this one does."""
+        return self._sequence.spawn(n_children)
+
+    @property
+    def _sequence(self) -> SeedSequence:
+        if self._parent is None:
+            self._parent = SeedSequence([*self._key.tolist(), self._row])
+        return self._parent
 
 
 def _random_maps(dataset: BaseDataset[Any]) -> int:
