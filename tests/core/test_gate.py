@@ -13,12 +13,14 @@ from loadax_core.gate import Gate
 def test_one_thread_is_inside_at_a_time() -> None:
     gate, inside, most = Gate(), [0], [0]
 
+    def count() -> None:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        inside[0] -= 1
+
     def work() -> None:
         for _ in range(2000):
-            with gate:
-                inside[0] += 1
-                most[0] = max(most[0], inside[0])
-                inside[0] -= 1
+            gate.run(count)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -26,7 +28,7 @@ def test_one_thread_is_inside_at_a_time() -> None:
     for thread in threads:
         thread.join()
     assert (inside, most) == ([0], [1])
-    assert (gate.free, gate.waiting) == ([None], [])
+    assert (gate.free, gate.waiting) == ([None], {})
 
 
 def wait_until_waiting(gate: Gate, count: int = 1) -> None:
@@ -38,20 +40,15 @@ def wait_until_waiting(gate: Gate, count: int = 1) -> None:
 def test_who_waits_enters_once_it_is_free_also_after_an_error() -> None:
     gate, entered = Gate(), threading.Event()
 
-    def work() -> None:
-        with gate:
-            entered.set()
-
     def fail() -> None:
-        with gate:
-            thread.start()
-            wait_until_waiting(gate)
-            assert not entered.is_set()
-            raise KeyError
+        thread.start()
+        wait_until_waiting(gate)
+        assert not entered.is_set()
+        raise KeyError
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=gate.run, args=(entered.set,))
     with pytest.raises(KeyError):
-        fail()
+        gate.run(fail)
     assert entered.wait(10)
     thread.join()
 
@@ -74,20 +71,22 @@ def test_a_call_for_a_thread_that_does_not_come_reaches_the_next_one(monkeypatch
         def put(self, call: None) -> None:
             self.calls.put(call)
 
-    monkeypatch.setattr(gate, "_calls", Calls(gate._calls))
+    monkeypatch.setattr(gate, "calls", Calls(gate.calls))
 
     def work() -> None:
         try:
-            with gate:
-                entered.set()
+            gate.run(entered.set)
         except KeyboardInterrupt:
             give_up.set()
 
     threads = [threading.Thread(target=work) for _ in range(2)]
-    with gate:
+
+    def start() -> None:
         for thread in threads:
             thread.start()
         wait_until_waiting(gate, 2)
+
+    gate.run(start)
     assert give_up.wait(10)
     assert entered.wait(10)
     for thread in threads:
@@ -108,14 +107,16 @@ def test_an_interrupt_at_any_instruction_leaves_the_turn_of_an_iterator_free(req
     request.addfinalizer(lambda: signal.signal(signal.SIGVTALRM, before))
     request.addfinalizer(lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 0))
     batches: Any = iter(DataLoader().batch_size(4).epochs(None).build(np.arange(100)))
+    state = batches.get_state()
     signal.setitimer(signal.ITIMER_VIRTUAL, 0.001, 0.00073)
     interrupts = 0
-    while interrupts < 200:
+    while interrupts < 100:
         try:
             armed = True
             # An interrupt may be raised where Python ignores it, in a callback of a weak reference.
-            for _ in range(2000):
+            for _ in range(1000):
                 next(batches)
+                batches.set_state(state)
         except KeyboardInterrupt:
             interrupts += 1
         assert batches._turn.free == [None]

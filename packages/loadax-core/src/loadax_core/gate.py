@@ -7,56 +7,60 @@ does. Lists are in use everywhere, and take 2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from queue import SimpleQueue
-from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Gate:
-    """A lock, as a context manager or, where each microsecond counts, in line.
+    """A lock, which `run` holds, or a caller for whom each microsecond counts, who does in line what `run` does.
 
-    In line, `__enter__` and `__exit__` are written out. Between the `del` that takes the lock and the `try` whose end
-    releases it, no signal handler can run, since no function is called there.
+    The lines are such that an interrupt finds it taken or released, at whichever instruction it comes. Signal handlers
+    run when a function has been called or is entered. So nothing is called between the `del` that takes the lock and
+    the `try` that releases it, nor between the release and the call of those that wait.
 
     Attributes:
         free: Holds one entry while nobody has the lock. To delete it is to take the lock, to add it is to release it.
         waiting: An entry for each thread that waits.
+        calls: Wakes one of them for each entry.
     """
 
-    __slots__ = ("_calls", "free", "waiting")
+    __slots__ = ("calls", "free", "waiting")
 
     def __init__(self) -> None:
         self.free = [None]
-        self.waiting: list[None] = []
-        self._calls: SimpleQueue[None] = SimpleQueue()
+        self.waiting: dict[object, None] = {}
+        self.calls: SimpleQueue[None] = SimpleQueue()
 
-    def wait(self) -> None:
-        """Returns when the lock may be free; whoever has waited tries again."""
-        self.waiting.append(None)
-        try:
-            # Whoever releases it first adds the entry, and then looks for those that wait.
-            if not self.free:
-                self._calls.get()
-        finally:
-            self.waiting.pop()
-            # An interrupt may keep this thread from coming.
-            if self.free and self.waiting:
-                self.call()
-
-    def call(self) -> None:
-        """Calls one that waits; to be done after a release if there is any."""
-        self._calls.put(None)
-
-    def __enter__(self) -> None:
+    def run(self, work: Callable[[], T]) -> T:
+        """What `work` returns, which is called while no other thread is inside."""
         while True:
             try:
                 del self.free[0]
-                return
+                break
             except IndexError:
                 self.wait()
+        try:
+            return work()
+        finally:
+            try:
+                self.free.append(None)
+            finally:
+                if self.waiting:
+                    self.calls.put(None)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.free.append(None)
-        if self.waiting:
-            self.call()
+    def wait(self) -> None:
+        """Returns when the lock may be free; whoever has waited tries again."""
+        me = object()
+        self.waiting[me] = None
+        try:
+            # Whoever releases it first adds the entry, and then looks for those that wait.
+            if not self.free:
+                self.calls.get()
+        finally:
+            del self.waiting[me]
+            # An interrupt may keep this thread from coming.
+            if self.free and self.waiting:
+                self.calls.put(None)

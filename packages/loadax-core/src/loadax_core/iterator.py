@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -100,9 +101,11 @@ class LoaderIterator(Generic[B_co]):
             self._last, batch = taken
             return batch
         finally:
-            turn.free.append(None)
-            if turn.waiting:
-                turn.call()
+            try:
+                turn.free.append(None)
+            finally:
+                if turn.waiting:
+                    turn.calls.put(None)
 
     def __length_hint__(self) -> int:
         return self.steps_left or 0
@@ -140,15 +143,7 @@ class LoaderIterator(Generic[B_co]):
                 shards.
             ClosedError: After `close()`.
         """
-        with self._turn:
-            self._check_open()
-            position = states.restore(state, self._run.fingerprint, self._run.plan)
-            self._run.check_divisible(position)
-            self._batches_before, self._rows_before = self._yielded
-            if self._source is not None:
-                self._let_go(self._source).stop()
-            self._error = None
-            self._restored, self._last = position, None
+        self._turn.run(partial(self._restore, state))
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
@@ -220,6 +215,16 @@ class LoaderIterator(Generic[B_co]):
         source = self._source = self._start()
         self._check_open()
         return source
+
+    def _restore(self, state: object) -> None:
+        self._check_open()
+        position = states.restore(state, self._run.fingerprint, self._run.plan)
+        self._run.check_divisible(position)
+        self._batches_before, self._rows_before = self._yielded
+        if self._source is not None:
+            self._let_go(self._source).stop()
+        self._error = None
+        self._restored, self._last = position, None
 
     def _start(self) -> Inline | Window:
         run = self._run
