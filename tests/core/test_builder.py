@@ -259,6 +259,22 @@ def test_a_broken_dependency_is_not_reported_as_a_missing_package(
         DataLoader().prefetch(1, to_device=True).build([1])
 
 
+def test_a_loader_tells_its_dataset_and_batch_size() -> None:
+    dataset = [1, 2, 3]
+    loader = DataLoader().batch_size(2).build(dataset)
+    assert (loader.dataset, loader.batch_size) == (dataset, 2)
+    assert loader.epoch(1).dataset is dataset
+
+    class Shaped:
+        shape = (5, 2)
+
+        def __getitem__(self, row: int) -> int:
+            return row
+
+    shaped: Any = Shaped()
+    assert len(DataLoader().build(shaped).dataset) == 5
+
+
 def test_a_loader_shows_its_dataset_and_plan() -> None:
     class Tree(list[int]):
         def __repr__(self) -> str:

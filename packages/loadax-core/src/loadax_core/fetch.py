@@ -120,6 +120,11 @@ class Fetch:
         return partial(Fetch, divided=self._divided), (self._dataset, self._batcher)
 
     @property
+    def dataset(self) -> Dataset[Any]:
+        """What is read."""
+        return self._dataset
+
+    @property
     def batcher(self) -> Callable[[list[Any]], Any]:
         """What makes items into a batch."""
         return self._batcher

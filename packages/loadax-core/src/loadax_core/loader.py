@@ -11,7 +11,7 @@ from .fetch import Fetch
 from .iterator import LoaderIterator
 from .plan import Plan, Position
 from .preview import Preview, preview
-from .protocols import ShardingStrategy
+from .protocols import Dataset, ShardingStrategy
 from .state import flat
 from .stats import Kind
 from .tasks import Crew
@@ -104,6 +104,16 @@ class Loader(Generic[B_co]):
     def __bool__(self) -> bool:
         # Without this, `if loader` would ask for the length, which an endless loader does not have.
         return True
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """The dataset, which has `len(loader.dataset)` rows an epoch."""
+        return self._run.fetch.dataset
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows of a global batch, but for a last short one."""
+        return self._run.plan.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
