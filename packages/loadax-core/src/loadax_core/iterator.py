@@ -68,6 +68,7 @@ class LoaderIterator(Generic[B_co]):
                 notes that name the row, the epoch and the step. It is raised again by every later call, until
                 `set_state`.
         """
+        # In line, what `Gate.run` does.
         turn = self._turn
         while True:
             try:
