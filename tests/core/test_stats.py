@@ -327,7 +327,21 @@ def test_a_restored_run_goes_on_counting() -> None:
         assert len(batches._recorder._workers) == 2
 
 
-def test_the_course_of_a_run_adds_up() -> None:
+def test_the_course_of_a_run_lasts_until_its_end_also_if_its_last_batch_was_looked_at() -> None:
+    notes = Recorder()
+    for batch in range(2):
+        notes.enter(1.0 + batch, batch)
+        notes.leave(1.0 + batch, 1.25 + batch, Step(0, batch, batch, batch + 1), batch)
+    # The call that finds no batch left.
+    notes.seen = 3.0
+    stats = notes.stats(batches=2, rows=2, local_rows=2, kind="thread", workers=1, way="items")
+    assert [(part.batches, part.elapsed) for part in stats.course] == [(1, 0.25), (1, 1.75)]
+    assert stats.elapsed == 2.0
+
+
+def test_the_course_of_a_run_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What calls take that are not watched is estimated, and need not fit into the interval.
+    monkeypatch.setattr(recorder, "WATCHED_CALLS", 100)
     with iter(DataLoader(list[int]).batch_size(2).prefetch(2).build(range(50))) as batches:
         for batch in batches:
             if batch[0] % 10 == 0:

@@ -323,7 +323,8 @@ class Recorder:
     def _intervals(self, end: Point) -> Iterator[Interval]:
         """The run in pieces: the differences between the points at which its sums were noted."""
         last = Point(0, 0.0, 0.0, 0, 0)
-        for point in [*self._course, end]:
+        # The last batch may have been looked at, and time has passed since.
+        for point in [*(point for point in self._course if point.batches < end.batches), end]:
             if point.batches <= last.batches:
                 continue
             asked = point.asked - last.asked
