@@ -18,9 +18,7 @@ def tables(results: dict[str, Any]) -> str:
     lines = summarise(results)
     machine = results["machine"]
     where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
-    parts = [
-        f"Measured on {machine['date']}: {where}; {_repeats(results)} repeats, medians with the least and the most."
-    ]
+    parts = [f"Measured on {machine['date']}: {where}; {_repeats(results)}, medians with the least and the most."]
     if results["quick"]:
         parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
     parts += [_overview(results, lines)]
@@ -34,7 +32,7 @@ def _repeats(results: dict[str, Any]) -> str:
     """How often each loader was run in each work; works that were run at different times may differ."""
     counts = Counter((run["work"], run["loader"]) for run in results["runs"] if "value" in run).values()
     least, most = min(counts), max(counts)
-    return f"{most}" if least == most else f"{least} to {most}"
+    return f"{least} to {most} repeats" if least < most else f"{most} repeat{'s' * (most > 1)}"
 
 
 def write_between(path: Path, name: str, text: str) -> None:

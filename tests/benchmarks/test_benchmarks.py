@@ -69,7 +69,7 @@ def test_quick_suite(tmp_path: Path) -> None:
     assert page.endswith("<!-- end results -->\nafter\n")
     assert "old" not in page
     assert "### W8: " in page
-    assert "; 1 repeats, medians" in page
+    assert "; 1 repeat, medians" in page
 
 
 def test_the_number_of_repeats_is_that_of_the_runs(part: Any) -> None:

@@ -139,6 +139,20 @@ def test_padding_to_a_length_a_multiple_and_with_a_mask() -> None:
     assert list(PadBatcher(add=None)(ragged)) == ["ids", "y"]
 
 
+def test_padding_to_the_least_of_several_lengths_that_fits() -> None:
+    lengths: list[Any] = [8, np.int64(2), 4]
+    batcher = PadBatcher(lengths)
+    assert [batcher([np.ones(n), np.ones(1)])[0].shape for n in (0, 2, 3, 5, 8)] == [(2, n) for n in (2, 2, 4, 8, 8)]
+    assert batcher.length is None
+    assert repr(batcher) == "PadBatcher(length=[2, 4, 8], value=0, add='lengths')"
+    with pytest.raises(StackError, match=r"item 1 has length 9, more than length=\[2, 4, 8\]; cut it in the dataset"):
+        batcher([np.ones(1), np.ones(9)])
+    assert PadBatcher([3]).length == 3
+    # Each leaf has the one that fits it.
+    got = batcher([{"question": [1], "answer": [1, 2, 3]}])
+    assert (got["question"].shape, got["answer"].shape) == ((1, 2), (1, 4))
+
+
 def test_padding_bare_arrays_tuples_and_lists_gives_pairs() -> None:
     values, lengths = PadBatcher()([np.ones(2), np.ones(1)])
     check_same(values, np.array([[1.0, 1.0], [1.0, 0.0]]))
@@ -200,6 +214,11 @@ def test_masked_arrays_are_refused(batcher: Any) -> None:
         ({"length": 0}, ValueError, "length must be at least 1, got 0"),
         ({"multiple_of": 2.5}, TypeError, "multiple_of must be an integer of at least 1, got 2.5"),
         ({"length": 3, "multiple_of": 2}, ValueError, "leave multiple_of=2 out"),
+        ({"length": [2, 0]}, ValueError, "length must be at least 1, got 0"),
+        ({"length": []}, ValueError, "length is an empty sequence"),
+        ({"length": "12"}, TypeError, "length must be an integer of at least 1 or several of them, got '12'"),
+        ({"length": np.array([2, 4])}, TypeError, r"at least 1 or several of them, got array\(\[2, 4\]\)"),
+        ({"length": 2.5}, TypeError, "length must be an integer of at least 1 or several of them, got 2.5"),
         ({"add": "size"}, ValueError, "add must be 'lengths', 'mask' or None, got 'size'"),
         ({"keys": "ids"}, TypeError, r"write \['ids'\]"),
     ],

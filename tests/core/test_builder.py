@@ -124,7 +124,7 @@ def test_what_is_no_batcher_is_refused() -> None:
     with pytest.raises(TypeError, match=r"got \[1, 2\]; the dataset is what build takes: DataLoader\(\)\.batch_size"):
         DataLoader([1, 2])  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"PadBatcher is a class; give a batcher, such as PadBatcher\(\.\.\.\)"):
-        DataLoader(PadBatcher)  # pyright: ignore[reportArgumentType]
+        DataLoader(PadBatcher)
 
 
 def test_rows_that_make_no_batch_are_warned_of() -> None:
@@ -207,12 +207,12 @@ def test_sharding_loads_the_local_rows_and_keeps_batch_size_global() -> None:
 
 def test_lengths_that_would_differ_between_processes_are_refused_by_build() -> None:
     rows = [[1], [2, 3], [4], [5, 6, 7]]
-    for batcher in (PadBatcher(), PadBatcher(multiple_of=4)):
+    for batcher in (PadBatcher(), PadBatcher(multiple_of=4), PadBatcher([2, 4])):
         builder = DataLoader(batcher).batch_size(4)
         with pytest.raises(ValueError, match=r"this process is given 2 of the 4 of a batch.*use PadBatcher\(length="):
             builder.shard(Sharded()).build(rows)
         builder.build(rows)
-    loader: Any = DataLoader(PadBatcher(3)).batch_size(4).shard(Sharded()).build(rows)
+    loader: Any = DataLoader(PadBatcher([3])).batch_size(4).shard(Sharded()).build(rows)
     assert next(iter(loader))[0].tolist() == [[4, 0, 0], [5, 6, 7]]
 
 

@@ -15,7 +15,6 @@ from loadax_core import DataLoader, Stats, recorder, transformed
 from loadax_core.plan import Step
 from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
 from loadax_core.slots import Slot
-from loadax_core.stats import in_bytes, plural
 from loadax_core.transforming import begin_measuring, end_measuring
 from loadax_core.workers import Window
 
@@ -388,24 +387,6 @@ def test_batches_of_any_kind_have_a_size() -> None:
 
     assert size({"x": np.zeros((2, 3), np.int16), "y": [np.zeros(2), "text", None, 5]}) == 28
     assert size(Broken()) == 0
-
-
-def test_numbers_for_people() -> None:
-    assert [in_bytes(n) for n in (0, 999, 1000, 15_049, 2.55e6, 1e9, 1e12, 1e16)] == [
-        "0 B",
-        "999 B",
-        "1.0 kB",
-        "15.0 kB",
-        "2.5 MB",
-        "1.0 GB",
-        "1.0 TB",
-        "10,000.0 TB",
-    ]
-    assert [plural(1, "thread"), plural(2, "process"), plural(3000, "thread")] == [
-        "1 thread",
-        "2 processes",
-        "3,000 threads",
-    ]
 
 
 def test_what_was_not_watched_is_divided_as_what_was() -> None:

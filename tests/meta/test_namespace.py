@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import pickle
 import subprocess
 import sys
@@ -95,6 +96,11 @@ def test_versions() -> None:
     assert loadax.__version__ == version("loadax")
     names = ["loadax", "loadax-core", "loadax-datasets", "loadax-distributed"]
     assert loadax.versions() == {name: version(name) for name in names}
+    for name in names:
+        package = importlib.import_module(name.replace("-", "_"))
+        assert package.__version__ == version(name)
+        with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'"):
+            _ = package.nothing
 
 
 @pytest.mark.parametrize("package", ["loadax_core", "loadax_datasets", "loadax"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -87,8 +88,9 @@ class PadBatcher:
     the pair `(values, lengths)` or `(values, mask)`.
 
     Args:
-        length: Pad to exactly this length. Left out, the longest item of the batch decides, which gives batches of
-            many shapes, each of which a jitted step compiles anew.
+        length: Pad to exactly this length; or to the least of several that the longest item of the batch fits, as in
+            `[64, 128, 256]`. Left out, the longest item decides, which gives batches of many shapes, each of which a
+            jitted step compiles anew.
         multiple_of: Round the longest item's length up to a multiple of this, so that few shapes occur.
         value: The padding; a leaf of integers or bools must be able to hold it. A dict has one for each name, as `keys`
             are names: of several on the way to a leaf the innermost counts, and without any, the padding is 0.
@@ -97,10 +99,11 @@ class PadBatcher:
             everything else is stacked as by `StackBatcher`.
 
     Raises:
-        ValueError: If a setting is out of range or, in a call, an item is longer than `length`, `value` does not fit a
-            leaf, or the items have nothing of one of the `keys`, or of the names in `value`.
+        ValueError: If a setting is out of range or, in a call, an item is longer than any `length`, `value` does not
+            fit a leaf, or the items have nothing of one of the `keys`, or of the names in `value`.
         StackError: If the items differ in anything but length.
-        TypeError: If `keys` is a string or, in a call, what is to be padded are strings or Python objects.
+        TypeError: If `length` is neither an integer nor several, or `keys` is a string or, in a call, what is to be
+            padded are strings or Python objects.
 
     Example:
         >>> batch = PadBatcher(multiple_of=4)([{"ids": np.array([5, 6, 7])}, {"ids": np.array([8])}])
@@ -113,24 +116,21 @@ class PadBatcher:
 
     def __init__(
         self,
-        length: int | None = None,
+        length: int | Sequence[int] | None = None,
         *,
         multiple_of: int | None = None,
         value: complex | Mapping[str, complex] = 0,
         add: Literal["lengths", "mask"] | None = "lengths",
         keys: Sequence[str] | None = None,
     ) -> None:
-        for setting, given in (("length", length), ("multiple_of", multiple_of)):
-            if given is not None:
-                check_int(setting, given, 1)
         if length is not None and multiple_of is not None:
             raise ValueError(f"length={length} already fixes the length; leave multiple_of={multiple_of} out")
         if add not in ("lengths", "mask", None):
             raise ValueError(f"add must be 'lengths', 'mask' or None, got {add!r}")
         if isinstance(keys, str):
             raise TypeError(f"keys is a sequence of names, got the string {keys!r}; write [{keys!r}]")
-        self._length = length
-        self._multiple_of = multiple_of
+        self._lengths = _checked_lengths(length)
+        self._multiple_of = None if multiple_of is None else check_int("multiple_of", multiple_of, 1)
         self._value = dict(value) if isinstance(value, Mapping) else value
         self._add = add
         self._keys = None if keys is None else frozenset(keys)
@@ -138,7 +138,7 @@ class PadBatcher:
     @property
     def length(self) -> int | None:
         """What every batch is padded to, None if its longest item decides."""
-        return self._length
+        return self._lengths[0] if len(self._lengths) == 1 else None
 
     def __call__(self, items: list[Any], /) -> Any:
         """The padded batch."""
@@ -153,9 +153,13 @@ class PadBatcher:
 
     def __repr__(self) -> str:
         keys = None if self._keys is None else sorted(self._keys)
-        settings = {"length": self._length, "multiple_of": self._multiple_of, "keys": keys}
+        settings = {"length": self._shown_length, "multiple_of": self._multiple_of, "keys": keys}
         given = [f"{k}={v}" for k, v in settings.items() if v is not None]
         return f"PadBatcher({', '.join([*given, f'value={self._value}', f'add={self._add!r}'])})"
+
+    @property
+    def _shown_length(self) -> int | list[int] | None:
+        return self.length or self._lengths or None
 
     def _pad(self, column: list[Any], path: tree.Path, alloc: Alloc) -> Any:
         if not self._pads(path):
@@ -228,14 +232,15 @@ class PadBatcher:
 
     def _width(self, lengths: Array, path: tree.Path) -> int:
         longest = int(lengths.max())
-        if self._length is not None:
-            if longest > self._length:
+        if self._lengths:
+            i = bisect_left(self._lengths, longest)
+            if i == len(self._lengths):
                 raise StackError(
                     f"cannot pad {tree.name(path)}: item {int(lengths.argmax())} has length {longest}, more than "
-                    f"length={self._length}; cut it in the dataset, or raise length",
+                    f"length={self._shown_length}; cut it in the dataset, or raise length",
                     (int(lengths.argmax()), int(lengths.argmax())),
                 )
-            return self._length
+            return self._lengths[i]
         step = self._multiple_of or 1
         return -(-longest // step) * step
 
@@ -259,6 +264,17 @@ class PadBatcher:
             else:
                 lifted[key] = self._lift_extras(child)
         return lifted
+
+
+def _checked_lengths(length: object) -> list[int]:
+    """The lengths to choose from, ascending; none if the longest item decides."""
+    if length is None:
+        return []
+    if not isinstance(length, Sequence) or isinstance(length, str | bytes):
+        return [check_int("length", length, 1, " or several of them")]
+    if not length:
+        raise ValueError("length is an empty sequence; leave it out to pad to the longest item of a batch")
+    return sorted({check_int("length", each, 1) for each in cast("Sequence[object]", length)})
 
 
 class _Padded(tuple[Any, Any]):

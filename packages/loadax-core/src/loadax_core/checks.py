@@ -22,13 +22,14 @@ TABLES = {
 """What gives something else than row `i` for `[i]`: the package and the type, and what to use instead."""
 
 
-def check_int(name: str, value: object, minimum: int) -> int:
+def check_int(name: str, value: object, minimum: int, other: str = "") -> int:
     """An integer setting, checked.
 
     Args:
         name: What the setting is called in an error.
         value: A Python or NumPy integer.
         minimum: The least valid value.
+        other: What else it may be, for the error.
 
     Returns:
         The value, as an `int`.
@@ -37,9 +38,13 @@ def check_int(name: str, value: object, minimum: int) -> int:
         TypeError: If it is not an integer.
         ValueError: If it is less than `minimum`.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
-    number = operator.index(cast("SupportsIndex", value))
+    try:
+        number = None if isinstance(value, bool) else operator.index(cast("SupportsIndex", value))
+    except TypeError:
+        # Arrays look as if they were integers.
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be an integer of at least {minimum}{other}, got {value!r}")
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     return number

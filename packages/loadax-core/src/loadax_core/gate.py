@@ -1,8 +1,8 @@
 """One thread at a time, at little cost for the only one that comes.
 
 `threading.Lock` costs next to nothing in a tight loop. Beside a training step, which has pushed its code and that of
-the C library out of the processor's caches, taking and releasing one takes 12 us: as long as half of all that `next`
-does. Lists are in use everywhere, and take 2.
+the C library out of the processor's caches, taking and releasing one takes a good part of all the time that `next`
+does. Lists are in use everywhere, and so still there.
 """
 
 from __future__ import annotations

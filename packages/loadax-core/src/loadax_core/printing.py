@@ -8,6 +8,14 @@ from collections.abc import Sequence
 CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0; border: none; background: none"
 
 
+WORKERS = {
+    "thread": ("thread", "threads"),
+    "process": ("process", "processes"),
+    "executor": ("worker of an executor", "workers of an executor"),
+}
+"""What one worker of a kind is called, and what several are."""
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """A number of things; the plural is left out if it ends in a mere s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -6,19 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from .preview import Preview
-from .printing import counted, table
+from .printing import WORKERS, counted, table
 
 if TYPE_CHECKING:
     from .loader import Run
 
 SHUFFLES = {"shuffle": "shuffled", "sample": "sampled", "mix": "mixed"}
 """Entries of a fingerprint that tell of a random order; an entry `seed` beside one is its seed."""
-
-WORKERS = {
-    "thread": ("thread", "threads"),
-    "process": ("process", "processes"),
-    "executor": ("task of an executor", "tasks of an executor"),
-}
 
 
 def text(run: Run, preview: Preview | None) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from .printing import WORKERS, counted, size
 from .verdict import verdict
 
 Kind: TypeAlias = Literal["caller", "thread", "process", "executor"]
@@ -13,9 +13,6 @@ Kind: TypeAlias = Literal["caller", "thread", "process", "executor"]
 
 Way: TypeAlias = Literal["gather", "many", "items"]
 """How rows are read: whole batches by `gather`, many at once by `__getitems__`, or one by one by `[i]`."""
-
-NOUNS = {"caller": "caller", "thread": "thread", "process": "process", "executor": "worker"}
-"""What a worker of each kind is called."""
 
 
 class Interval(NamedTuple):
@@ -166,7 +163,7 @@ class Stats:
     def __str__(self) -> str:
         speed = f"{self.rows_per_second:,.0f} rows/s"
         if self.bytes and self.elapsed:
-            speed += f", {in_bytes(self.bytes / self.elapsed)}/s"
+            speed += f", {size(round(self.bytes / self.elapsed))}/s"
         done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s ({speed})"
         reading = f"reading {self.reading:.2f} s"
         if self.transforming:
@@ -189,17 +186,6 @@ class Stats:
             return "the caller"
         alone = ", one of which loads" if self.alone else ""
         return (
-            f"{plural(self.workers, NOUNS[self.kind])}{alone}, busy {self.busy_share:.0%} of the time; "
+            f"{counted(self.workers, *WORKERS[self.kind])}{alone}, busy {self.busy_share:.0%} of the time; "
             f"{self.ready_on_average:.1f} of {self.prefetch} batches ready on average"
         )
-
-
-def plural(count: int, noun: str) -> str:
-    """A number of things, as in `1 thread` and `2 processes`."""
-    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
-
-
-def in_bytes(size: float) -> str:
-    """A number of bytes, as in `1.5 MB`."""
-    exponent = min(4, max(0, int(math.log10(max(1, size))) // 3))
-    return f"{size / 1000**exponent:,.{min(exponent, 1)}f} {('B', 'kB', 'MB', 'GB', 'TB')[exponent]}"

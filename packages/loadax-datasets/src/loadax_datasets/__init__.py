@@ -1,5 +1,7 @@
 """Lazy, composable datasets for the Loadax data loader. Needs NumPy and loadax-core."""
 
+from typing import TYPE_CHECKING
+
 from .adapt import IndexedDataset as IndexedDataset
 from .adapt import as_dataset as as_dataset
 from .arrays import ArrayDataset as ArrayDataset
@@ -29,3 +31,15 @@ from .sources import ParquetDataset as ParquetDataset
 from .sources import PolarsDataset as PolarsDataset
 from .sources import SQLiteDataset as SQLiteDataset
 from .sources import TokenDataset as TokenDataset
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # It takes long to import.
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("loadax-datasets")

@@ -81,9 +81,10 @@ class RandomMappedDataset(Transform[U_co]):
 
 
 class _RowSeed(ISpawnableSeedSequence):
-    """What a row's generator is seeded from: the key as it is, which takes a sixth of the time of `Philox(key=...)`.
+    """What a row's generator is seeded from: the key as it is.
 
-    That one also asks the system for randomness, which it does not use, and its generators cannot spawn others.
+    `Philox(key=...)` asks the system for randomness as well, which takes longer than all else and is not used, and its
+    generators cannot spawn others.
     """
 
     def __init__(self, key: np.ndarray[Any, np.dtype[np.uint64]], row: int) -> None:

@@ -21,9 +21,13 @@ def check_int(name: str, value: object, minimum: int) -> int:
         TypeError: If it is not an integer.
         ValueError: If it is less than `minimum`.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        # Arrays look as if they were integers.
+        number = None
+    if number is None:
         raise TypeError(f"{name} must be an integer of at least {minimum}, got {value!r}")
-    number = operator.index(value)  # pyright: ignore[reportArgumentType]
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     return number

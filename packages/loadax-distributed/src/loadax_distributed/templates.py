@@ -1,9 +1,9 @@
 """NumPy arrays onto devices, by the shortest way, if JAX has placed one of their kind before.
 
 For every array, `jax.device_put` and `jax.make_array_from_callback` work out anew what its type, its layout and its
-devices are: 30 to 50 us of Python code, in which the training loop has to wait for the interpreter. What they end in is
-one function of jaxlib, which takes 5 us and all of this as arguments. So the first array of a kind is placed by JAX's
-public functions, and those after it as that one was.
+devices are: Python code, in which the training loop has to wait for the interpreter, and which takes several times as
+long as what it ends in. That is one function of jaxlib, which is given all of this as arguments. So the first array of
+a kind is placed by JAX's public functions, and those after it as that one was.
 
 The function is not public. It is tried out before it is used, and where it is missing, or does anything else than the
 public ones, those place every array.
