@@ -258,11 +258,11 @@ def test_a_batch_that_is_taken_at_once_was_counted_before(monkeypatch: pytest.Mo
         next(batches)
         window: Any = batches._source
         until_ready(batches, slice(2))
-        publish, before, counted = Slot.publish, window._published, list[int]()
+        publish, before, counted = Slot.publish, window.bench.published, list[int]()
 
         def published(slot: Slot, *outcome: Any) -> None:
             # Whoever waits for it may go on at once.
-            counted.append(window._published - before)
+            counted.append(window.bench.published - before)
             publish(slot, *outcome)
 
         monkeypatch.setattr(Slot, "publish", published)

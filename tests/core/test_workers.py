@@ -134,7 +134,7 @@ def test_brief_units_are_watched_now_and_then() -> None:
         next(batches)
         window = window_of(batches)
         wait_until_idle(window)
-        helper = window._helper
+        helper = window.bench.helper
         assert [helper.skips() for _ in range(2 * WATCHED)] == ([True] * (WATCHED - 1) + [False]) * 2
         with batches.timeline():
             assert not any(helper.skips() for _ in range(32))
@@ -183,7 +183,7 @@ def test_parts_of_a_batch_that_are_not_watched_are_joined() -> None:
         for start in (1, 0):
             assert not slot.done
             window._pace.brief = True
-            window.run(Unit(slot, start, Task(0, slot.rows[start : start + 1], 1, False)), window._helper)
+            window.bench.run(Unit(slot, start, Task(0, slot.rows[start : start + 1], 1, False)), window.bench.helper)
         assert [batch.tolist() for batch in slot.batches] == [[18, 19]]
 
 
@@ -213,7 +213,7 @@ def test_workers_leave_the_interpreter_to_a_caller_that_is_in_no_hurry(monkeypat
 
         def quiet(last: float, ready: int) -> bool:
             window._filled = now - last
-            window._published = window._taken + 1 + ready
+            window.bench.published = window._taken + 1 + ready
             next(batches)
             wait_until_idle(window)
             window.wait_quietly()

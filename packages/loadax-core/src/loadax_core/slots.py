@@ -69,7 +69,7 @@ class Slot:
         return len(self.rows) // len(self.steps)
 
     def add(self, start: int, part: Any, failure: BaseException | None) -> bool:
-        """Adds a part, or why it is not there; the caller holds the window's lock.
+        """Adds a part, or why it is not there; the caller holds the workbench's lock.
 
         Returns:
             Whether it was the last missing one.
@@ -94,7 +94,7 @@ class Slot:
         return [parts[start] for start in sorted(parts)]
 
     def publish(self, batches: list[Any], error: BaseException | None = None) -> None:
-        """Hands the outcome to the consumer; only the first call counts, and the caller holds the window's lock."""
+        """Hands the outcome to the consumer; only the first call counts, and the caller holds the workbench's lock."""
         if not self.claimed:
             # A signal handler may call this again, in the middle of it.
             self.claimed = True

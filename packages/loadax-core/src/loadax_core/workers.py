@@ -10,8 +10,8 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
 2.  *No worker waits for another.* One may rest, with no unit in hand, but never the first. Slow slots are split into
     several units, and quick batches share a slot, so that a unit holds about a millisecond of work, more if it has to
     travel. Whichever worker completes a slot's last unit also batches, places and publishes the slot.
-3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the window's
-    lock; after that nobody writes to it.
+3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the
+    workbench's lock; after that nobody writes to it.
 4.  *Bounded.* At most `depth` batches are loaded or loading beyond the one that the consumer holds. The first call,
     when it holds none, starts one more. Placed batches are let go of by a worker, before it loads those that take their
     place: to free them takes longer than all of `take`, and training need not wait for it.
@@ -39,16 +39,16 @@ from queue import Empty, SimpleQueue
 from time import perf_counter, sleep
 from typing import Any
 
-from .buffers import Pool
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
 from .grouping import runs
-from .pacing import BRIEF_SECONDS, Pace
+from .pacing import Pace
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
-from .tasks import Crew, Done, Task, Threads, is_interrupt, perform
+from .tasks import Crew, Task, Threads
 from .turnout import Turnout
+from .workbench import Workbench
 
 SETTLED = 16
 """After so many batches, it is known how long they take."""
@@ -99,21 +99,17 @@ class Window:
         self._depth = recorder.depth = AUTO_DEPTHS[0] if depth is None else depth
         self._auto = depth is None
         self._timeout = timeout
-        self._pool = Pool()
         self._slots: deque[Slot] = deque()
         self._threads: list[threading.Thread] = []
-        # Reentrant, for a signal handler that closes the iterator while the caller does a worker's work.
-        self._lock = threading.RLock()
         self._crew = crew or Threads()
         self._pace = Pace(self._crew, workers, gathers=fetch.gathers, watched=timeout is not None)
+        self.bench = Workbench(self._crew, self._pace, recorder)
         self._cores = cores()
         # Batches that share a slot.
         self._group = 1
         # Batches on their way, and those that have been handed out of the oldest slot.
         self._ahead = self._offset = 0
-        self._published = self._taken = 0
-        # Placed batches that have been handed out.
-        self._given: list[Any] = []
+        self._taken = 0
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
         recorder.alone = False
@@ -123,11 +119,6 @@ class Window:
         self._calls: SimpleQueue[None] = SimpleQueue()
         self.activities: list[Activity] = []
         self.stopped = False
-        self._helper = Activity(self._crew.engine(self._pool), recorder.caller)
-
-    def activity(self, number: int) -> Activity:
-        """What the worker of that number works with."""
-        return Activity(self._crew.engine(self._pool), self._recorder.worker(number))
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
@@ -146,7 +137,7 @@ class Window:
         slot, offset = slots[0], self._offset
         recorder = self._recorder
         if recorder.calls and self._taken:
-            recorder.ready[min(self._published - self._taken, MOST_READY) if slot.done else 0] += recorder.calls
+            recorder.ready[min(self.bench.published - self._taken, MOST_READY) if slot.done else 0] += recorder.calls
         if not slot.done:
             self._wait(slot)
         batches = slot.batches
@@ -156,7 +147,7 @@ class Window:
         step, batch = slot.steps[offset], batches[offset]
         batches[offset] = None
         if slot.fetch.places:
-            self._given.append(batch)
+            self.bench.given.append(batch)
         if self._auto:
             self._auto = False
             self._depth = self._recorder.depth = auto_depth(size(batch))
@@ -170,8 +161,8 @@ class Window:
         room = self._depth - self._ahead
         # While there is plenty, it is filled up by the quarter: a worker that wakes up holds the caller up for longer
         # than all of this takes, since both want the interpreter.
-        if room >= self._group and (4 * room >= self._depth or 2 * (self._published - self._taken) < self._depth):
-            if self._published > self._taken:
+        if room >= self._group and (4 * room >= self._depth or 2 * (self.bench.published - self._taken) < self._depth):
+            if self.bench.published > self._taken:
                 self._keep_quiet()
             else:
                 # The consumer is going to wait.
@@ -182,7 +173,7 @@ class Window:
     def stop(self) -> None:
         """Ends all background work without waiting for it. Rule 6 applies."""
         self.stopped = True
-        self._slots, self._given = deque(), []
+        self._slots, self.bench.given = deque(), []
         # One for each worker, started or not: a consumer in another thread may be about to start them.
         for _ in range(self._workers):
             self.units.put(None)
@@ -193,7 +184,7 @@ class Window:
         """Stops, wakes a consumer that waits in another thread, and waits a moment for the workers to end."""
         slots = self._slots
         self.stop()
-        with self._lock:
+        with self.bench.lock:
             for slot in list(slots):
                 slot.publish([], ClosedError("the iterator was closed while a batch was awaited"))
         self.join(perf_counter() + CLOSE_SECONDS)
@@ -298,7 +289,7 @@ class Window:
         slot = slots[-1]
         if not slot.fetch.gathers or self._crew.remote or self._timeout is not None:
             return self._workers
-        most = (QUICK_UNITS if self._published >= SETTLED else FIRST_UNITS) * self._crew.unit_seconds
+        most = (QUICK_UNITS if self.bench.published >= SETTLED else FIRST_UNITS) * self._crew.unit_seconds
         if self._pace.row is not None and self._pace.row * slot.rows_each > most:
             return self._workers
         return min(self._workers, max(1, self._cores - 1))
@@ -379,116 +370,13 @@ class Window:
             if unit is None:
                 self.units.put(None)
                 return
-            self.run(unit, self._helper)
-
-    def run(self, unit: Unit, activity: Activity) -> None:
-        """Does one unit of work."""
-        # The consumer still holds the last one.
-        del self._given[:-1]
-        slot = activity.slot = unit.slot
-        activity.step = slot.steps[0]
-        task = unit.task
-        brief = self._pace.brief and activity.skips()
-        done = self._perform_briefly(slot, task, activity) if brief else self._perform(slot, task, activity)
-        failure = None
-        if done.error is not None:
-            failure = self._relayed(done.error, done.stage, slot.steps[len(done.values)], activity, done.trace)
-        elif not brief:
-            self._pace.learn(slot.fetch, done, len(task.rows))
-            activity.lane.rows += len(task.rows)
-        if done.transforming is not None:
-            activity.lane.measured += done.reading
-            activity.lane.transforming += done.transforming
-        if task.whole:
-            self._settle(slot, done.values, failure, activity)
-        else:
-            self._finish(unit, done.values[0] if done.values else None, failure, activity)
-        activity.slot = None
-        if activity is self._helper and not (brief and task.whole and not slot.fetch.places):
-            # What comes next begins here.
-            self._recorder.seen = perf_counter()
-
-    def _perform(self, slot: Slot, task: Task, activity: Activity) -> Done:
-        if not self._crew.remote:
-            return activity.engine.perform(slot.fetch, task, activity)
-        activity.begin("reading", task.rows)
-        done = activity.engine.perform(slot.fetch, task, activity)
-        activity.end_elsewhere(done)
-        return done
-
-    def _perform_briefly(self, slot: Slot, task: Task, activity: Activity) -> Done:
-        """Does a task of which no more than the time is noted."""
-        helps, lane = activity is self._helper, activity.lane
-        began = self._recorder.seen if helps else perf_counter()
-        done = perform(slot.fetch, task, self._pool, None)
-        ended = perf_counter()
-        if helps:
-            self._recorder.seen = ended
-        seconds = ended - began
-        lane.brief += seconds
-        if seconds > 2 * BRIEF_SECONDS:
-            # The next one is watched, in case they all take longer now.
-            self._pace.brief = False
-        if seconds > lane.floor:
-            lane.slow(seconds, task.rows)
-        return done
-
-    def _finish(self, unit: Unit, part: Any, failure: BaseException | None, activity: Activity) -> None:
-        """Adds a part to its slot and, if it was the last missing one, joins them."""
-        slot = unit.slot
-        with self._lock:
-            if not slot.add(unit.start, part, failure):
-                return
-        batches: list[Any] = []
-        failure = slot.failure
-        if failure is None:
-            try:
-                activity.begin("batching")
-                batches = [slot.fetch.join(slot.in_order, slot.rows, self._pool)]
-            except BaseException as error:
-                failure = self._relayed(error, "batching", slot.steps[0], activity)
-            activity.end()
-            self._pace.batching = activity.seconds
-        self._settle(slot, batches, failure, activity)
-
-    def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:
-        """Places batches, up to one that fails, and publishes them."""
-        if slot.fetch.places:
-            for i, batch in enumerate(batches):
-                activity.step = slot.steps[i]
-                activity.begin("placing")
-                try:
-                    batches[i] = slot.fetch.place(batch)
-                except BaseException as error:
-                    batches, failure = batches[:i], self._relayed(error, "placing", slot.steps[i], activity)
-                    break
-                finally:
-                    activity.end()
-        self._publish(slot, batches, failure)
-
-    def fail(self, slot: Slot, error: BaseException) -> None:
-        """Makes an error that nobody expected the outcome of a slot: a consumer may wait for it."""
-        self._publish(slot, [], relayed(error, "loading", slot.steps[0]))
-
-    def _publish(self, slot: Slot, batches: list[Any], failure: BaseException | None) -> None:
-        with self._lock:
-            # Counted first, since a consumer that waits goes on at once.
-            if not slot.claimed:
-                self._published += len(slot.steps)
-            slot.publish(batches, failure)
-
-    def _relayed(
-        self, error: BaseException, stage: str, step: Step, activity: Activity, trace: str = ""
-    ) -> BaseException:
-        """The error as its step gets it. An interrupt of the consumer is for no step, and raised at once."""
-        if activity is self._helper and is_interrupt(error):
-            raise error
-        return relayed(error, stage, step, trace)
+            self.bench.run(unit, self.bench.helper)
 
 
 def work(window: Window, number: int) -> None:
     """The life of a worker thread."""
-    activity = window.activity(number)
+    bench = window.bench
+    activity = bench.activity(number)
     window.activities.append(activity)
     engine = activity.engine
     engine.open()
@@ -501,9 +389,9 @@ def work(window: Window, number: int) -> None:
         if following is not None:
             engine.send(following.task)
         try:
-            window.run(unit, activity)
+            bench.run(unit, activity)
         except BaseException as error:
-            window.fail(unit.slot, error)
+            bench.fail(unit.slot, error)
         # While it waits for work, a worker must not keep the last batch alive.
         del unit
         window.rest(number)
