@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import pickle
 import signal
@@ -21,16 +22,19 @@ from elsewhere import (
     Batches,
     Gathered,
     HoldsTheInterpreter,
+    Lines,
+    Locked,
     Marking,
     Meeting,
     Modules,
     NeverOpened,
     Numbers,
+    Peculiar,
     PeculiarError,
+    Ragged,
     Repeated,
     Rotating,
     Stuck,
-    Unpicklable,
     Unprintable,
     Wide,
     as_words,
@@ -40,8 +44,9 @@ from elsewhere import (
     unopenable,
     with_descriptors,
 )
-from loadax_core import ClosedError, DataLoader, PadBatcher, WorkerError
+from loadax_core import ClosedError, DataLoader, PadBatcher, StackError, WorkerError
 from loadax_core.buffers import MOST_IDLE
+from loadax_core.errors import add_note
 from loadax_core.processes import END_SECONDS
 from loadax_core.segments import LEAST_SHARED
 from loadax_core.testing import check_loader, check_same
@@ -289,15 +294,33 @@ def test_an_error_arrives_at_its_step_with_its_remote_traceback(kind: type[Numbe
     assert "raise self.errors[row]" in str(caught.value.__cause__)
 
 
-def test_an_error_that_cannot_be_pickled_still_arrives() -> None:
-    batches = iter(DataLoader().batch_size(3).workers(1, kind="process").build(Unpicklable(12)))
-    with pytest.raises(
-        WorkerError, match=r"elsewhere\.PeculiarError: broken at 0 \(pickle cannot send an error of this type\)"
-    ) as caught:
-        next(batches)
-    assert caught.value.__notes__[0] == "loadax: raised by row 0"
+def test_an_error_that_pickle_could_not_make_again_arrives_as_it_is() -> None:
     with pytest.raises(TypeError):
         pickle.loads(pickle.dumps(PeculiarError("x", 1)))
+    with pytest.raises(PeculiarError, match="broken at 0") as caught:
+        next(iter(DataLoader().batch_size(3).workers(1, kind="process").build(Peculiar(12))))
+    assert (str(caught.value), caught.value.where) == ("broken at 0", 0)
+    assert caught.value.__notes__[0] == "loadax: raised by row 0"
+
+
+def test_an_error_that_cannot_be_sent_still_arrives() -> None:
+    with pytest.raises(
+        WorkerError, match=r"elsewhere\.LockedError: broken at 0 \(pickle cannot send an error of this type\)"
+    ) as caught:
+        next(iter(DataLoader().batch_size(3).workers(1, kind="process").build(Locked(12))))
+    assert caught.value.__notes__[0] == "loadax: raised by row 0"
+
+
+def test_notes_arrive_with_errors_that_forget_them() -> None:
+    forgetful = json.JSONDecodeError("broken", "{", 1)
+    add_note(forgetful, "a note")
+    assert not hasattr(pickle.loads(pickle.dumps(forgetful)), "__notes__")
+    with pytest.raises(json.JSONDecodeError, match="Expecting") as caught:
+        next(iter(DataLoader().batch_size(3).workers(1, kind="process").build(Lines(3))))
+    assert caught.value.__notes__ == ["loadax: raised by row 1", "loadax: while reading the batch of epoch 0, step 0"]
+    with pytest.raises(StackError) as caught, ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        next(iter(DataLoader().batch_size(3).workers(executor).build(Ragged(3))))
+    assert caught.value.__notes__[0] == "loadax: item 0 is row 0, item 1 is row 1"
 
 
 def test_an_error_that_cannot_be_shown_still_arrives() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import sys
 import threading
@@ -116,15 +117,41 @@ class Stuck(Numbers):
 
 
 class PeculiarError(Exception):
-    """Cannot be made from its own arguments, and so not be pickled."""
+    """Cannot be made from its own arguments, which is how pickle would do it."""
 
     def __init__(self, what: str, where: int) -> None:
         super().__init__(f"{what} at {where}")
+        self.where = where
 
 
-class Unpicklable(Numbers):
+class Peculiar(Numbers):
     def __getitem__(self, row: int) -> int:
         raise PeculiarError("broken", row)
+
+
+class LockedError(PeculiarError):
+    """Cannot be pickled in any way."""
+
+    def __init__(self, what: str, where: int) -> None:
+        super().__init__(what, where)
+        self.lock = threading.Lock()
+
+
+class Locked(Numbers):
+    def __getitem__(self, row: int) -> int:
+        raise LockedError("broken", row)
+
+
+class Lines(Numbers):
+    """Its errors forget their notes when they are pickled."""
+
+    def __getitem__(self, row: int) -> int:
+        return json.loads("{" if row == 1 else str(row))
+
+
+class Ragged(Numbers):
+    def __getitem__(self, row: int) -> Any:
+        return np.zeros(2 + (row == 1))
 
 
 class Batches:
@@ -188,6 +215,7 @@ class UnprintableError(Exception):
 
     def __init__(self, what: str, where: int) -> None:
         super().__init__()
+        self.lock = threading.Lock()
 
     def __str__(self) -> str:
         raise LookupError("no message")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import traceback
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from .errors import WorkerError, add_note
 from .fetch import Fetch, Numbers
 from .protocols import Alloc, Rows
+from .sending import pack, unpack
 from .transforming import MEASURE_SECONDS, begin_measuring, end_measuring
 
 
@@ -54,6 +54,15 @@ class Done:
     batching: float = 0.0
     trace: str = ""
     transforming: float | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = None if self.error is None else pack(self.error)
+        return _arrived, (error, self.values, self.stage, self.reading, self.batching, self.trace, self.transforming)
+
+
+def _arrived(error: bytes | None, values: list[Any], *others: Any) -> Done:
+    """An outcome that comes from another process."""
+    return Done(values, None if error is None else unpack(error), *others)
 
 
 class Watch(Protocol):
@@ -242,7 +251,7 @@ def perform_remotely(fetches: Fetches, task: Task, alloc: Alloc, watch: Watch) -
 
 
 def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done:
-    """An outcome for another process: the error, as another type if its own cannot be pickled, and its traceback.
+    """An outcome for another process: the error, as another type if its own cannot be sent, and its traceback.
 
     Args:
         error: What was raised.
@@ -255,7 +264,7 @@ def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done
     except Exception as broken:
         text, message = "", f"(its message cannot be shown: {type(broken).__name__})"
     try:
-        travels = type(pickle.loads(pickle.dumps(error))) is kind
+        travels = type(unpack(pack(error))) is kind
     except Exception:
         travels = False
     if not travels:
