@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import date
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,6 +155,35 @@ def test_padding_to_the_least_of_several_lengths_that_fits() -> None:
     assert (got["question"].shape, got["answer"].shape) == ((1, 2), (1, 4))
 
 
+class Animal(IntEnum):
+    CAT = 1
+    DOG = 2
+
+
+def test_members_of_an_int_enum_are_stacked_as_their_numbers() -> None:
+    check_same(StackBatcher()([Animal.DOG, Animal.CAT]), np.array([2, 1]))
+    with pytest.raises(StackError, match="item 0 has type Animal but item 1 has type int"):
+        StackBatcher()([Animal.DOG, 1])
+
+
+def test_lists_of_which_all_are_empty_have_no_dtype() -> None:
+    with pytest.raises(TypeError, match=r"cannot pad batch\['ids'\]: all its lists are empty .* np\.array\(ids"):
+        PadBatcher(4)([{"ids": []}, {"ids": []}])
+    empty = np.array([], np.int32)
+    check_same(PadBatcher(2, add=None)([empty, empty]), np.zeros((2, 2), np.int32))
+    check_same(PadBatcher(add=None)([[], np.array([1], np.int32)]), np.array([[0], [1]], np.int32))
+
+
+def test_lists_that_are_ragged_themselves_are_named() -> None:
+    with pytest.raises(ValueError, match=r"cannot make an array of batch\['x'\] of item 1, \[\[1\], \[2, 3\]\]: "):
+        PadBatcher()([{"x": [[1]]}, {"x": [[1], [2, 3]]}])
+
+
+def test_a_ragged_leaf_beside_the_keys_is_told_of_them() -> None:
+    with pytest.raises(StackError, match="it is none of the keys, and PadBatcher pads only these"):
+        PadBatcher(keys=["y"])([{"x": np.ones(1), "y": [1]}, {"x": np.ones(2), "y": [2]}])
+
+
 def test_padding_bare_arrays_tuples_and_lists_gives_pairs() -> None:
     values, lengths = PadBatcher()([np.ones(2), np.ones(1)])
     check_same(values, np.array([[1.0, 1.0], [1.0, 0.0]]))
@@ -219,6 +250,8 @@ def test_masked_arrays_are_refused(batcher: Any) -> None:
         ({"length": "12"}, TypeError, "length must be an integer of at least 1 or several of them, got '12'"),
         ({"length": np.array([2, 4])}, TypeError, r"at least 1 or several of them, got array\(\[2, 4\]\)"),
         ({"length": 2.5}, TypeError, "length must be an integer of at least 1 or several of them, got 2.5"),
+        ({"value": "x"}, TypeError, "value is a number, or a dict from names to numbers, got 'x'"),
+        ({"value": {"ids": [1, 2]}}, TypeError, r"dict from names to numbers, got \[1, 2\]"),
         ({"add": "size"}, ValueError, "add must be 'lengths', 'mask' or None, got 'size'"),
         ({"keys": "ids"}, TypeError, r"write \['ids'\]"),
     ],
@@ -286,3 +319,12 @@ def test_items_that_differ_are_named_though_the_first_is_empty() -> None:
     ) as raised:
         PadBatcher()(columns)
     assert raised.value.items == (1, 0)
+
+
+def test_padded_dicts_stay_what_they_are() -> None:
+    got = PadBatcher()([OrderedDict(b=[1], a=[1, 2]), OrderedDict(b=[3], a=[4])])
+    assert (type(got), list(got)) == (OrderedDict, ["b", "b_lengths", "a", "a_lengths"])
+    # JAX could not sort numbers and names.
+    got = PadBatcher()([{0: [1, 2]}, {0: [3]}])
+    assert list(got) == [0]
+    assert [part.tolist() for part in got[0]] == [[[1, 2], [3, 0]], [2, 1]]

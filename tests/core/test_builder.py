@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from typing import Any, Literal
 
 import elsewhere
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Loader, PadBatcher, resolve
+from loadax_core.testing import check_dataset
 
 
 class Sharded:
@@ -91,6 +93,14 @@ def test_a_strategy_takes_no_axis() -> None:
         DataLoader().shard(Sharded(), "rows")  # pyright: ignore[reportArgumentType]
 
 
+class OddLength:
+    def __len__(self) -> Any:
+        return 2.5  # noqa: PLE0303
+
+    def __getitem__(self, row: int) -> int:
+        return row
+
+
 class NoLength:
     def __getitem__(self, row: int) -> int:
         return row
@@ -99,12 +109,15 @@ class NoLength:
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        (iter([1]), r"list_iterator has no \[i\]; collect it into a list"),
-        ((i for i in range(3)), r"generator has no \[i\]"),
-        (3, r"int has no \[i\]"),
+        (iter([1]), r"but <list_iterator .*> has no \[i\]; collect its rows into a list"),
+        ((i for i in range(3)), r"<generator .*> has no \[i\]"),
+        (3, r"but 3 has no \[i\]"),
+        (None, r"but None has no \[i\]"),
+        (NoLength, r"NoLength is a class; give a dataset, such as NoLength\(\.\.\.\)"),
+        (OddLength(), r"len\(\) of <.*OddLength.*> fails: 'float' object cannot be interpreted as an integer"),
         ({"x": [1, 2]}, r"a dict has keys, not rows; ArrayDataset makes rows of a dict of arrays"),
         ("abc", r"a str is one item, not a dataset: 'abc'; put it in a list"),
-        (NoLength(), r"NoLength has no len\(\)"),
+        (NoLength(), r"but <.*NoLength.*> has no len\(\)"),
     ],
 )
 def test_what_is_no_dataset_is_refused(dataset: Any, message: str) -> None:
@@ -125,6 +138,18 @@ def test_what_is_no_batcher_is_refused() -> None:
         DataLoader([1, 2])  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"PadBatcher is a class; give a batcher, such as PadBatcher\(\.\.\.\)"):
         DataLoader(PadBatcher)
+
+
+def test_a_flag_that_is_no_bool_is_refused() -> None:
+    wrong: Any = "False"
+    with pytest.raises(TypeError, match="drop_remainder must be True or False, got 'False'"):
+        DataLoader().batch_size(2, drop_remainder=wrong)
+
+
+def test_a_setting_cannot_be_assigned() -> None:
+    builder: Any = DataLoader()
+    with pytest.raises(AttributeError, match="'batch_size' is read-only"):
+        builder.batch_size = 4
 
 
 def test_rows_that_make_no_batch_are_warned_of() -> None:
@@ -303,3 +328,13 @@ def test_a_loader_shows_its_dataset_and_plan() -> None:
         "└─ Shuffled\n"
         "   └─ Rows"
     )
+
+
+@pytest.mark.parametrize("seconds", [np.int64(5), np.float32(5), Fraction(5)])
+def test_a_timeout_is_any_real_number(seconds: Any) -> None:
+    assert "timeout=5.0" in repr(DataLoader().timeout(seconds))
+
+
+@pytest.mark.parametrize("array", [np.arange(4, dtype=">i4"), np.array(["a", "bb"]), np.array([1, 2], object)])
+def test_arrays_whose_items_stack_to_something_else_are_not_gathered(array: Any) -> None:
+    check_dataset(array)

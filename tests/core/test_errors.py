@@ -172,7 +172,7 @@ def test_errors_of_batchers_and_placements_arrive_too(workers: int) -> None:
     builder = DataLoader(batcher).workers(workers)
     step, error = run(builder.build(range(9)))
     assert (step, str(error)) == (5, "no batch")
-    assert error.__notes__ == ["loadax: while batching the batch of epoch 0, step 5"]
+    assert error.__notes__ == ["loadax: made of rows 5", "loadax: while batching the batch of epoch 0, step 5"]
     placed = builder.shard(Strategy()).prefetch(bool(workers) + 0, to_device=True)
     step, error = run(placed.build(range(9)))
     assert (step, str(error)) == (3, "no device")
@@ -504,7 +504,7 @@ def test_the_items_of_another_stack_are_not_named_as_rows() -> None:
     two = [[np.zeros(2), np.zeros(2)], [np.zeros(2), np.zeros(3)]]
     _, error = run(DataLoader(crops).batch_size(2).build(two))
     assert isinstance(error, StackError)
-    assert error.__notes__ == ["loadax: while batching the batch of epoch 0, step 0"]
+    assert error.__notes__ == ["loadax: made of rows 0, 1", "loadax: while batching the batch of epoch 0, step 0"]
 
 
 def test_closing_while_an_epoch_is_entered_is_no_end_of_the_data() -> None:
@@ -598,3 +598,40 @@ def test_set_state_while_workers_are_busy_drops_what_they_load() -> None:
 def test_stack_errors_pickle() -> None:
     error = pickle.loads(pickle.dumps(StackError("no", (0, 3))))
     assert (str(error), error.items) == ("no", (0, 3))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batcher_that_returns_nothing_is_told_so(workers: int) -> None:
+    def forgets(items: list[int]) -> None:
+        sum(items)
+
+    _, error = run(DataLoader(forgets).batch_size(2).workers(workers).build([1, 2]))
+    assert isinstance(error, TypeError)
+    assert "forgets gave None for a batch; a batcher returns the batch" in str(error)
+
+
+def test_writing_to_a_row_that_is_a_view_is_explained() -> None:
+    row = np.arange(2)
+    row.flags.writeable = False
+
+    def doubles(items: list[Any]) -> Any:
+        items[0] *= 2
+        return items[0]
+
+    _, error = run(DataLoader(doubles).build([row]))
+    assert isinstance(error, ValueError)
+    assert (
+        "loadax: items may be views of the dataset's arrays; make new ones instead of changing them" in error.__notes__
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_error_of_an_epoch_comes_at_its_step(workers: int) -> None:
+    class Ends(list[int]):
+        def at_epoch(self, epoch: int) -> Any:
+            if epoch:
+                raise SystemExit(3)
+            return self
+
+    steps, error = run(DataLoader().batch_size(2).epochs(2).workers(workers).build(Ends(range(4))))
+    assert (steps, type(error)) == (2, SystemExit)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -222,3 +225,21 @@ def test_batches_are_not_shared(workers: int) -> None:
         held.append(batch)
         batch += 100
     check_same(np.concatenate(held), np.arange(30.0) + 100)
+
+
+def test_the_epoch_of_the_next_batch() -> None:
+    batches = iter(DataLoader().batch_size(2).epochs(2).build(range(4)))
+    epochs: list[int] = []
+    while batches.steps_left:
+        epochs.append(batches.epoch)
+        next(batches)
+    assert (epochs, batches.epoch) == ([0, 0, 1, 1], 2)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("double", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_iterator_cannot_be_doubled(workers: int, double: Callable[[Any], Any]) -> None:
+    batches = iter(DataLoader().workers(workers).build(range(4)))
+    next(batches)
+    with pytest.raises(TypeError, match=r"neither copied nor pickled; keep its get_state\(\)"):
+        double(batches)

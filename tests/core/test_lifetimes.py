@@ -357,3 +357,30 @@ def test_idle_workers_keep_no_batch() -> None:
         sleep(0.001)
     assert not count_alive(made)
     assert threading.active_count() > 1, "the workers have ended, so this shows nothing"
+
+
+def test_a_forked_process_is_told_that_its_workers_are_missing() -> None:
+    code = """
+import os, sys, time
+from loadax_core import DataLoader
+
+class Slow(list):
+    def __getitem__(self, row):
+        time.sleep(0.05)
+        return super().__getitem__(row)
+
+batches = iter(DataLoader().workers(1).prefetch(1).build(Slow(range(9))))
+next(batches)
+if (child := os.fork()) == 0:
+    try:
+        list(batches)
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(len(list(batches)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    message, rest = done.stdout.splitlines()
+    assert "this iterator's workers stayed behind when the process forked; start a new one" in message
+    assert rest == "8"

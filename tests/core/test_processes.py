@@ -24,6 +24,7 @@ from elsewhere import (
     HoldsTheInterpreter,
     Lines,
     Locked,
+    LockedError,
     Marking,
     Meeting,
     Modules,
@@ -610,3 +611,17 @@ def test_a_broken_executor_is_an_error() -> None:
     assert caught.value.__notes__ == ["loadax: while submitting the batch of epoch 0, step 0"]
     with pytest.raises(ValueError, match="an executor brings its own workers; leave out kind"):
         DataLoader().workers(executor, kind="process")  # pyright: ignore[reportArgumentType]
+
+
+def test_an_executor_of_threads_relays_any_error_as_it_is() -> None:
+    with ThreadPoolExecutor(1) as executor, pytest.raises(LockedError) as caught:
+        next(iter(DataLoader().workers(executor).build(Locked(3))))
+    assert caught.value.__notes__[0] == "loadax: raised by row 0"
+
+
+def test_what_a_pool_of_processes_cannot_be_sent_is_refused_by_build() -> None:
+    with (
+        ProcessPoolExecutor(1, get_context("spawn")) as executor,
+        pytest.raises(TypeError, match=r"workers\(executor\) sends the dataset .*<lambda> .* cannot be pickled"),
+    ):
+        DataLoader(lambda items: items).workers(executor).build([1, 2])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from time import perf_counter
 from typing import Any
 
@@ -203,3 +205,17 @@ def test_a_state_whose_last_batch_the_shards_cannot_divide_is_refused() -> None:
     batches = iter(builder.batch_size(4).shard(Halves()).build(Counted(8)))
     with pytest.raises(ValueError, match="the last batch of an epoch has 1 rows instead of 4"):
         batches.set_state({**batches.get_state(), "row": 3})
+
+
+class Half:
+    def local_rows(self, batch_size: int, /) -> Any:
+        return np.arange(batch_size // 2)
+
+    def distribute_global_batch(self, local_batch: Any, /) -> Any:
+        return "global", local_batch.tolist()
+
+
+def test_a_copy_of_a_loader_is_sharded_and_placed_as_it_is() -> None:
+    loader = DataLoader().batch_size(4).shard(Half()).prefetch(1, to_device=True).build(np.arange(8))
+    for again in (loader, copy.copy(loader), copy.deepcopy(loader), pickle.loads(pickle.dumps(loader))):
+        assert list(again) == [("global", [0, 1]), ("global", [4, 5])]

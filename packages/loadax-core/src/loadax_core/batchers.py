@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Number
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import numpy as np
@@ -84,8 +86,8 @@ class PadBatcher:
     Every leaf with at least one dimension is padded along its first; its other dimensions must agree. A Python list
     counts as one leaf, the array of its numbers. Leaves without dimensions are stacked as by `StackBatcher`. The true
     lengths travel with the padded leaf: a dict entry `"name"` gets a sibling `"name_lengths"` (int32, of shape
-    `(batch,)`) or `"name_mask"` (bool, of shape `(batch, length)`, True on real entries); any other leaf is replaced by
-    the pair `(values, lengths)` or `(values, mask)`.
+    `(batch,)`) or `"name_mask"` (bool, of shape `(batch, length)`, True on real entries); any other leaf, that of a key
+    that is no string among them, is replaced by the pair `(values, lengths)` or `(values, mask)`.
 
     Args:
         length: Pad to exactly this length; or to the least of several that the longest item of the batch fits, as in
@@ -102,8 +104,8 @@ class PadBatcher:
         ValueError: If a setting is out of range or, in a call, an item is longer than any `length`, `value` does not
             fit a leaf, or the items have nothing of one of the `keys`, or of the names in `value`.
         StackError: If the items differ in anything but length.
-        TypeError: If `length` is neither an integer nor several, or `keys` is a string or, in a call, what is to be
-            padded are strings or Python objects.
+        TypeError: If `length` is neither an integer nor several, `value` no number, or `keys` a string; or, in a call,
+            if what is to be padded are strings or Python objects, or nothing but empty lists.
 
     Example:
         >>> batch = PadBatcher(multiple_of=4)([{"ids": np.array([5, 6, 7])}, {"ids": np.array([8])}])
@@ -132,6 +134,10 @@ class PadBatcher:
         self._lengths = _checked_lengths(length)
         self._multiple_of = None if multiple_of is None else check_int("multiple_of", multiple_of, 1)
         self._value = dict(value) if isinstance(value, Mapping) else value
+        for number in self._value.values() if isinstance(self._value, dict) else [self._value]:
+            # NumPy's scalars among them.
+            if not isinstance(number, Number | np.generic):
+                raise TypeError(f"value is a number, or a dict from names to numbers, got {number!r}")
         self._add = add
         self._keys = None if keys is None else frozenset(keys)
 
@@ -163,12 +169,18 @@ class PadBatcher:
 
     def _pad(self, column: list[Any], path: tree.Path, alloc: Alloc) -> Any:
         if not self._pads(path):
-            return merge_trees(column, lambda leaves, path: _stack(leaves, path, alloc), path=path)
+            fix = "; it is none of the keys, and PadBatcher pads only these"
+            return merge_trees(column, lambda leaves, path: _stack(leaves, path, alloc, fix), path=path)
         if not (type(column[0]) is list or getattr(column[0], "ndim", 0)):
             return _stack(column, path, alloc)
         arrays = [_as_array(leaf, path, i) for i, leaf in enumerate(column)]
         # An empty list has no dtype of its own; it takes that of its neighbours.
         known = next((i for i, array in enumerate(arrays) if array.size), 0)
+        if all(type(leaf) is list and not leaf for leaf in column):
+            raise TypeError(
+                f"cannot pad {tree.name(path)}: all its lists are empty in this batch, so that nothing tells their "
+                "dtype; make them arrays in the dataset, as in np.array(ids, np.int32)"
+            )
         first = arrays[known]
         if first.dtype.kind in "USO":
             raise TypeError(
@@ -254,9 +266,10 @@ class PadBatcher:
         if not isinstance(node, dict):
             steps, build = opened
             return build([self._lift_extras(child) for _, child in steps])
-        lifted: dict[Any, Any] = {}
+        lifted: dict[Any, Any] = OrderedDict() if type(node) is OrderedDict else {}  # pyright: ignore[reportUnknownArgumentType]
         for key, child in node.items():  # pyright: ignore[reportUnknownVariableType]
-            if isinstance(child, _Padded):
+            # JAX sorts the keys of a dict, and cannot compare a string to another kind.
+            if isinstance(child, _Padded) and isinstance(key, str):
                 extra = f"{key}_{self._add}"
                 if extra in node:
                     raise ValueError(f"the item already has an entry {extra!r}; rename it, or choose add=None")
@@ -286,15 +299,26 @@ class _Padded(tuple[Any, Any]):
 _SCALARS: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
 
 
-def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
-    """Stacks the leaves of one place in the tree."""
+def _stack(
+    column: list[Any], path: tree.Path, alloc: Alloc, fix: str = "; PadBatcher pads leaves of different lengths"
+) -> Array:
+    """Stacks the leaves of one place in the tree.
+
+    Args:
+        column: The leaves, one of each item.
+        path: The place.
+        alloc: Provides the memory.
+        fix: What to do if their shapes differ.
+    """
     first = column[0]
     kind = cast("type[Any]", type(first))
-    if kind in _SCALARS or isinstance(first, str | bytes):
+    # Such as an `IntEnum`.
+    scalar = None if hasattr(first, "__array__") else next((s for s in _SCALARS if issubclass(kind, s)), None)
+    if scalar or isinstance(first, str | bytes):
         for i, leaf in enumerate(column):
             if type(leaf) is not kind:
                 raise differ(path, "type", kind.__name__, i, type(leaf).__name__)
-        out = alloc((len(column),), np.dtype(_SCALARS.get(kind, object)))
+        out = alloc((len(column),), np.dtype(_SCALARS[scalar] if scalar else object))
         try:
             out[:] = column
         except OverflowError as error:
@@ -322,7 +346,7 @@ def _stack(column: list[Any], path: tree.Path, alloc: Alloc) -> Array:
                 arrays[0].shape,
                 i,
                 array.shape,
-                "; PadBatcher pads leaves of different lengths",
+                fix,
             )
         if arrays and array.dtype != arrays[0].dtype:
             raise differ(path, "dtype", arrays[0].dtype, i, array.dtype, "; cast them to one dtype in the dataset")
@@ -339,7 +363,12 @@ def _check_items(items: list[Any]) -> None:
 
 def _as_array(leaf: Any, path: tree.Path, i: int) -> Array:
     """The leaf of item `i` as an array, unless that would lose something."""
-    array = np.asarray(leaf)
+    try:
+        array = np.asarray(leaf)
+    except ValueError as error:
+        raise ValueError(
+            f"cannot make an array of {tree.name(path)} of item {i}, {leaf!r:.60}: {error}; make it one in the dataset"
+        ) from error
     if array is not leaf and np.ma.is_masked(leaf):
         raise TypeError(
             f"cannot stack {tree.name(path)}: it is a masked array in item {i}, whose mask a batch would lose; fill it "

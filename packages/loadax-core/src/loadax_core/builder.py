@@ -11,7 +11,7 @@ import numpy as np
 
 from . import resolve
 from .batchers import Batcher, PadBatcher, StackBatcher
-from .checks import check_int, check_length, check_seconds
+from .checks import check_bool, check_int, check_length, check_seconds
 from .fetch import Fetch
 from .loader import Loader, Run
 from .plan import Plan
@@ -66,6 +66,7 @@ class DataLoader(Generic[T_contra, B_co]):
         [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     """
 
+    __slots__ = ("_settings",)
     _settings: Settings
 
     @overload
@@ -93,10 +94,11 @@ class DataLoader(Generic[T_contra, B_co]):
                 compiled once more.
 
         Raises:
-            TypeError: If `n` is not an integer.
-            ValueError: If it is less than 1.
+            TypeError: If `n` is not an integer, or `drop_remainder` not a bool.
+            ValueError: If `n` is less than 1.
         """
-        return self._with(batch_size=check_int("batch_size", n, 1), drop_remainder=bool(drop_remainder))
+        drop_remainder = check_bool("drop_remainder", drop_remainder)
+        return self._with(batch_size=check_int("batch_size", n, 1), drop_remainder=drop_remainder)
 
     @overload
     def workers(self, n: int, *, kind: Literal["thread", "process"] = "thread") -> DataLoader[T_contra, B_co]: ...
@@ -247,7 +249,7 @@ class DataLoader(Generic[T_contra, B_co]):
             A loader whose batches have the type that the batcher returns.
 
         Raises:
-            TypeError: If `dataset` lacks `len()` or `[i]`, or worker processes are asked for and it cannot be pickled.
+            TypeError: If `dataset` lacks `len()` or `[i]`, or processes are asked for and it cannot be pickled.
             ValueError: If settings contradict each other or the dataset's length, or batches cannot be divided among
                 the data shards.
             RuntimeError: If worker processes are asked for on a platform that cannot share memory with them.
@@ -280,8 +282,9 @@ class DataLoader(Generic[T_contra, B_co]):
         crew = None
         kind: Kind = "thread"
         if settings.executor is not None:
-            from .executors import Submitting  # noqa: PLC0415
+            from .executors import Submitting, check_sendable  # noqa: PLC0415
 
+            check_sendable(settings.executor, fetch)
             crew, kind = partial(Submitting, settings.executor, fetch), "executor"
         elif settings.kind == "process":
             from .processes import Processes  # noqa: PLC0415
@@ -320,7 +323,9 @@ class DataLoader(Generic[T_contra, B_co]):
                 ahead = "" if settings.prefetch == "auto" else settings.prefetch
                 raise ValueError(f"prefetch({ahead}) needs a worker to load, but workers is 0; set .workers(1)")
             if settings.timeout is not None:
-                raise ValueError(f"timeout({settings.timeout}) needs a worker to watch, workers is 0; set .workers(1)")
+                raise ValueError(
+                    f"timeout({settings.timeout:g}) needs a worker to watch, workers is 0; set .workers(1)"
+                )
         if settings.placement is not None and settings.strategy is not None:
             raise ValueError(
                 "with .shard the mesh decides where batches go; use .prefetch(to_device=True), without naming a device"

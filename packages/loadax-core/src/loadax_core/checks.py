@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, SupportsIndex, cast
+
+import numpy as np
 
 ARROW = (
     "ArrayDataset({'x': table['x'].to_numpy()}) reads its columns as arrays, ParquetDataset reads files, and "
@@ -50,6 +53,17 @@ def check_int(name: str, value: object, minimum: int, other: str = "") -> int:
     return number
 
 
+def check_bool(name: str, value: object) -> bool:
+    """A flag, checked: any word would count as True.
+
+    Raises:
+        TypeError: If it is not a bool.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(cast("bool", value))
+
+
 def check_seconds(name: str, value: object) -> float:
     """A duration in seconds, checked.
 
@@ -57,11 +71,12 @@ def check_seconds(name: str, value: object) -> float:
         TypeError: If it is not a number.
         ValueError: If it is not positive and finite.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real | np.number):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
-    if not 0 < value < math.inf:
+    seconds = float(cast("float", value))
+    if not 0 < seconds < math.inf:
         raise ValueError(f"{name} must be a positive number of seconds, got {value}")
-    return value
+    return seconds
 
 
 def check_length(dataset: Any) -> int:
@@ -72,17 +87,21 @@ def check_length(dataset: Any) -> int:
             by label, for `[i]`.
     """
     name = type(dataset).__name__
+    if isinstance(dataset, type):
+        raise TypeError(f"{dataset.__name__} is a class; give a dataset, such as {dataset.__name__}(...)")
     if isinstance(dataset, Mapping):
         raise TypeError(f"a {name} has keys, not rows; ArrayDataset makes rows of a dict of arrays")
     if isinstance(dataset, str | bytes):
         raise TypeError(f"a {name} is one item, not a dataset: {dataset[:40]!r}; put it in a list")
     refuse_tables(dataset)
     if not hasattr(dataset, "__getitem__"):
-        raise TypeError(f"a dataset has len() and [i], but {name} has no [i]; collect it into a list")
+        raise TypeError(f"a dataset has len() and [i], but {dataset!r:.80} has no [i]; collect its rows into a list")
+    if not hasattr(dataset, "__len__"):
+        raise TypeError(f"a dataset has len() and [i], but {dataset!r:.80} has no len(); collect its rows into a list")
     try:
         rows = len(dataset)
-    except TypeError as error:
-        raise TypeError(f"a dataset has len() and [i], but {name} has no len(); collect it into a list") from error
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"len() of {dataset!r:.80} fails: {error}") from error
     return check_int(f"len({name})", rows, 0)
 
 

@@ -11,12 +11,13 @@ import os
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from .buffers import aligned_empty
 from .fetch import Epochs, Fetch
+from .pickling import check_picklable
 from .protocols import Alloc
 from .tasks import Done, Engine, Stopwatch, Task, Watch, perform_remotely
 
@@ -33,7 +34,7 @@ class _Reference:
     def __init__(self, token: str, fetch: Fetch, *, sent: bool) -> None:
         self.token = token
         self.epochs: Epochs | None = Epochs(fetch)
-        self._fetch = fetch
+        self._fetch = fetch.elsewhere()
         self._sent = sent
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -127,6 +128,16 @@ class _Submitter:
         for submitted in self._submitted:
             if not isinstance(submitted, BaseException):
                 submitted.cancel()
+
+
+def check_sendable(executor: Executor, fetch: Fetch) -> None:
+    """Refuses at once what an executor's processes could not be sent, where it is known how they would be.
+
+    Raises:
+        TypeError: If a part cannot be pickled; names it.
+    """
+    if isinstance(executor, ProcessPoolExecutor):
+        check_picklable(fetch.elsewhere(), "workers(executor)")
 
 
 def capacity(executor: Executor) -> int:

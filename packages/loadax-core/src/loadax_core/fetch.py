@@ -30,13 +30,16 @@ ReadMany: TypeAlias = Callable[[list[int]], Sequence[Any]]
 
 
 def gather_of(dataset: Dataset[Any]) -> Gather | None:
-    """The dataset's `gather(rows, alloc)`, if it has one; a plain NumPy array does.
+    """The dataset's `gather(rows, alloc)`, if it has one; a plain NumPy array of numbers does.
 
     Other libraries have methods of that name, of other arguments, which are left alone.
     """
     # Other kinds of arrays have more to them: masks, for example.
     if type(dataset) in (np.ndarray, np.memmap, np.recarray):
-        return partial(gather_array, cast(Array, dataset))
+        array = cast(Array, dataset)
+        # A stack of items gives objects for strings, and the machine's byte order.
+        alike = array.dtype.isnative and not (array.dtype.hasobject or array.dtype.kind in "US")
+        return partial(gather_array, array) if alike else None
     gather = getattr(dataset, "gather", None)
     try:
         inspect.signature(gather).bind(None, None)  # pyright: ignore[reportArgumentType]
@@ -116,8 +119,11 @@ class Fetch:
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
 
     def __reduce__(self) -> tuple[Callable[..., Fetch], tuple[Any, ...]]:
-        # Another process only reads and batches: which rows, and where batches go, is decided here.
-        return partial(Fetch, divided=self._divided), (self._dataset, self._batcher)
+        return partial(Fetch, divided=self._divided), (self._dataset, self._batcher, self._strategy, self._place)
+
+    def elsewhere(self) -> Fetch:
+        """The same for another process, which only reads and batches: which rows, and where to, is decided here."""
+        return Fetch(self._dataset, self._batcher, divided=self._divided)
 
     @property
     def dataset(self) -> Dataset[Any]:
@@ -253,7 +259,13 @@ class Fetch:
             except StackError as error:
                 self._note_items(error, rows)
                 raise
-        batch = self._batcher(items)
+        try:
+            batch = self._batcher(items)
+        except BaseException as error:
+            add_note(error, f"loadax: made of rows {describe(rows)}")
+            raise
+        if batch is None:
+            raise TypeError(f"{name_of(self._batcher)} gave None for a batch; a batcher returns the batch")
         if self._divided:
             _check_divided(batch, len(items))
         return batch
@@ -324,6 +336,9 @@ def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> Ba
         step: The batch that it was done for.
         trace: The traceback, if it was raised in another process.
     """
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        # NumPy's words.
+        add_note(error, "loadax: items may be views of the dataset's arrays; make new ones instead of changing them")
     if trace:
         BaseException.__setattr__(error, "__cause__", RemoteTraceback(trace))
     if isinstance(error, StopIteration):
@@ -335,8 +350,15 @@ def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> Ba
     return error
 
 
-def describe(rows: Sequence[int]) -> str:
+def name_of(fn: Callable[..., Any]) -> str:
+    """A function's name, or an object as it shows itself."""
+    name: str | None = getattr(fn, "__qualname__", None)
+    return name or repr(fn)
+
+
+def describe(rows: Numbers) -> str:
     """Row numbers as an error message shows them."""
+    rows = [int(row) for row in rows]
     if len(rows) > 2 and all(b - a == 1 for a, b in pairwise(rows)):
         return f"{rows[0]} to {rows[-1]}"
     shown = ", ".join(map(str, rows[:8]))

@@ -112,6 +112,11 @@ class LoaderIterator(Generic[B_co]):
         return self.steps_left or 0
 
     @property
+    def epoch(self) -> int:
+        """The epoch that the next batch belongs to, counted from 0; after the last batch, the number of epochs."""
+        return self._position.epoch
+
+    @property
     def step(self) -> int:
         """How many batches of the run lie before its position, be they yielded here or before the state was saved."""
         return self._run.plan.steps_done(self._position)
@@ -192,6 +197,9 @@ class LoaderIterator(Generic[B_co]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("an iterator can be neither copied nor pickled; keep its get_state(), and iter(loader) anew")
 
     def __repr__(self) -> str:
         epoch, row = self._position

@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import resolve, show
 from .checks import check_int
+from .errors import add_note
 from .fetch import Fetch
 from .iterator import LoaderIterator
 from .plan import Plan, Position
@@ -55,7 +56,12 @@ class Run(NamedTuple):
         if self.strategy is None:
             return
         plan = self.plan
-        self.strategy.local_rows(plan.batch_size)
+        try:
+            self.strategy.local_rows(plan.batch_size)
+        except ValueError as error:
+            if plan.batch_size == 1:
+                add_note(error, "loadax: set .batch_size(n); left out, it is 1")
+            raise
         if plan.drop_remainder:
             return
         for size in {plan.remainder, (plan.rows - position.row) % plan.batch_size} - {0}:

@@ -65,9 +65,9 @@ class Processes:
         if not hasattr(socket, "send_fds"):
             raise RuntimeError(f"{setting} needs Linux or macOS; use threads here: .workers(n)")
         try:
-            self.shared = Shared(fetch)
+            self.shared = Shared(fetch.elsewhere())
         except Exception as error:
-            check_picklable(fetch, setting)
+            check_picklable(fetch.elsewhere(), setting)
             raise TypeError(
                 f"{setting} sends the dataset to other processes, but it cannot be pickled: {error}"
             ) from error
@@ -230,7 +230,9 @@ class _Process:
         line, line_there = socket.socketpair()
         with work_there, line_there:
             passed = [work_there.fileno(), line_there.fileno()]
-            code = BOOT.format(path=sys.path, work=passed[0], line=passed[1])
+            # An import looks at nothing else.
+            path = [part for part in sys.path if isinstance(part, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
+            code = BOOT.format(path=path, work=passed[0], line=passed[1])
             self._line, self._channel = line, Channel(work)
             # The process inherits this, and is safe from Ctrl-C until it ignores it.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

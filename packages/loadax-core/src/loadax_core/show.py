@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from .fetch import name_of
 from .preview import Preview
 from .printing import WORKERS, counted, table
 
@@ -42,7 +43,7 @@ def facts(run: Run, preview: Preview | None) -> dict[str, str]:
     lines: dict[str, str] = {
         "rows": f"{plan.rows:,} an epoch, {', '.join(orders(run.fingerprint)) or 'in order'}",
         "batches": batches,
-        "batcher": getattr(batcher, "__qualname__", None) or repr(batcher),
+        "batcher": name_of(batcher),
         "epochs": f"only epoch {plan.first_epoch}" if plan.first_epoch else epochs,
         "workers": f"{workers}, prefetch {ahead}" if run.workers else "none; the caller loads",
         "sharding": repr(run.strategy) if run.strategy else "",

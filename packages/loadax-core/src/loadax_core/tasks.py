@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple, Protocol, cast
 
-from .errors import WorkerError, add_note
 from .fetch import Fetch, Numbers
 from .protocols import Alloc, Rows
 from .sending import pack, unpack
@@ -251,28 +250,18 @@ def perform_remotely(fetches: Fetches, task: Task, alloc: Alloc, watch: Watch) -
 
 
 def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done:
-    """An outcome for another process: the error, as another type if its own cannot be sent, and its traceback.
+    """An outcome for another process or thread: the error, and its traceback as text.
 
     Args:
         error: What was raised.
         stage: What was being done.
         values: The batches before the one that failed.
     """
-    kind, notes = type(error), getattr(error, "__notes__", [])
     try:
-        text, message = "".join(traceback.format_exception(error)), str(error)
-    except Exception as broken:
-        text, message = "", f"(its message cannot be shown: {type(broken).__name__})"
-    try:
-        travels = type(unpack(pack(error))) is kind
+        text = "".join(traceback.format_exception(error))
     except Exception:
-        travels = False
-    if not travels:
-        error = WorkerError(
-            f"{kind.__module__}.{kind.__qualname__}: {message} (pickle cannot send an error of this type)"
-        )
-        for note in notes:
-            add_note(error, note)
+        # Its message cannot be shown.
+        text = ""
     # What it refers to must not be kept here.
     return Done(list(values), error.with_traceback(None), stage, trace=text)
 

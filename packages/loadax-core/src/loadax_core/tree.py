@@ -50,7 +50,8 @@ def children(node: Any) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], An
         if fields is not None:
             return [(f".{f}", c) for f, c in zip(fields, parts, strict=True)], lambda new: kind(*new)
         return [(f"[{i}]", child) for i, child in enumerate(parts)], tuple
-    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+    # Zarr's arrays are dataclasses, too.
+    if dataclasses.is_dataclass(node) and not isinstance(node, type) and not hasattr(node, "__array__"):
         fixed = constants(node)
         names = [f.name for f in dataclasses.fields(node) if f.name not in fixed]
         closed = [f.name for f in dataclasses.fields(node) if not f.init]

@@ -29,6 +29,7 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import weakref
 from collections import deque
@@ -46,7 +47,7 @@ from .pacing import Pace
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
 from .slots import Activity, Slot, Unit
-from .tasks import Crew, Task, Threads
+from .tasks import Crew, Task, Threads, is_interrupt
 from .turnout import Turnout
 from .workbench import Workbench
 
@@ -119,6 +120,7 @@ class Window:
         self._calls: SimpleQueue[None] = SimpleQueue()
         self.activities: list[Activity] = []
         self.stopped = False
+        self._pid = os.getpid()
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
@@ -232,7 +234,9 @@ class Window:
                 slots = [Slot((step,), fetch, fetch.rows((step,))) for step in steps]
             else:
                 slots = [Slot(steps, fetch, fetch.rows(steps))]
-        except Exception as error:
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
             # It belongs to these steps, and earlier batches are still to be handed out.
             slot = Slot(steps, self._fetches.base, [])
             slot.publish([], relayed(error, "preparing", steps[0]))
@@ -333,6 +337,11 @@ class Window:
             self._help(slot)
             if slot.done:
                 return
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "this iterator's workers stayed behind when the process forked; start a new one with iter(loader), and "
+                "set_state if it is to continue"
+            )
         recorder = self._recorder
         began = recorder.seen
         if self._timeout is None:
