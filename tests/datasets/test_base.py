@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Gather, aligned_empty
-from loadax_datasets import ArrayDataset, BaseDataset, InMemoryDataset, RangeDataset, SlicedDataset
+from loadax_datasets import ArrayDataset, BaseDataset, InMemoryDataset, MappedDataset, RangeDataset, SlicedDataset
 
 
 class Squares(BaseDataset[int]):
@@ -189,3 +189,24 @@ def test_a_read_of_many_of_ones_own_is_not_passed_by() -> None:
     rows = Negated(RangeDataset(1, 7), slice(None))
     assert list(DataLoader(list).batch_size(3).build(rows)) == [[-1, -2, -3], [-4, -5, -6]]
     assert list(DataLoader(list).batch_size(3).build(rows.map(abs))) == [[1, 2, 3], [4, 5, 6]]
+
+
+class Doubled(RangeDataset):
+    def read(self, row: int) -> int:
+        return 2 * super().read(row)
+
+
+class Doubles:
+    def read(self, row: int) -> int:
+        return 2 * row
+
+
+class DoubledMap(Doubles, MappedDataset[Any]):
+    pass
+
+
+@pytest.mark.parametrize("dataset", [Doubled(4), DoubledMap(range(4), lambda x: x)])
+def test_a_new_read_is_not_passed_by(dataset: BaseDataset[Any]) -> None:
+    assert list(dataset) == [dataset[i] for i in range(4)] == [0, 2, 4, 6]
+    assert list(dataset.read_range(range(1, 3))) == [2, 4]
+    assert dataset.gather is None

@@ -138,3 +138,8 @@ def test_fingerprints_and_repr_show_the_blocks() -> None:
 def test_bad_blocks(options: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         RangeDataset(9).shuffle(0, **options)
+
+
+def test_a_window_without_blocks_is_refused() -> None:
+    with pytest.raises(ValueError, match="window=2 counts blocks; give block="):
+        RangeDataset(9).shuffle(1, window=2)

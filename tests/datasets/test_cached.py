@@ -372,7 +372,6 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_directory_belongs_to_one_dataset(tmp_path: Path) -> None:
     RangeDataset(10)[:5].cache(tmp_path)
-    RangeDataset(10)[:5].map(float).cache(tmp_path)
     with pytest.raises(ValueError, match="is the cache of another dataset"):
         RangeDataset(10)[5:].cache(tmp_path)
     assert json.loads((tmp_path / "cache.json").read_text())["dataset"] == {"slice": [0, 5, 1], "source": {"rows": 10}}
@@ -463,3 +462,32 @@ def test_a_cache_is_transparent(tmp_path: Path) -> None:
     assert rows.at_epoch(3) is rows
     assert repr(rows).startswith("CachedDataset(in memory)\n")
     assert repr(RangeDataset(5).cache(tmp_path)).startswith(f"CachedDataset({str(tmp_path)!r})\n")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (RangeDataset(3), RangeDataset(10, 13)),
+        (RangeDataset(3).cast(np.int8), RangeDataset(3).cast(np.int16)),
+        (ArrayDataset(np.arange(3)), ArrayDataset(np.arange(3.0))),
+        (RangeDataset(3).map(float), RangeDataset(3).map(str)),
+        (RangeDataset(3).map(float).repeat(2), RangeDataset(3).map(str).repeat(2)),
+    ],
+)
+def test_a_directory_of_other_values_is_refused(tmp_path: Path, one: BaseDataset[Any], other: BaseDataset[Any]) -> None:
+    kept = list(one.cache(tmp_path))
+    assert list(one.cache(tmp_path)) == kept
+    with pytest.raises(ValueError, match="is the cache of another dataset"):
+        other.cache(tmp_path)
+
+
+def test_items_of_other_kinds_of_arrays_are_read_only_too() -> None:
+    cached = CachedDataset([np.rec.array([(1, 2.0)], dtype=[("a", int), ("b", float)])])
+    with pytest.raises(ValueError, match="read-only"):
+        cached[0][0] = (3, 4.0)
+
+
+def test_a_dtype_of_many_fields_is_kept(tmp_path: Path) -> None:
+    item = np.zeros(2, [(f"field_{i}", np.int32) for i in range(1000)])
+    assert CachedDataset([item], tmp_path)[0].dtype == item.dtype
+    assert CachedDataset([item], tmp_path)[0].dtype == item.dtype

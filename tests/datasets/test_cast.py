@@ -212,6 +212,10 @@ def test_gathered_values_are_those_of_the_items_to_the_last_bit(data: st.DataObj
     bits = data.draw(st.binary(min_size=64, max_size=64)) + b"\x00\x00\x80\x7f" + bytes(8)
     array = np.frombuffer(np.resize(np.frombuffer(bits, np.uint8), (9 * 30 * source.itemsize)), source)
     array = np.resize(array, shape)
+    if source.kind in "iu" and target.kind in "iu":
+        # Others are an error.
+        least, most = (max(int(np.iinfo(target).min), int(np.iinfo(source).min)), int(np.iinfo(target).max))
+        array = np.clip(array, least, min(most, int(np.iinfo(source).max)))
     rows = ArrayDataset(array).cast(target)
     wanted = data.draw(st.lists(st.integers(0, 8), min_size=1, max_size=12))
     with np.errstate(all="ignore"):
@@ -449,3 +453,23 @@ def test_its_time_is_that_of_a_transform() -> None:
         begin_measuring()
         read()
         assert end_measuring() > 0
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype"),
+    [
+        (np.array([[1, 2], [2**40, 3]]), np.int32),
+        (np.array([[1, 2], [40000, 3]], np.uint16), np.int16),
+        (np.array([[1, 2], [-2000, 3]], np.int16), np.int8),
+    ],
+)
+def test_whole_numbers_that_do_not_fit_are_an_error(array: Any, dtype: Any) -> None:
+    rows = ArrayDataset({"x": array}).cast(dtype)
+    assert rows[0]["x"].tolist() == [1, 2]
+    message = rf"cannot cast item\['x'\] to {np.dtype(dtype)}: {array[1, 0]} does not fit; choose a wider dtype"
+    with pytest.raises(OverflowError, match=message):
+        rows[1]
+    with pytest.raises(OverflowError, match=message):
+        list(DataLoader().batch_size(2).build(rows))
+    with pytest.raises(OverflowError, match="cannot cast item to"):
+        ArrayDataset(array[:, 0]).cast(dtype)[1]

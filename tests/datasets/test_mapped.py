@@ -97,6 +97,15 @@ def add_dimension(x: Any) -> Any:
     return x[None]
 
 
+def forgets(x: Any) -> None:
+    x + 1
+
+
+def test_a_vectorized_map_that_returns_nothing_is_told_so() -> None:
+    with pytest.raises(ValueError, match="must return the new rows, but forgets returned None"):
+        RangeDataset(10).map(forgets, vectorized=True)[0]
+
+
 @pytest.mark.parametrize("fn", [sum, drop_one, add_dimension])
 def test_vectorized_map_must_return_as_many_rows(fn: Any) -> None:
     rows = RangeDataset(10).map(fn, vectorized=True)

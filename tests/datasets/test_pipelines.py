@@ -45,11 +45,14 @@ def sliced(start: int | None, stop: int | None, step: int | None) -> Step:
 
 def shuffled(seed: int, block: int | None) -> Step:
     def model(items: list[int], epoch: int) -> list[int]:
-        return [items[row] for row in RangeDataset(len(items)).shuffle(seed, block=block, window=2).at_epoch(epoch)]
+        return [
+            items[row]
+            for row in RangeDataset(len(items)).shuffle(seed, block=block, window=block and 2).at_epoch(epoch)
+        ]
 
     return Step(
         f"shuffle({seed}, block={block})",
-        lambda ds: ds.shuffle(seed, block=block, window=2),
+        lambda ds: ds.shuffle(seed, block=block, window=block and 2),
         model,
         changes_with_epoch=True,
     )

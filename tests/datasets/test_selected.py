@@ -65,3 +65,15 @@ def test_fingerprints_tell_selections_apart() -> None:
     assert prints[0] != prints[1] != prints[2]
     assert rows.select([0, 1]).fingerprint() == prints[0]
     assert repr(rows.select([1])).startswith("SelectedDataset(1 of 4 rows)\n└─ ")
+
+
+@pytest.mark.parametrize("rows", ["12", {1, 2}, 3, (i for i in range(2))])
+def test_what_is_no_list_of_rows_is_refused(rows: Any) -> None:
+    with pytest.raises(TypeError, match="rows must be a list or an array of row numbers, or a mask of bools, got "):
+        RangeDataset(9).select(rows)
+
+
+def test_an_empty_mask_is_a_mask() -> None:
+    with pytest.raises(ValueError, match="a mask must have one entry for each of the 5 rows; got 0"):
+        RangeDataset(5).select(np.zeros(0, bool))
+    assert len(RangeDataset(5).select([])) == 0

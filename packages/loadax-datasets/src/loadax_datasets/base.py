@@ -48,9 +48,11 @@ class BaseDataset(ABC, Generic[T_co]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "read_many" in vars(cls) and "read_range" not in vars(cls):
-            # An inherited one may know a way that passes the new `read_many` by.
-            cls.read_range = BaseDataset[Any].read_range
+        # Other ways to read, which are inherited, may know a short cut that passes a new one by.
+        for new, others in (("read", ("read_many", "batched", "gather")), ("read_many", ("read_range",))):
+            for other in others:
+                if _depth(cls, new) < _depth(cls, other):
+                    setattr(cls, other, vars(BaseDataset)[other])
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -110,6 +112,17 @@ class BaseDataset(ABC, Generic[T_co]):
         """JSON-able facts that fix which row comes when; the same in every epoch."""
         return {"rows": len(self)}
 
+    def contents(self) -> list[dict[str, Any]]:
+        """JSON-able facts, beside the fingerprint, that fix what is in a row: of this dataset, and of all its sources.
+
+        They keep a cache directory from being taken for that of another dataset.
+        """
+        return [self._contents(), *(facts for source in self.sources for facts in source.contents())]
+
+    def _contents(self) -> dict[str, Any]:
+        """Those of this dataset alone."""
+        return {}
+
     def describe(self) -> str:
         """One line for `repr`, without the sources."""
         return f"{type(self).__name__}({len(self)} rows)"
@@ -165,7 +178,7 @@ class BaseDataset(ABC, Generic[T_co]):
         """The items for which `predicate` returns true; see `FilteredDataset`."""
         return datasets.FilteredDataset(self, predicate)
 
-    def shuffle(self, seed: int = 0, *, block: int | None = None, window: int = 16) -> BaseDataset[T_co]:
+    def shuffle(self, seed: int = 0, *, block: int | None = None, window: int | None = None) -> BaseDataset[T_co]:
         """The rows in a random order, another one each epoch; see `ShuffledDataset`."""
         return datasets.ShuffledDataset(self, seed, block=block, window=window)
 
@@ -243,6 +256,11 @@ def take_from(dataset: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:
 
 _OWN: Any = vars(BaseDataset)["_gather"]
 """The gather that does nothing but check its rows and call `_take`."""
+
+
+def _depth(cls: type, name: str) -> int:
+    """How far up among the bases of a class something is defined."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
 
 
 def _tree(dataset: BaseDataset[Any]) -> list[str]:

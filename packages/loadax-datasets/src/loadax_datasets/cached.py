@@ -33,8 +33,9 @@ class CachedDataset(Transform[T_co]):
     several processes may read and write at the same time; items are made of dicts, lists, tuples, arrays, numbers,
     strings and bytes, and arrays of other libraries come out as NumPy arrays.
 
-    The directory remembers what fixes the order of the source, and refuses to serve another one. It cannot see whether
-    a mapped function or the contents of a file have changed: use a new directory then.
+    The directory remembers what fixes the rows of the source, and refuses to serve another one. It cannot see whether
+    what a mapped function does, the values of an array, or the contents of a file have changed: use a new directory
+    then.
 
     Args:
         source: Any object with `len()` and `[i]`, the same in every epoch.
@@ -57,7 +58,8 @@ class CachedDataset(Transform[T_co]):
         self._memory: dict[int, T_co] = {}
         self._directory = None if directory is None else Path(directory).absolute()
         if self._directory is not None:
-            _claim(self._directory, {"version": 1, "dataset": self._source.fingerprint()})
+            facts = {"dataset": self._source.fingerprint(), "contents": self._source.contents()}
+            _claim(self._directory, {"version": 2, **facts})
 
     def read(self, row: int) -> T_co:
         """The row, from the cache if it is there."""

@@ -34,9 +34,9 @@ class CastDataset(Transform[Any]):
 
     A gather writes them straight into the memory that a loader recycles, which a function of `map` cannot do. The rule
     is NumPy's "same_kind": a cast may lose digits, as from float64 to float32, but not the kind of the numbers, as from
-    floating to whole numbers, or from signed to unsigned ones. Python's `bool`, `int`, `float` and `complex` count as
-    `bool`, `int64`, `float64` and `complex128`, and become NumPy scalars. A leaf that has the dtype already is passed
-    on as it is.
+    floating to whole numbers, or from signed to unsigned ones. Whole numbers have to fit, too. Python's `bool`, `int`,
+    `float` and `complex` count as `bool`, `int64`, `float64` and `complex128`, and become NumPy scalars. A leaf that
+    has the dtype already is passed on as it is.
 
     Args:
         source: Any object with `len()` and `[i]`.
@@ -49,7 +49,7 @@ class CastDataset(Transform[Any]):
             or when names are given and the items are not dicts.
         ValueError: If `dtype` names no entry.
         KeyError: When an item lacks an entry that is named.
-        OverflowError: When a Python `int` does not fit int64.
+        OverflowError: When a whole number does not fit the dtype, or a Python `int` not int64.
 
     Example:
         >>> tokens = CastDataset(np.array([[1, 2], [3, 4]], np.uint16), np.int32)
@@ -95,6 +95,10 @@ class CastDataset(Transform[Any]):
 
         # No name here holds the source's arrays, so that their memory is free for the next gather when this one ends.
         return transformed(self._cast, take_from(self._source, rows, alloc), fill)
+
+    def _contents(self) -> dict[str, Any]:
+        """The dtype, or that of each entry that is cast."""
+        return {"cast": self.describe()}
 
     def describe(self) -> str:
         """The dtype, or that of each entry that is cast."""
@@ -154,7 +158,15 @@ def _cast_leaf(path: tree.Path, leaf: Any, dtype: np.dtype[Any], make: Make) -> 
             f"cannot cast {_name(path)} from {values.dtype} to {dtype}: that is another kind of number; if it is "
             f"meant, say .astype('{dtype}') in a .map(fn, vectorized=True)"
         )
-    return make(values, dtype)
+    made = make(values, dtype)
+    if dtype.kind in "iu" and values.dtype.kind in "iu" and not np.can_cast(values.dtype, dtype):
+        wrong = made != values
+        if np.any(wrong):
+            raise OverflowError(
+                f"cannot cast {_name(path)} to {dtype}: {np.asarray(values)[wrong].flat[0]} does not fit; choose a "
+                "wider dtype"
+            )
+    return made
 
 
 def _as_numpy(path: tree.Path, leaf: Any) -> Any:

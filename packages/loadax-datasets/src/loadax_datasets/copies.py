@@ -35,7 +35,7 @@ def copied(node: Any, array: Callable[[Any], Any] | None = None) -> Any:
         The copy.
     """
     kind = cast("Any", type(node))
-    if kind is np.ndarray:
+    if issubclass(kind, np.ndarray):
         return node if array is None else array(node)
     if kind in LEAVES:
         return node

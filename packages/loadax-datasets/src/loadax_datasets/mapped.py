@@ -33,8 +33,8 @@ class MappedDataset(Transform[U_co]):
 
     Raises:
         TypeError: If `fn` is not callable.
-        ValueError: When a vectorized `fn` returns another number of rows than it was given; or when no rows are
-            gathered, and the source cannot gather, so that there is nothing to stack.
+        ValueError: When a vectorized `fn` returns None, or another number of rows than it was given; or when no rows
+            are gathered, and the source cannot gather, so that there is nothing to stack.
 
     Example:
         >>> list(MappedDataset(["a", "b"], str.upper))
@@ -105,6 +105,8 @@ class MappedDataset(Transform[U_co]):
         else:
             stacked = take_from(self._source, rows, alloc)
         result = transformed(self._fn, stacked)
+        if result is None:
+            raise ValueError(f"a vectorized map must return the new rows, but {name_of(self._fn)} returned None")
         for path, leaf in tree.leaves(result):
             if np.shape(leaf)[:1] != (len(rows),):
                 raise ValueError(
@@ -112,6 +114,10 @@ class MappedDataset(Transform[U_co]):
                     f"{tree.name(path)} of shape {np.shape(leaf)}"
                 )
         return result
+
+    def _contents(self) -> dict[str, Any]:
+        """The function's name, if it has one; what it does cannot be told."""
+        return {"map": getattr(self._fn, "__qualname__", type(self._fn).__qualname__)}
 
     def describe(self) -> str:
         """The function's name."""

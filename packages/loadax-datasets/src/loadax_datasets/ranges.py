@@ -79,6 +79,10 @@ class RangeDataset(BaseDataset[int]):
         numbers += self._range.start
         return numbers
 
+    def _contents(self) -> dict[str, Any]:
+        """The numbers, as start, stop and step."""
+        return {"range": [self._range.start, self._range.stop, self._range.step]}
+
     def describe(self) -> str:
         """As the builtin shows itself."""
         return f"RangeDataset{repr(self._range).removeprefix('range')}"

@@ -18,6 +18,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+MOST_HEADER = 1 << 24
+"""Bytes that the description of an array may take; a dtype may have thousands of fields."""
+
 
 def save(path: Path, item: Any) -> None:
     """Writes an item, so that others see a complete file or none.
@@ -158,7 +161,7 @@ def _unpack(node: dict[str, Any], file: BinaryIO) -> Any:
 
 
 def _array(file: BinaryIO) -> npt.NDArray[Any]:
-    return cast("npt.NDArray[Any]", np.load(file, allow_pickle=False))
+    return cast("npt.NDArray[Any]", np.load(file, allow_pickle=False, max_header_size=MOST_HEADER))
 
 
 def _has_extension(dtype: np.dtype[Any]) -> bool:

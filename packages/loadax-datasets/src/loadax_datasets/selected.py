@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,7 +29,7 @@ class SelectedDataset(ReorderedDataset[T_co]):
 
     Raises:
         IndexError: If there is no such row.
-        TypeError: If `rows` are neither integers nor bools.
+        TypeError: If `rows` are no sequence, or neither integers nor bools.
         ValueError: If they are not one-dimensional, or a mask of another length than the source.
 
     Example:
@@ -66,8 +67,10 @@ class SelectedDataset(ReorderedDataset[T_co]):
 
 
 def _numbers(rows: Sequence[int] | npt.NDArray[Any], length: int) -> Rows:
+    if isinstance(rows, str | bytes) or not hasattr(rows, "__len__") or isinstance(rows, AbstractSet):
+        raise TypeError(f"rows must be a list or an array of row numbers, or a mask of bools, got {rows!r:.80}")
     given = np.asarray(rows)
-    if not given.size:
+    if not given.size and given.dtype != np.bool_:
         given = given.astype(np.int64)
     if given.ndim != 1:
         raise ValueError(f"rows must be of shape (n,), got {given.shape}")

@@ -14,6 +14,9 @@ from .transform import ReorderedDataset
 
 T_co = TypeVar("T_co", covariant=True)
 
+WINDOW = 16
+"""Blocks whose rows are mixed, unless another number is asked for."""
+
 
 class ShuffledDataset(ReorderedDataset[T_co]):
     """The rows of a source in a random order: each exactly once, in an order of its own every epoch.
@@ -29,12 +32,12 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         source: Any object with `len()` and `[i]`.
         seed: Any integer of at least 0.
         block: Rows that are read together; None for an order in which every row may follow every other.
-        window: Blocks whose rows are mixed; only together with `block`.
+        window: Blocks whose rows are mixed, 16 if left out; only together with `block`.
 
     Raises:
         TypeError: If an argument is not an integer.
-        ValueError: If `seed` is negative, or `block` or `window` less than 1; or if there are so many rows that the
-            last block, if it were full, would end beyond `2**63`.
+        ValueError: If `seed` is negative, `block` or `window` less than 1, or `window` given without `block`; or if
+            there are so many rows that the last block, if it were full, would end beyond `2**63`.
 
     Example:
         >>> rows = ShuffledDataset(["a", "b", "c", "d"], seed=1)
@@ -45,11 +48,15 @@ class ShuffledDataset(ReorderedDataset[T_co]):
     _noun = "shuffle"
     _changes_with_epoch = True
 
-    def __init__(self, source: Dataset[T_co], seed: int = 0, *, block: int | None = None, window: int = 16) -> None:
+    def __init__(
+        self, source: Dataset[T_co], seed: int = 0, *, block: int | None = None, window: int | None = None
+    ) -> None:
         super().__init__(source)
+        if block is None and window is not None:
+            raise ValueError(f"window={window} counts blocks; give block=..., the rows of each, or leave it out")
         self._seed = check_int("seed", seed, 0)
         self._block = None if block is None else check_int("block", block, 1)
-        self._window = check_int("window", window, 1)
+        self._window = check_int("window", WINDOW if window is None else window, 1)
         self._set_epoch(0)
 
     def _source_row(self, row: int) -> int:
