@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,6 +73,24 @@ def test_timeout_names_who_still_runs() -> None:
         launch(MISBEHAVE, ["wait"], processes=2, devices_per_process=1, timeout=1)
 
 
+def test_the_longest_timeout() -> None:
+    arguments: dict[str, Any] = {"processes": 1, "devices_per_process": 1, "timeout": threading.TIMEOUT_MAX}
+    assert launch(print, ["hello"], output=io.StringIO(), **arguments) == [0]
+
+
+class FullDisk(io.StringIO):
+    def write(self, _: str) -> int:
+        raise OSError("disk full")
+
+
+@pytest.mark.parametrize(("way", "processes"), [("raise", 2), ("stands", 1)])
+def test_output_that_cannot_be_written_stops_the_job(way: str, processes: int) -> None:
+    with pytest.raises(OSError, match="disk full") as caught:
+        launch(MISBEHAVE, [way], processes=processes, devices_per_process=1, output=FullDisk(), timeout=100)
+    (note,) = caught.value.__notes__
+    assert re.fullmatch(r"loadax: a line of process [01] could not be written to the output", note)
+
+
 @contextmanager
 def all_gone(path: Path) -> Generator[None]:
     """Waits at its end until every process that has opened the FIFO for writing is gone."""
@@ -137,6 +156,11 @@ def test_impossible_targets_are_refused(target: Any, error: type[Exception], mes
         ({"processes": 1.5}, TypeError, r"processes is 1\.5; give a whole number"),
         ({"devices_per_process": 0}, ValueError, "devices_per_process is 0"),
         ({"timeout": 0}, ValueError, "timeout is 0; give a positive number"),
+        ({"timeout": float("nan")}, ValueError, "timeout is nan; give a positive number"),
+        ({"timeout": float("inf")}, ValueError, "timeout is inf; give a positive number .* or None for no limit"),
+        ({"timeout": 1e12}, ValueError, "timeout is 1000000000000.0; .* at most 9223372036, or None for no limit"),
+        ({"timeout": "5"}, TypeError, "timeout is '5'; give a number of seconds, or None for no limit"),
+        ({"timeout": True}, TypeError, "timeout is True; give a number of seconds"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -151,6 +175,7 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], error: type[E
         (["-n", "1", "--timeout", "1", str(MISBEHAVE), "wait"], 124, "longer than 1.0 s; process 0 had not ended"),
         (["nowhere.py"], 2, "there is no script"),
         (["-n", "0", str(MISBEHAVE)], 2, "processes is 0"),
+        (["--timeout", "inf", str(MISBEHAVE)], 2, "timeout is inf"),
     ],
 )
 def test_status_of_the_command(

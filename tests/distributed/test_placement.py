@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import threading
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
+from loadax_core import DataLoader
 from loadax_distributed import DevicePlacement, MeshShardingStrategy
 
 _jax: Any = jax
@@ -126,11 +128,46 @@ def test_strings_and_objects_are_refused_by_name(target: Any, leaf: Any) -> None
         DevicePlacement(target)({"x": leaf})
 
 
+@pytest.mark.parametrize("target", [True, DEVICES[1], SHARDING])
+@pytest.mark.parametrize("masked", [np.ma.array(np.zeros(8), mask=np.arange(8) > 3), np.ma.masked])
+def test_masks_are_not_lost(target: Any, masked: Any) -> None:
+    with pytest.raises(TypeError, match=r"batch\['x'\] is a masked array.* fill it with \.filled\(value\)"):
+        DevicePlacement(target)({"x": masked})
+
+
+def test_a_masked_array_without_masked_entries_is_an_array() -> None:
+    assert DevicePlacement(True)(np.ma.array([1, 2], np.int32)).tolist() == [1, 2]
+
+
 def test_narrowed_leaves_are_named_once() -> None:
     place = DevicePlacement(True)
     with pytest.warns(UserWarning, match=r"batch\['id'\] is int64, which JAX stores as int32"):
         place({"id": np.arange(2)})
     place({"id": np.arange(2)})
+
+
+@pytest.mark.parametrize("kind", ["placement", "loader", "strategy", "sharded loader"])
+def test_the_warning_points_at_the_call_that_says_where_batches_go(kind: str) -> None:
+    builder = DataLoader().batch_size(8).prefetch(1)
+    run: Any
+    if kind == "placement":
+        run, line = DevicePlacement(True), here()
+    elif kind == "loader":
+        run, line = builder.prefetch(1, to_device=True).build(range(8)), here()
+    elif kind == "strategy":
+        run, line = MeshShardingStrategy(MESH).distribute_global_batch, here()
+    else:
+        run, line = builder.prefetch(1, to_device=True).shard(MESH), here()
+        run = run.build(range(8))
+    with pytest.warns(UserWarning, match="which JAX stores as int32") as caught:
+        list(run) if "loader" in kind else run(np.arange(8))
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, line)]
+
+
+def here() -> int:
+    """The line of the call."""
+    frame: Any = inspect.currentframe()
+    return frame.f_back.f_lineno
 
 
 @pytest.mark.parametrize("target", [True, DEVICES[1], SHARDING])

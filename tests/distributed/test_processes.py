@@ -65,6 +65,10 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
         "long and equal": "nothing",
         "loaders": f"{differently} rows is 64 on process 0; 65 on process 1; 66 on process 2; 67 on process 3",
         "equal loaders": "nothing",
+        "batchers": f"{differently} batcher is 'StackBatcher()' on process 0; \"PadBatcher(length=4",
+        "axes": f"{differently} sharding is \"data_axis_name=('data',) of mesh(data=4, model=2) of devices",
+        "specs": f"{differently} sharding is ",
+        "functions": "nothing",
         "missing": f"{differently} seed is nothing on processes 0, 1, 3; 7 on process 2",
         "thread": "RuntimeError: check_agreement() communicates, so it belongs on the main thread",
         "default mesh": "{'data': 4, 'model': 2}",
@@ -74,6 +78,36 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
         assert messages[0][name].startswith(start), (name, messages[0][name])
     assert ".shard(mesh)" in messages[0]["global placement"]
     assert len(messages[0]["long"]) < 600
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_processes_can_be_compared_anywhere_and_whatever_they_have(processes: int, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"processes": processes, "devices_per_process": 2, "timeout": TIMEOUT}
+    assert launch(PROGRAMS / "agreement.py", [tmp_path], **arguments) == [0] * processes
+    messages = results(tmp_path)
+    assert all(process == messages[0] for process in messages)
+    last = f"on process {processes - 1};"
+    expected = {
+        "no context": "nothing",
+        "Auto mesh": "nothing",
+        "Explicit mesh": "nothing",
+        "mesh of this process": "nothing",
+        "default device": "nothing",
+        "transfer guard": "nothing",
+        "float": f"TypeError: config['seed'] is 7.5, of type float {last} give a dict of strings and integers",
+        "mixed names": f"TypeError: config has the name 1, of type int {last}",
+        "number as name": "TypeError: config has the name 7, of type int on process",
+        "unprintable": f"TypeError: config cannot be read (OSError: no text) {last}",
+        "too long": "TypeError: config cannot be read (ValueError: Exceeds the limit",
+        "no config": f"TypeError: config is None {last}",
+        "two": "TypeError: config['seed'] is [0], of type list on process 0; ",
+        "afterwards": "nothing",
+    }
+    # Versions of NumPy write the number differently.
+    assert ", of type int64 on process 0" in messages[0].pop("array")
+    assert set(messages[0]) == set(expected)
+    for name, start in expected.items():
+        assert messages[0][name].startswith(start), (name, messages[0][name])
 
 
 def test_a_state_continues_on_other_processes_and_meshes(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from loadax_distributed import MeshShardingStrategy
 
 _jax: Any = jax
 DEVICES: Any = np.array(_jax.devices())
+_ma: Any = np.ma
+MASKED = _ma.array([1, 2], mask=[False, True])
 
 
 def mesh_of(**shape: int) -> Mesh:
@@ -87,6 +89,14 @@ def test_indivisible_batch_size_is_refused_with_both_numbers(batch_size: int) ->
 def test_impossible_batch_sizes_are_refused(size: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"batch_size is {size}"):
         strategy_of(data=2).local_rows(size)
+
+
+@pytest.mark.parametrize(("size", "same"), [(8, 8.0), (1, True)])
+def test_an_impossible_batch_size_stays_so_after_a_possible_one_that_equals_it(size: int, same: Any) -> None:
+    strategy = strategy_of(data=1)
+    strategy.local_rows(size)
+    with pytest.raises(TypeError, match=f"batch_size is {same}; give a whole number"):
+        strategy.local_rows(same)
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------
@@ -237,6 +247,9 @@ def test_aligned_memory_is_not_copied() -> None:
         ("text", TypeError, r"batch\['x'\] is of type str"),
         (3.5, TypeError, r"batch\['x'\] is of type float"),
         (np.float32(3.5), ValueError, r"batch\['x'\] is a single value"),
+        (np.float32(3.5), ValueError, r"leave it out, or repeat it for each row, as an array of shape \(rows,\)"),
+        (3.5, TypeError, r"leave it out, or repeat it for each row, as an array of shape \(rows,\)"),
+        (MASKED, TypeError, r"batch\['x'\] is a masked array, .* fill it with \.filled\(value\)"),
         (np.zeros((), np.float32), ValueError, r"batch\['x'\] is a single value"),
         (np.zeros((0, 3), np.float32), ValueError, r"batch\['x'\] has 0 rows, but this process holds 2 data shards"),
         (np.zeros((3, 3), np.float32), ValueError, r"batch\['x'\] has 3 rows, but this process holds 2 data shards"),
@@ -371,6 +384,15 @@ def test_leaves_that_do_not_fit_their_spec_are_refused() -> None:
         (("data", "data"), ValueError, r"names the axis 'data' twice"),
         (("data", "nope"), ValueError, r"names the axis 'nope'; the mesh has"),
         (("data", 1), TypeError, r"data_axis_name is \('data', 1\)"),
+        (
+            None,
+            TypeError,
+            r"data_axis_name is None; give the name of a mesh axis, or a tuple of names; the mesh has 'data', 'model'",
+        ),
+        (0, TypeError, r"data_axis_name is 0; .* the mesh has 'data', 'model'"),
+        ({"data", "model"}, TypeError, r"data_axis_name is {.*}; .* or a tuple of names"),
+        (P("data"), TypeError, r"data_axis_name is .*P.*\('data',\); .* the mesh has 'data', 'model'"),
+        (b"data", TypeError, r"data_axis_name is b'data'; .* the mesh has 'data', 'model'"),
     ],
 )
 def test_impossible_axes_are_refused(axes: Any, error: type[Exception], message: str) -> None:
@@ -393,6 +415,12 @@ def test_named_sharding() -> None:
         strategy.named_sharding("nope")
     with pytest.raises(ValueError, match="'data' twice"):
         strategy.named_sharding("data", "data")
+    for wrong in (3, (3,), P("data", "model"), b"data"):
+        entry: Any = wrong
+        with pytest.raises(TypeError) as caught:
+            strategy.named_sharding(None, entry)
+        assert str(caught.value).startswith(f"named_sharding(None, {wrong!r}) has {wrong!r} for dimension 1; ")
+        assert str(caught.value).endswith("the mesh has 'data', 'model'")
 
 
 # --- guards and threads -----------------------------------------------------------------------------------------

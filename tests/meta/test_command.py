@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from loadax import Timeline
 from loadax.cli import main
 
 MODULE = """
@@ -27,7 +28,17 @@ def make():
 def fails():
     raise OSError("no such disk")
 
+def leaves():
+    raise SystemExit(0)
+
+class Leaving(Broken):
+    def __getitem__(self, row):
+        raise SystemExit(0)
+
 builder = DataLoader()
+leaving = DataLoader().build(Leaving())
+empty = DataLoader().build([])
+endless = DataLoader().epochs(None).build([1])
 broken = DataLoader().build(Broken())
 short = DataLoader().build([1])
 """
@@ -38,10 +49,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the command is started, with modules to name."""
     (tmp_path / "mine.py").write_text(MODULE)
     (tmp_path / "spoilt.py").write_text("import nowhere_to_be_found")
+    (tmp_path / "script.py").write_text("import sys; sys.exit(0)")
+    (tmp_path / "folder.json").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     return tmp_path
+
+
+def test_bench_measures_an_endless_loader(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "mine:endless", "--batches", "10"]) == 0
+    assert "10 batches, 10 rows in " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["mine:make", "mine:namespace.loader"])
@@ -84,6 +102,17 @@ def test_bench_fails_below_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
         ("mine:broken", "the loader failed\nTraceback"),
         ("mine:broken", "loadax: raised by row 0"),
         ("mine:short", "two batches at least; the loader has 1"),
+        ("mine:short", "loadax bench: to measure needs two batches at least"),
+        ("mine:empty", "two batches at least; the loader has 0"),
+        ("script:make", "the import of script failed\nTraceback"),
+        ("script:make", "SystemExit: 0"),
+        ("mine:leaves", "mine:leaves() failed\nTraceback"),
+        ("mine:leaving", "the loader failed\nTraceback"),
+        ("mine:make --min-rows-per-s nan", "--min-rows-per-s must be a positive number of rows, got nan"),
+        ("mine:make --min-rows-per-s inf", "--min-rows-per-s must be a positive number of rows, got inf"),
+        ("mine:make --min-rows-per-s -1", "--min-rows-per-s must be a positive number of rows, got -1.0"),
+        ("mine:make --min-rows-per-s 0", "--min-rows-per-s must be a positive number of rows, got 0.0"),
+        ("mine:make --plot folder.json", "--plot cannot write folder.json: Is a directory; name another file"),
         ("mine:make --batches 1", "--batches must be at least 2, got 1"),
         ("mine:make --step-ms -1", "--step-ms must be a number of milliseconds, got -1.0"),
         ("mine:make --step-ms nan", "--step-ms must be a number of milliseconds, got nan"),
@@ -94,6 +123,36 @@ def test_bench_fails_below_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_input_is_refused(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *arguments.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_nothing_is_measured_for_a_file_that_cannot_be_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "run.json").symlink_to(folder / "no such folder" / "run.json")
+    assert main(["bench", "mine:make", "--plot", "run.json"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "loadax bench: --plot cannot write run.json: No such file or directory; name another file\n"
+
+
+@pytest.mark.parametrize("before", [None, "mine"])
+def test_a_file_is_written_only_after_measuring(before: str | None, folder: Path) -> None:
+    plot = folder / "run.json"
+    if before is not None:
+        plot.write_text(before)
+    assert main(["bench", "mine:broken", "--plot", "run.json"]) == 2
+    assert (plot.read_text() if plot.exists() else None) == before
+
+
+def test_a_disk_that_fills_up_is_no_slow_loader(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Timeline, "save", save)
+    assert main(["bench", "mine:make", "--plot", "run.json"]) == 2
+    assert "OSError: disk full" in capsys.readouterr().err
 
 
 def test_pictures_need_matplotlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

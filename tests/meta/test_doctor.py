@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from loadax import doctor
 from loadax.cli import main
 from loadax.doctor import Failure, Machine, Requirement
+from loadax.siblings import Installed, fits
 
 HEALTHY = Machine(
     versions={
@@ -31,6 +33,7 @@ HEALTHY = Machine(
         Requirement("loadax-core", "tqdm", "4.66", "progress"),
         Requirement("loadax-datasets", "polars", "1.25.2", "polars"),
     ],
+    jaxlib="jaxlib<=0.10.2,>=0.10.1",
     devices=("gpu", ["NVIDIA H200", "NVIDIA H200"]),
     processes=0.25,
     cores=(64, 16, 4.0),
@@ -79,14 +82,25 @@ FORCED = "--xla_force_host_platform_device_count=8"
             'loadax-core needs "tqdm>=4.66", but 4.65.0 is installed: pip install "tqdm>=4.66"',
         ),
         (
-            {"versions": {"jax": "0.10.1"}},
-            "jax 0.10.1 and jaxlib 0.10.2 differ: pip install --upgrade jax jaxlib",
+            {"versions": {"jax": "0.10.1"}, "jaxlib": "jaxlib<=0.10.1,>=0.10.1"},
+            'jax 0.10.1 needs "jaxlib<=0.10.1,>=0.10.1", but 0.10.2 is installed: pip install --upgrade jax jaxlib',
+        ),
+        (
+            {"versions": {"jaxlib": "0.9.2", "jax-cuda12-plugin": "0.9.2"}},
+            'jax 0.10.2 needs "jaxlib<=0.10.2,>=0.10.1", but 0.9.2 is installed: pip install --upgrade jax jaxlib',
         ),
         (
             {"versions": {"jax-cuda12-plugin": "0.9.0"}},
             "jax-cuda12-plugin 0.9.0 and jaxlib 0.10.2 differ: pip install --upgrade jax-cuda12-plugin jaxlib",
         ),
         ({"devices": Failure("no driver")}, "JAX finds no devices: no driver"),
+        (
+            {"devices": Failure("AssertionError"), "environment": {"JAX_PLATFORMS": "cuda"}},
+            (
+                "JAX finds no devices of JAX_PLATFORMS=cuda (AssertionError): unset the variable to use what there is, "
+                "or install JAX for it, as https://docs.jax.dev/en/latest/installation.html says"
+            ),
+        ),
         (
             {"devices": ("cpu", ["cpu"])},
             'there is an NVIDIA GPU, but JAX uses the CPU: pip install "jax[cuda12]"',
@@ -118,6 +132,8 @@ def test_each_problem_comes_alone_and_with_its_remedy(changes: dict[str, Any], p
         {"environment": {"XLA_FLAGS": FORCED}, "cores": (64, 16, None)},
         {"shared": None, "files": None},
         {"versions": {"jax-cuda12-plugin": None}},
+        {"versions": {"jaxlib": "0.10.1", "jax-cuda12-plugin": "0.10.1"}},
+        {"versions": {"jax": "0.10.3"}, "jaxlib": ""},
     ],
 )
 def test_what_is_no_problem(changes: dict[str, Any]) -> None:
@@ -196,3 +212,42 @@ def test_requirements_are_those_of_the_installed_packages() -> None:
     assert Requirement("loadax-core", "tqdm", "4.66", "progress") in found
     assert Requirement("loadax-datasets", "array-record", "0.7.1", "arrayrecord") in found
     assert not {line.name for line in found} & set(HEALTHY.versions) - {"numpy", "jax", "tqdm", "polars"}
+
+
+@pytest.mark.parametrize(
+    ("number", "requirement", "fit"),
+    [
+        ("0.10.1", "jaxlib<=0.10.2,>=0.10.1", True),
+        ("0.10.2", "jaxlib (>=0.10.1,<=0.10.2)", True),
+        ("0.10.0", "jaxlib<=0.10.2,>=0.10.1", False),
+        ("0.11.0", "jaxlib<=0.10.2,>=0.10.1", False),
+        ("0.12.0.1", "jaxlib<=0.12.0.1,>=0.12.0", True),
+        ("0.6.0", "jaxlib==0.6.0", True),
+        ("0.6.1", "jaxlib == 0.6.0", False),
+        ("0.6.1", "jaxlib>0.6.0,<0.7,!=0.6.2", True),
+        ("0.6.2", "jaxlib>0.6.0,<0.7,!=0.6.2", False),
+        ("0.6.2", "jaxlib", True),
+    ],
+)
+def test_what_a_requirement_permits(number: str, requirement: str, fit: bool) -> None:
+    assert fits(number, requirement) is fit
+
+
+def test_what_jax_requires_of_jaxlib_is_read_from_its_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fits(version("jaxlib"), doctor.jaxlib_range())
+    lines = ['jaxlib==0.1; extra == "ci"', "jaxlib-tools>=3", "jaxlib<=0.10.2,>=0.10.1", "numpy>=2.0"]
+    found: list[Installed | None] = [Installed("0.10.2", lines), None]
+
+    def installed(_: str) -> Installed | None:
+        return found.pop(0)
+
+    monkeypatch.setattr(doctor, "installed", installed)
+    assert doctor.jaxlib_range() == "jaxlib<=0.10.2,>=0.10.1"
+    assert doctor.jaxlib_range() == ""
+
+
+def test_the_documentation_shows_all_lines() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "start.md").read_text()
+    shown = page.partition("$ loadax doctor\n")[2].partition("\n\n")[0].splitlines()
+    machine = changed(forks=True)
+    assert [line[:11].strip() for line in shown] == [name for name, _ in doctor.describe(machine)]

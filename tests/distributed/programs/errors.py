@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
-from loadax_core import DataLoader
+from loadax_core import DataLoader, PadBatcher
 from loadax_distributed import DevicePlacement, MeshShardingStrategy, check_agreement, make_mesh
 
 _jax: Any = jax
@@ -40,6 +40,9 @@ def main(folder: str) -> None:
     strategy = MeshShardingStrategy(mesh)
     devices = np.array(_jax.devices())
     abstract: Any = AbstractMesh((8,), ("data",))
+    builder = DataLoader().batch_size(8)
+    square = make_mesh(data=4, model=2)
+    specs = {"x": PartitionSpec("data", "model")} if own else None
     messages = {
         "indivisible": said(lambda: strategy.local_rows(12)),
         "unknown axis": said(lambda: MeshShardingStrategy(mesh, "batch")),
@@ -58,6 +61,10 @@ def main(folder: str) -> None:
         "long and equal": said(lambda: check_agreement({"classes": "x" * 9000})),
         "loaders": said(DataLoader().batch_size(8).build(range(64 + own)).check_agreement),
         "equal loaders": said(DataLoader().batch_size(8).build(range(64)).check_agreement),
+        "batchers": said(DataLoader(*([PadBatcher(4)] if own else [])).build(range(64)).check_agreement),
+        "axes": said(builder.shard(square, ("data", "model") if own else "data").build(range(64)).check_agreement),
+        "specs": said(builder.shard(square, specs=specs).build(range(64)).check_agreement),
+        "functions": said(DataLoader(lambda x: x).batch_size(8).shard(square).build(range(64)).check_agreement),
         "thread": on_a_thread(lambda: check_agreement({})),
         "default mesh": str(dict(make_mesh().shape)),
     }

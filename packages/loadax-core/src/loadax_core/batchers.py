@@ -42,6 +42,11 @@ class Batcher(Generic[T, B_co]):
             raise TypeError(f"a batcher is a callable that takes a list of items, got {fn!r}")
         self._fn = fn
 
+    @property
+    def fn(self) -> Callable[[list[T]], B_co]:
+        """The function."""
+        return self._fn
+
     def __call__(self, items: list[T], /) -> B_co:
         """The batch made of `items`."""
         return self._fn(items)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from . import resolve, show
+from .batchers import Batcher, PadBatcher, StackBatcher
 from .checks import check_int
 from .errors import add_note
 from .fetch import Fetch
@@ -170,8 +171,9 @@ class Loader(Generic[B_co]):
     def check_agreement(self) -> None:
         """Fails on every process if the processes have built different loaders; one of them would hang later.
 
-        Compares the settings of the batches and the dataset's length and fingerprint. It is one collective: call it on
-        every process, at the same place of the program, on the main thread.
+        Compares the settings of the batches, the batcher by its name, how batches are divided, and the dataset's length
+        and fingerprint. The data themselves are not compared. It is one collective: call it on every process, at the
+        same place of the program, on the main thread.
 
         Raises:
             ImportError: If loadax-distributed is not installed.
@@ -183,6 +185,8 @@ class Loader(Generic[B_co]):
             "batch_size": plan.batch_size,
             "drop_remainder": str(plan.drop_remainder),
             "epochs": f"{plan.epochs} from {plan.first_epoch}",
+            "batcher": _known_as(self._run.fetch.batcher),
+            "sharding": _known_as(self._run.strategy),
         }
         for name, value in flat(self._run.fingerprint):
             config[name] = value if isinstance(value, int) else str(value)
@@ -193,3 +197,16 @@ class Loader(Generic[B_co]):
 
     def _repr_html_(self) -> str:
         return show.html(self._run, self._preview)
+
+
+def _known_as(part: Any) -> str:
+    """A part of a loader in words that are the same in every process, as those of a `repr` need not be."""
+    describe: Any = getattr(part, "describe", None)
+    if callable(describe):
+        return str(describe())
+    if type(part) in (StackBatcher, PadBatcher):
+        return repr(part)
+    if isinstance(part, Batcher):
+        return _known_as(cast("Batcher[Any, Any]", part).fn)
+    name: str | None = getattr(part, "__qualname__", None)
+    return name or type(part).__qualname__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -55,12 +55,43 @@ def check_data_axes(known: Sequence[str], names: str | Sequence[str]) -> Axes:
         TypeError: If a name is not a string.
         ValueError: If a name is not an axis of the mesh, or comes twice.
     """
-    entries: tuple[Any, ...] = (names,) if isinstance(names, str) else tuple(names)
-    axes = tuple(entry for entry in entries if isinstance(entry, str))
-    if len(axes) < len(entries):
-        raise TypeError(f"data_axis_name is {names!r}; give the name of a mesh axis, or a tuple of names")
+    axes = _names(names)
+    if axes is None:
+        raise TypeError(
+            f"data_axis_name is {names!r}; give the name of a mesh axis, or a tuple of names; the mesh has "
+            f"{', '.join(map(repr, known))}"
+        )
     check_axes(known, axes, f"data_axis_name={names!r}")
     return axes
+
+
+def check_entries(known: Sequence[str], entries: Sequence[Any]) -> None:
+    """Refuses what cannot say how a dimension is divided.
+
+    Args:
+        known: The axes of the mesh.
+        entries: What `named_sharding` was given, one for each dimension.
+
+    Raises:
+        TypeError: If one is neither a name, nor several, nor None.
+    """
+    for dimension, entry in enumerate(entries):
+        if entry is not None and _names(entry) is None:
+            raise TypeError(
+                f"named_sharding{tuple(entries)!r} has {entry!r} for dimension {dimension}; give the name of a mesh "
+                f"axis, a tuple of names, or None; the mesh has {', '.join(map(repr, known))}"
+            )
+
+
+def _names(given: Any) -> Axes | None:
+    """The names in one name or in several; None if it is something else."""
+    if isinstance(given, str):
+        return (given,)
+    # A set has another order in each process, and a spec has the axes of several dimensions.
+    if not isinstance(given, Sequence) or isinstance(given, PartitionSpec):
+        return None
+    names: tuple[Any, ...] = tuple(cast("Sequence[Any]", given))
+    return names if all(isinstance(name, str) for name in names) else None
 
 
 def check_axes(known: Sequence[str], axes: Axes, where: str) -> None:

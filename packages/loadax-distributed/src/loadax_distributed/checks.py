@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from typing import Any
 
 
@@ -27,3 +28,27 @@ def count(name: str, value: Any, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{name} is {number}; give at least {least}")
     return number
+
+
+def seconds(name: str, value: Any) -> float:
+    """Refuses what is not a time that can be waited for.
+
+    Args:
+        name: What the caller calls it.
+        value: Any object.
+
+    Returns:
+        The number.
+
+    Raises:
+        TypeError: If `value` is not a number.
+        ValueError: If it is not positive, or too large.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is {value!r}; give a number of seconds, or None for no limit")
+    if not 0 < value <= threading.TIMEOUT_MAX:
+        raise ValueError(
+            f"{name} is {value}; give a positive number of seconds, at most {threading.TIMEOUT_MAX:.0f}, or None for "
+            "no limit"
+        )
+    return value

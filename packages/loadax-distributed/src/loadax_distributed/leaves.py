@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 Leaf: TypeAlias = NDArray[Any] | jax.Array
 
+_OWN = ("loadax", "loadax_core", "loadax_distributed")
 
 _LEAVES = (np.ndarray, np.generic, jax.Array, bool, int, float, complex, str, bytes)
 
@@ -58,10 +60,33 @@ def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:
     return tree.map_leaves(open_or_apply, batch)
 
 
+class _Caller(NamedTuple):
+    """A line of code, as `warnings.warn_explicit` takes it."""
+
+    filename: str
+    lineno: int
+    module: str
+    registry: dict[Any, Any]
+
+
+def _caller() -> _Caller:
+    """The line outside Loadax that led here."""
+    frame: Any = inspect.currentframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
+        frame = frame.f_back
+    names: dict[str, Any] = frame.f_globals
+    registry = names.setdefault("__warningregistry__", {})
+    return _Caller(frame.f_code.co_filename, frame.f_lineno, names.get("__name__", "?"), registry)
+
+
 class LeafRules:
-    """Checks the leaves of batches, and says once for each leaf when JAX will store it in fewer bits. Thread-safe."""
+    """Checks the leaves of batches, and says once for each leaf when JAX will store it in fewer bits. Thread-safe.
+
+    What it says points at the code that made it: a worker thread, where leaves are checked, runs none of the user's.
+    """
 
     def __init__(self) -> None:
+        self._caller = _caller()
         self._narrowed: set[str] = set()
         self._lock = threading.Lock()
 
@@ -76,7 +101,8 @@ class LeafRules:
             The leaf as an array.
 
         Raises:
-            TypeError: If the leaf is not an array, or one of strings, objects, dates or PRNG keys.
+            TypeError: If the leaf is not an array, or one of strings, objects, dates or PRNG keys, or has masked
+                entries.
             ValueError: If the leaf is spread over several devices already.
         """
         if isinstance(leaf, jax.Array):
@@ -85,6 +111,11 @@ class LeafRules:
             raise TypeError(
                 f"{tree.name(path)} is of type {type(leaf).__name__}; devices hold arrays of numbers: convert it "
                 "in the batcher (numpy.asarray), or drop it with a transform"
+            )
+        if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(cast(Any, leaf)):
+            raise TypeError(
+                f"{tree.name(path)} is a masked array, whose mask a device would lose; fill it with .filled(value) in "
+                "the batcher, or give the mask as a leaf of its own"
             )
         array: NDArray[Any] = np.asarray(cast(Any, leaf))
         dtype = array.dtype
@@ -106,10 +137,11 @@ class LeafRules:
             if name in self._narrowed:
                 return
             self._narrowed.add(name)
-        warnings.warn(
+        warnings.warn_explicit(
             f"{name} is {dtype}, which JAX stores as {stored}: cast it to {stored} in a transform to say that this "
             "is meant, or keep all its bits with jax.config.update('jax_enable_x64', True)",
-            stacklevel=2,
+            UserWarning,
+            *self._caller,
         )
 
 

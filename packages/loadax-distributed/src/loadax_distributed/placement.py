@@ -53,10 +53,11 @@ class DevicePlacement:
                 JAX; its memory must not be written to afterwards.
 
         Returns:
-            The same containers of `jax.Array`s.
+            The same containers of `jax.Array`s; mappings of other kinds than `OrderedDict`, such as `defaultdict`,
+            become plain dicts.
 
         Raises:
-            TypeError: If a leaf is not an array of numbers, or a number.
+            TypeError: If a leaf is not an array of numbers, or a number, or has masked entries.
             ValueError: If the sharding does not divide a leaf.
         """
         # This transfer is what the caller asks for; a guard against accidental ones must not stop it.

@@ -21,12 +21,17 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from loadax_core import Rows, tree
 
-from .axes import check_axes, check_data_axes, check_fits, check_mesh, leaf_shardings, rows_spec
+from .axes import check_axes, check_data_axes, check_entries, check_fits, check_mesh, leaf_shardings, rows_spec
 from .checks import count
 from .devices import process_count, process_index, row_spans
 from .leaves import LeafRules, map_arrays
 from .table import Table, device_table
 from .templates import Index, Templates
+
+_NO_ROWS = (
+    "a single value; each leaf needs a first dimension, the rows: leave it out, or repeat it for each row, as an array "
+    "of shape (rows,)"
+)
 
 
 class MeshShardingStrategy:
@@ -56,7 +61,8 @@ class MeshShardingStrategy:
                 batch. The first entry of a spec is `data_axis_name`. Leaves without a spec are divided by rows only.
 
         Raises:
-            TypeError: If `mesh` is not a mesh of devices, or `specs` holds something else than specs.
+            TypeError: If `mesh` is not a mesh of devices, `data_axis_name` neither a name nor several, or if `specs`
+                holds something else than specs.
             ValueError: If an axis is unknown or repeated, if a process has no device in the mesh, or if a spec does
                 not divide rows as `data_axis_name` says.
         """
@@ -102,8 +108,10 @@ class MeshShardingStrategy:
             `NamedSharding(mesh, PartitionSpec(*axes))`.
 
         Raises:
+            TypeError: If an entry is neither the name of an axis, nor several, nor None.
             ValueError: If an axis is unknown or repeated.
         """
+        check_entries(self._mesh.axis_names, axes)
         entries = [entry if entry is None or isinstance(entry, str) else tuple(entry) for entry in axes]
         names = [(entry,) if isinstance(entry, str) else entry or () for entry in entries]
         flat = tuple(name for entry in names for name in entry)
@@ -123,6 +131,8 @@ class MeshShardingStrategy:
             TypeError: If `batch_size` is not an integer.
             ValueError: If the data shards do not divide `batch_size`; alike on every process.
         """
+        # Before it is looked up: 8.0 and True find what 8 and 1 have left.
+        batch_size = count("batch_size", batch_size)
         rows = self._local_rows.get(batch_size)
         if rows is None:
             per_shard = self._rows_per_shard(batch_size)
@@ -142,10 +152,11 @@ class MeshShardingStrategy:
                 that `local_rows` gives, in that order.
 
         Returns:
-            The same containers of global `jax.Array`s of shape `(batch_size, ...)`.
+            The same containers of global `jax.Array`s of shape `(batch_size, ...)`; mappings of other kinds than
+            `OrderedDict` become plain dicts.
 
         Raises:
-            TypeError: If a leaf is not an array of numbers.
+            TypeError: If a leaf is not an array of numbers, or has masked entries.
             ValueError: If leaves disagree in their rows, if the data shards of this process do not divide the rows,
                 or if a leaf does not fit its spec.
         """
@@ -153,11 +164,11 @@ class MeshShardingStrategy:
 
         def distribute(path: tree.Path, leaf: Any) -> jax.Array:
             nonlocal first
+            if isinstance(leaf, int | float | complex) and not isinstance(leaf, np.generic):
+                raise TypeError(f"{tree.name(path)} is of type {type(leaf).__name__}, {_NO_ROWS}")
             array = self._rules.check(path, leaf)
             if not array.ndim:
-                raise ValueError(
-                    f"{tree.name(path)} is a single value; each leaf needs a first dimension, the rows: repeat it"
-                )
+                raise ValueError(f"{tree.name(path)} is {_NO_ROWS}")
             if first is None:
                 first = path, len(array)
             elif len(array) != first[1]:
@@ -192,6 +203,13 @@ class MeshShardingStrategy:
         batch_size = self._num_data_shards if batch_size is None else batch_size
         self._rows_per_shard(batch_size)
         return device_table(row_spans(self._rows_only, batch_size, local=False))
+
+    def describe(self) -> str:
+        """How batches are divided, in the same words on every process that divides them alike."""
+        mesh = ", ".join(f"{axis}={size}" for axis, size in self._mesh.shape.items())
+        devices = ", ".join(str(device.id) for device in self._mesh.devices.flat)
+        specs = ", ".join(f"specs{''.join(path)}={sharding.spec}" for path, sharding in sorted(self._specs.items()))
+        return f"data_axis_name={self._axes} of mesh({mesh}) of devices {devices}; {specs or 'no specs'}"
 
     def __repr__(self) -> str:
         mesh = ", ".join(f"{axis}={size}" for axis, size in self._mesh.shape.items())

@@ -22,6 +22,9 @@ TOO_SLOW, WRONG = 1, 2
 
 ENDINGS = (".svg", ".png", ".pdf", ".json")
 
+FAILURES = (Exception, SystemExit)
+"""How code of the user's can fail; a program that is not meant to be imported may end with the status of success."""
+
 
 class InputError(Exception):
     """The user asked for something that cannot be; the message says what to change."""
@@ -41,11 +44,10 @@ def run(args: argparse.Namespace) -> int:
     """Does it; returns the exit status."""
     try:
         check(args)
-        measurement = measured(find(args.loader), args)
+        rows_per_s = report(measured(find(args.loader), args), args)
     except InputError as error:
         sys.stderr.write(f"loadax bench: {error}\n")
         return WRONG
-    rows_per_s = report(measurement, args)
     if args.min_rows_per_s is not None and rows_per_s < args.min_rows_per_s:
         sys.stderr.write(f"loadax bench: {rows_per_s:,.0f} rows/s are fewer than {args.min_rows_per_s:,.0f}\n")
         return TOO_SLOW
@@ -62,12 +64,33 @@ def check(args: argparse.Namespace) -> None:
         raise InputError(f"--batches must be at least 2, got {args.batches}; the first one is not timed")
     if not 0 <= args.step_ms < float("inf"):
         raise InputError(f"--step-ms must be a number of milliseconds, got {args.step_ms}")
+    # Any comparison with nan is false, so that it would let every loader pass.
+    if args.min_rows_per_s is not None and not 0 < args.min_rows_per_s < float("inf"):
+        raise InputError(f"--min-rows-per-s must be a positive number of rows, got {args.min_rows_per_s}")
     if args.plot is not None and args.plot.suffix not in ENDINGS:
         raise InputError(f"--plot writes {', '.join(ENDINGS)}, by the ending of the name; got {args.plot}")
     if args.plot is not None and not args.plot.parent.is_dir():
         raise InputError(f"--plot writes to {args.plot.parent}, which is no folder; make it first")
     if args.plot is not None and args.plot.suffix != ".json" and importlib.util.find_spec("matplotlib") is None:
         raise InputError("--plot needs matplotlib for pictures: pip install 'loadax[plots]', or write a .json")
+    if args.plot is not None:
+        check_writable(args.plot)
+
+
+def check_writable(file: Path) -> None:
+    """Refuses a file that cannot be written, and leaves it as it was.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    new = not os.path.lexists(file)
+    try:
+        with file.open("ab"):
+            pass
+    except OSError as error:
+        raise InputError(f"--plot cannot write {file}: {error.strerror}; name another file") from None
+    if new:
+        file.unlink()
 
 
 def find(place: str) -> Loader[Any]:
@@ -83,7 +106,7 @@ def find(place: str) -> Loader[Any]:
     sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:
+    except FAILURES as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(f"there is no module {error.name!r}, here or installed") from None
         raise failure(f"the import of {module_name} failed", error) from error
@@ -95,7 +118,7 @@ def find(place: str) -> Loader[Any]:
     if not isinstance(found, Loader) and callable(found):
         try:
             found = found()
-        except Exception as error:
+        except FAILURES as error:
             raise failure(f"{place}() failed", error) from error
     if not isinstance(found, Loader):
         raise InputError(f"{place} is of type {type(found).__name__}, not a Loader; does it end with .build(dataset)?")
@@ -106,8 +129,13 @@ def measured(loader: Loader[Any], args: argparse.Namespace) -> Measurement:
     """Runs the loader.
 
     Raises:
-        InputError: If it fails.
+        InputError: If it fails, or has too few batches.
     """
+    batches = length(loader)
+    if batches is not None and batches < 2:
+        raise InputError(
+            f"to measure needs two batches at least; the loader has {batches}: give it more rows or smaller batches"
+        )
     sys.stdout.write(f"{loader!r}\n")
 
     def step(_: object) -> None:
@@ -116,24 +144,39 @@ def measured(loader: Loader[Any], args: argparse.Namespace) -> Measurement:
 
     try:
         return measure(loader, step, args.batches, timeline=args.plot is not None)
-    except Exception as error:
+    except FAILURES as error:
         raise failure("the loader failed", error) from error
 
 
+def length(loader: Loader[Any]) -> int | None:
+    """How many batches a loader has; None if it is endless."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
 def report(measurement: Measurement, args: argparse.Namespace) -> float:
-    """Prints what was measured; returns the rows per second."""
+    """Prints what was measured; returns the rows per second.
+
+    Raises:
+        InputError: If the timeline cannot be written.
+    """
     stats = measurement.stats
     rows_per_s = stats.rows / stats.batches / measurement.seconds
     lines = [str(stats), f"{rows_per_s:,.0f} rows/s after the first batch"]
     if args.step_ms:
         lines.append(str(measurement))
     if measurement.timeline is not None:
-        measurement.timeline.save(args.plot)
+        try:
+            measurement.timeline.save(args.plot)
+        except Exception as error:
+            raise failure(f"{args.plot} could not be written", error) from error
         lines.append(f"The timeline is in {args.plot}")
     sys.stdout.write("\n".join(lines) + "\n")
     return rows_per_s
 
 
-def failure(what: str, error: Exception) -> InputError:
+def failure(what: str, error: BaseException) -> InputError:
     """What to say of code of the user's that failed: all of it."""
     return InputError(f"{what}\n{''.join(traceback.format_exception(error))}".rstrip())

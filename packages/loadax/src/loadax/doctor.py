@@ -23,7 +23,7 @@ from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
-from .siblings import PACKAGES, installed, release
+from .siblings import PACKAGES, fits, installed, release
 
 PATIENCE = 120
 """Seconds that JAX may take to find its devices, and a process to start."""
@@ -78,6 +78,7 @@ class Machine:
     Attributes:
         versions: Installed versions of what Loadax and JAX consist of, None for what is not installed.
         requirements: What the packages of Loadax require beside each other.
+        jaxlib: What JAX requires of jaxlib; empty if that is not known.
         devices: JAX's backend and the kinds of its devices.
         processes: Seconds that it takes to start a process.
         cores: Cores of the machine, those that this process may run on, and the time that it may use, in cores.
@@ -90,6 +91,7 @@ class Machine:
 
     versions: dict[str, str | None]
     requirements: list[Requirement]
+    jaxlib: str
     devices: tuple[str, list[str]] | Failure
     processes: float | Failure
     cores: tuple[int, int, float | None]
@@ -129,6 +131,7 @@ def look() -> Machine:
     return Machine(
         versions={name: _version(name) for name in dict.fromkeys([*PACKAGES, *names])},
         requirements=required,
+        jaxlib=jaxlib_range(),
         devices=devices if isinstance(devices, Failure) else (devices[0], devices[1]),
         processes=processes,
         cores=(os.cpu_count() or 1, affinity(), quota()),
@@ -187,12 +190,25 @@ def problems(machine: Machine) -> Iterator[str]:
             wanted = f'"{line.name}>={line.least}"'
             yield f"{line.package} needs {wanted}, but {found} is installed: pip install {wanted}"
     jaxlib = versions["jaxlib"]
-    for name in ("jax", "jax-cuda12-plugin", "jax-cuda13-plugin"):
+    if jaxlib and not fits(jaxlib, machine.jaxlib):
+        yield (
+            f'jax {versions["jax"]} needs "{machine.jaxlib}", but {jaxlib} is installed: '
+            "pip install --upgrade jax jaxlib"
+        )
+    # A plugin of another version than jaxlib is not used, says jaxlib/plugin_support.py.
+    for name in ("jax-cuda12-plugin", "jax-cuda13-plugin"):
         other = versions[name]
         if other and jaxlib and release(other) != release(jaxlib):
             yield f"{name} {other} and jaxlib {jaxlib} differ: pip install --upgrade {name} jaxlib"
     if isinstance(machine.devices, Failure):
-        yield f"JAX finds no devices: {machine.devices.reason}"
+        reason, platforms = machine.devices.reason, environment.get("JAX_PLATFORMS")
+        if platforms:
+            yield (
+                f"JAX finds no devices of JAX_PLATFORMS={platforms} ({reason}): unset the variable to use what there "
+                "is, or install JAX for it, as https://docs.jax.dev/en/latest/installation.html says"
+            )
+        else:
+            yield f"JAX finds no devices: {reason}"
     elif machine.gpu and machine.devices[0] == "cpu" and "JAX_PLATFORMS" not in environment:
         yield 'there is an NVIDIA GPU, but JAX uses the CPU: pip install "jax[cuda12]"'
     if isinstance(machine.processes, Failure):
@@ -220,6 +236,13 @@ def requirements() -> Iterator[Requirement]:
             least, extra = re.search(r">=\s*([\d.]+)", line), re.search(r"""extra == ['"]([\w-]+)""", line)
             if name and name[0] not in PACKAGES:
                 yield Requirement(package, name[0], least[1] if least else "", extra[1] if extra else "")
+
+
+def jaxlib_range() -> str:
+    """What the installed JAX requires of jaxlib, such as `jaxlib<=0.10.2,>=0.10.1`; empty if it does not say."""
+    about = installed("jax")
+    lines = [line for line in (about.requires if about else []) if "extra ==" not in line]
+    return next((line.partition(";")[0].strip() for line in lines if re.match(r"jaxlib\b(?!-)", line)), "")
 
 
 def probe(code: str, seconds: float = PATIENCE) -> Any:

@@ -6,12 +6,23 @@ otherwise show as a missing name, somewhere, later.
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import sys
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 PACKAGES = ("loadax", "loadax-core", "loadax-datasets", "loadax-distributed")
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
 
 
 class Installed(NamedTuple):
@@ -127,6 +138,12 @@ def _ranges(requires: list[str]) -> list[tuple[str, str, str]]:
     # Installers may write the two bounds in either order.
     found = [(re.match(r"(loadax-[a-z]+)", line), dict(re.findall(r"(>=|<)\s*([\d.]+)", line))) for line in requires]
     return [(name[1], bounds[">="], bounds["<"]) for name, bounds in found if name]
+
+
+def fits(version: str, requirement: str) -> bool:
+    """Whether a version lies in the range of a requirement; of one without a range any does."""
+    bounds = re.findall(r"([<>=!]=|[<>])\s*([\d.]+)", requirement)
+    return all(COMPARISONS[sign](release(version), release(bound)) for sign, bound in bounds)
 
 
 def release(version: str) -> tuple[int, ...]:

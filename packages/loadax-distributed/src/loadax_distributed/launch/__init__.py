@@ -1,3 +1,3 @@
-"""A cluster on a laptop: one function, and the command `python -m loadax_distributed.launch`."""
+"""A cluster on a laptop: one function, and the command `loadax-launch`."""
 
 from .cluster import launch as launch

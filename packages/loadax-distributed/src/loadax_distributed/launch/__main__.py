@@ -1,4 +1,4 @@
-"""The command `python -m loadax_distributed.launch -n 4 -d 2 script.py args...`."""
+"""The command `loadax-launch -n 4 -d 2 script.py args...`, or `python -m loadax_distributed.launch`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Its exit status: 0, or that of the process that failed; 124 after a timeout, 130 after Ctrl-C, 2 if the target
-        cannot be launched.
+        cannot be launched or its output not be written.
     """
     parser = argparse.ArgumentParser(
         prog="loadax-launch",

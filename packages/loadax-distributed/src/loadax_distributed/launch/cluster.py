@@ -26,7 +26,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..checks import count
+from ..checks import count, seconds
 from .job import describe
 
 _DEVICE_COUNT = "--xla_force_host_platform_device_count"
@@ -55,7 +55,7 @@ def launch(
         args: The script's `sys.argv[1:]`, or the function's arguments.
         processes: Number of processes.
         devices_per_process: CPU devices of each.
-        timeout: Seconds after which all are killed; None waits for ever.
+        timeout: Seconds after which all are killed; None waits for ever, and infinity is refused.
         env: Environment variables to add.
         output: Where lines go, each after the number of its process; left out, to `sys.stdout`.
 
@@ -65,8 +65,9 @@ def launch(
     Raises:
         FileNotFoundError: If there is no such script.
         TimeoutError: If the job takes longer than `timeout`.
-        TypeError: If the target cannot be launched, or a number is not an integer.
-        ValueError: If a number is not positive.
+        TypeError: If the target cannot be launched, a count is not an integer, or `timeout` not a number.
+        ValueError: If a number is not positive, or `timeout` is longer than a thread can wait.
+        Exception: Whatever writing to `output` raises; the job is stopped.
 
     >>> from loadax_distributed import launch
     >>> launch(print, ["hello"], processes=1)
@@ -75,8 +76,8 @@ def launch(
     """
     processes = count("processes", processes)
     devices_per_process = count("devices_per_process", devices_per_process)
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"timeout is {timeout}; give a positive number of seconds, or None")
+    if timeout is not None:
+        timeout = seconds("timeout", timeout)
     with _reserved_port() as port, tempfile.TemporaryDirectory(prefix="loadax-launch-") as folder:
         job = describe(target, args, f"127.0.0.1:{port}", processes)
         job_file = Path(folder) / "job"
@@ -93,6 +94,9 @@ def launch(
             for member in members:
                 member.kill()
             codes = [member.finish() for member in members]
+        for member in members:
+            if member.unwritten is not None:
+                raise member.unwritten
         return codes
 
 
@@ -122,6 +126,7 @@ class _Member:
         ended: queue.SimpleQueue[int],
     ) -> None:
         self.number = number
+        self.unwritten: Exception | None = None
         # `-P`: the job brings the folders to import from; the current one is not among them unasked.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "loadax_distributed.launch.child", str(job_file), str(number)],
@@ -138,8 +143,13 @@ class _Member:
         def read() -> None:
             assert self._process.stdout is not None
             with self._process.stdout as lines:
-                for line in lines:
-                    printer.line(number, line)
+                try:
+                    for line in lines:
+                        printer.line(number, line)
+                except Exception as error:
+                    error.add_note(f"loadax: a line of process {number} could not be written to the output")
+                    self.unwritten = error
+                    ended.put(number)
 
         def reap() -> None:
             self._process.wait()
@@ -179,7 +189,7 @@ class _Member:
 
 
 def _wait(members: list[_Member], ended: queue.SimpleQueue[int], timeout: float | None) -> None:
-    """Returns when all processes have ended well, or one has not."""
+    """Returns when all processes have ended well, or one has not, or its output cannot be written."""
     deadline = None if timeout is None else time.monotonic() + timeout
     for _ in members:
         try:
@@ -187,7 +197,7 @@ def _wait(members: list[_Member], ended: queue.SimpleQueue[int], timeout: float 
         except queue.Empty:
             running = ", ".join(str(member.number) for member in members if member.code is None)
             raise TimeoutError(f"the job ran longer than {timeout} s; process {running} had not ended") from None
-        if members[number].code != 0:
+        if members[number].code != 0 or members[number].unwritten is not None:
             return
 
 
