@@ -116,6 +116,7 @@ class NoLength:
         (NoLength, r"NoLength is a class; give a dataset, such as NoLength\(\.\.\.\)"),
         (OddLength(), r"len\(\) of <.*OddLength.*> fails: 'float' object cannot be interpreted as an integer"),
         ({"x": [1, 2]}, r"a dict has keys, not rows; ArrayDataset makes rows of a dict of arrays"),
+        ((np.zeros(3), np.ones(3)), r"a tuple of 2 arrays would be a dataset of 2 rows; ArrayDataset\(\(x, y\)\)"),
         ("abc", r"a str is one item, not a dataset: 'abc'; put it in a list"),
         (NoLength(), r"but <.*NoLength.*> has no len\(\)"),
     ],

@@ -240,7 +240,7 @@ class DataLoader(Generic[T_contra, B_co]):
     def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]:
         """Checks everything that can be checked before batches are loaded, and returns the loader.
 
-        No row is read, but by datasets whose fingerprint needs a few.
+        No row is read, but by datasets whose fingerprint needs a few, or whose length needs all, as that of a filter.
 
         Args:
             dataset: Anything with `len()` and `[i]`; a `shape` will do for `len()`.

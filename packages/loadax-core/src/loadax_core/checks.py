@@ -83,8 +83,8 @@ def check_length(dataset: Any) -> int:
     """The number of rows of a dataset, checked.
 
     Raises:
-        TypeError: If it lacks `len()` or `[i]`, has keys instead of rows, or is a table, which gives columns, or rows
-            by label, for `[i]`.
+        TypeError: If it lacks `len()` or `[i]`, has keys instead of rows, is a tuple of arrays, or a table, which gives
+            columns, or rows by label, for `[i]`.
     """
     name = type(dataset).__name__
     if isinstance(dataset, type):
@@ -94,6 +94,12 @@ def check_length(dataset: Any) -> int:
     if isinstance(dataset, str | bytes):
         raise TypeError(f"a {name} is one item, not a dataset: {dataset[:40]!r}; put it in a list")
     refuse_tables(dataset)
+    parts = cast("tuple[Any, ...]", dataset if issubclass(type(dataset), tuple) else ())
+    if parts and all(getattr(part, "shape", ()) for part in parts):
+        raise TypeError(
+            f"a tuple of {len(parts)} arrays would be a dataset of {len(parts)} rows; ArrayDataset((x, y)) has a row "
+            "of each array, and a list of arrays is a dataset of arrays"
+        )
     if not hasattr(dataset, "__getitem__"):
         raise TypeError(f"a dataset has len() and [i], but {dataset!r:.80} has no [i]; collect its rows into a list")
     if not hasattr(dataset, "__len__"):

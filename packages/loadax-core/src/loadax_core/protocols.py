@@ -101,7 +101,7 @@ class SupportsEpoch(Protocol[T_co]):
     """A dataset whose order or randomness depends on the epoch."""
 
     def at_epoch(self, epoch: int, /) -> Dataset[T_co]:
-        """The same dataset as it is in `epoch` (0, 1, ...): a new object, of the same length."""
+        """The same dataset as it is in `epoch` (0, 1, ...): itself if nothing changes, else a new one as long."""
         ...
 
 

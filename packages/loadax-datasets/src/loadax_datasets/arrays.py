@@ -71,7 +71,7 @@ class ArrayDataset(BaseDataset[T_co]):
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return self._build([_take_leaf(array, rows, alloc) for array in self._flat])
 
-    def _contents(self) -> dict[str, Any]:
+    def _own_contents(self) -> dict[str, Any]:
         """Each array's dtype and shape of a row."""
         return {"arrays": self.describe()}
 

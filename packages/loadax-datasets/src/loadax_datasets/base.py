@@ -28,9 +28,10 @@ MOST_AT_ONCE = 256
 class BaseDataset(ABC, Generic[T_co]):
     """Rows that are counted with `len()`, read with `[i]`, and transformed by chaining methods.
 
-    Nothing is read before a row is asked for, and no transform changes the dataset it is called on. A subclass
-    defines `__len__` and `read`, and may define `read_many` (with `batched`), `gather`, `at_epoch`, `fingerprint` and
-    `describe`; all reads must be thread-safe, and the whole must survive pickling.
+    Nothing is read before a row is asked for, but by `filter`, which needs all rows for its length; and no transform
+    changes the dataset it is called on. A subclass defines `__len__` and `read`, and may define `read_many` (with
+    `batched`), `gather`, `at_epoch`, `fingerprint` and `describe`; all reads must be thread-safe, and the whole must
+    survive pickling.
 
     Raises:
         IndexError: When a row is out of range.
@@ -117,9 +118,9 @@ class BaseDataset(ABC, Generic[T_co]):
 
         They keep a cache directory from being taken for that of another dataset.
         """
-        return [self._contents(), *(facts for source in self.sources for facts in source.contents())]
+        return [self._own_contents(), *(facts for source in self.sources for facts in source.contents())]
 
-    def _contents(self) -> dict[str, Any]:
+    def _own_contents(self) -> dict[str, Any]:
         """Those of this dataset alone."""
         return {}
 

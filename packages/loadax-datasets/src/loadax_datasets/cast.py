@@ -96,7 +96,7 @@ class CastDataset(Transform[Any]):
         # No name here holds the source's arrays, so that their memory is free for the next gather when this one ends.
         return transformed(self._cast, take_from(self._source, rows, alloc), fill)
 
-    def _contents(self) -> dict[str, Any]:
+    def _own_contents(self) -> dict[str, Any]:
         """The dtype, or that of each entry that is cast."""
         return {"cast": self.describe()}
 

@@ -115,7 +115,7 @@ class MappedDataset(Transform[U_co]):
                 )
         return result
 
-    def _contents(self) -> dict[str, Any]:
+    def _own_contents(self) -> dict[str, Any]:
         """The function's name, if it has one; what it does cannot be told."""
         return {"map": getattr(self._fn, "__qualname__", type(self._fn).__qualname__)}
 

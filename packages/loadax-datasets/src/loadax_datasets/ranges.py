@@ -79,7 +79,7 @@ class RangeDataset(BaseDataset[int]):
         numbers += self._range.start
         return numbers
 
-    def _contents(self) -> dict[str, Any]:
+    def _own_contents(self) -> dict[str, Any]:
         """The numbers, as start, stop and step."""
         return {"range": [self._range.start, self._range.stop, self._range.step]}
 

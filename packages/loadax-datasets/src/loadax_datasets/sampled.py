@@ -124,9 +124,8 @@ class SampledDataset(ReorderedDataset[T_co]):
     def _race(self) -> Rows:
         assert self._weights is not None, "there is no race without weights"
         runners = np.flatnonzero(self._weights)
-        # Times of tiny weights are too large for a number, their logarithms are not. That of time 0 is -inf.
-        with np.errstate(divide="ignore"):
-            times = np.log(-np.log(uniform(random_words(self._key, runners)))) - np.log(self._weights[runners])
+        # Times of tiny weights are too large for a number, their logarithms are not.
+        times = np.log(-np.log(uniform(random_words(self._key, runners)))) - np.log(self._weights[runners])
         return runners[np.argsort(times, kind="stable")[: self._count]]
 
     def __getstate__(self) -> dict[str, Any]:
