@@ -1,5 +1,6 @@
 """Memory-mapped arrays stay mapped, wherever they travel."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -97,3 +98,29 @@ def test_a_shortened_file_is_an_error(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"rows\.npy has shrunk: 32127 bytes, mapped were 32128"):
         pickle.loads(data)
+
+
+def test_a_file_of_the_same_size_that_was_written_since_is_an_error(file: Path) -> None:
+    array = np.load(file)
+    data = pickle.dumps(ArrayDataset(np.load(file, mmap_mode="r")))
+    pickle.loads(data)
+    before = file.stat()
+    array[500] += 1
+    np.save(file, array)
+    # Earlier, as that of a file that was moved here: any other time will do.
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns - 1000))
+    with pytest.raises(ValueError, match=r"rows\.npy has changed: .*; make the dataset anew"):
+        pickle.loads(data)
+    data = pickle.dumps(ArrayDataset(np.load(file, mmap_mode="r")))
+    with file.open("ab") as opened:
+        opened.write(b"more")
+    with pytest.raises(ValueError, match=r"rows\.npy has changed: .*; make the dataset anew"):
+        pickle.loads(data)
+
+
+def test_a_file_that_was_replaced_before_the_pickling_is_an_error(file: Path) -> None:
+    rows = ArrayDataset(np.load(file, mmap_mode="r")[10:])
+    np.save(file.with_name("new.npy"), np.load(file) + 1)
+    file.with_name("new.npy").replace(file)
+    with pytest.raises(ValueError, match=r"rows\.npy has changed: .*; make the dataset anew"):
+        pickle.loads(pickle.dumps(rows))

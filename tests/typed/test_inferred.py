@@ -91,6 +91,13 @@ def test_stacked_and_placed_batches_are_any() -> None:
     assert_type(DataLoader(total).prefetch(2, to_device=False).build(RangeDataset(3)), Loader[int])
 
 
+def test_any_batch_can_be_given_a_type() -> None:
+    images = ArrayDataset(Digit(image=np.zeros((2, 8, 8), np.float32), label=np.zeros(2, np.int32)))
+    loader: Loader[Digit] = DataLoader().prefetch(2, to_device=True).build(images)
+    for batch in loader:
+        assert_type(batch, Digit)
+
+
 def test_sharding_keeps_the_type_of_the_local_batch() -> None:
     assert_type(DataLoader(total).shard(make_mesh()).build(RangeDataset(2)), Loader[int])
 

@@ -94,3 +94,18 @@ def test_fingerprint_knows_the_files(files: list[Path]) -> None:
     prints = [ArrayRecordDataset(each).fingerprint() for each in (files, files[::-1], files[:3], files[0])]
     assert len({str(each) for each in prints}) == 4
     assert ArrayRecordDataset([str(file) for file in files]).fingerprint() == prints[0]
+
+
+def test_fingerprint_knows_the_content_but_not_the_place(tmp_path: Path) -> None:
+    def facts(folder: str, *values: int) -> dict[str, Any]:
+        paths: list[Path] = []
+        for number, value in enumerate(values):
+            (tmp_path / folder / f"{number}").mkdir(parents=True, exist_ok=True)
+            records = [np.random.default_rng([value, i]).bytes(50) for i in range(1000)]
+            paths.append(write(tmp_path / folder / f"{number}" / "part.array_record", records))
+        return ArrayRecordDataset(paths).fingerprint()
+
+    first = facts("a", 1, 2, 3)
+    for others in ((2, 1, 3), (1, 3, 2), (1, 2, 4)):
+        assert facts("b", *others) != first
+    assert facts("c", 1, 2, 3) == first, "in another folder"

@@ -73,6 +73,13 @@ def test_any_format(check_dataset: CheckDataset, form: str | None) -> None:
     assert list(HuggingFaceDataset(data, columns=["f16"])[0]) == ["f16"]
 
 
+def test_a_format_that_gives_the_other_columns_too(check_dataset: CheckDataset) -> None:
+    data = make(COLUMNS).with_format("numpy", columns=["text"], output_all_columns=True)
+    assert set(data[0]) == set(COLUMNS)
+    check_dataset(HuggingFaceDataset(data), ITEMS, gathers=True)
+    assert list(HuggingFaceDataset(data, columns=["f16"])[0]) == ["f16"]
+
+
 def test_rows_that_were_selected_shuffled_and_joined(check_dataset: CheckDataset) -> None:
     data = make(COLUMNS)
     data = hf.concatenate_datasets([data.select([7, 2, 2]), data.shuffle(seed=1)])
@@ -166,6 +173,25 @@ def test_a_palette_is_applied() -> None:
     image = picture(0).quantize(5)
     rows = HuggingFaceDataset(make({"image": (hf.Image(), [image])}))
     assert np.array_equal(rows[0]["image"], np.asarray(image.convert("RGB")))
+
+
+def test_a_palette_with_a_transparency_for_each_color_is_applied() -> None:
+    image = picture(0).quantize(5)
+    buffer = io.BytesIO()
+    image.save(buffer, "png", transparency=bytes(range(5)))
+    rows = HuggingFaceDataset(make({"image": (hf.Image(), [{"bytes": buffer.getvalue(), "path": None}])}))
+    assert np.array_equal(rows[0]["image"], np.asarray(image.convert("RGB")))
+
+
+def test_images_of_16_bits_in_the_other_byte_order_have_the_dtype_of_the_machine() -> None:
+    pixels = np.array([[1, 2, 300], [4, 5, 65535]], np.uint16)
+    buffer = io.BytesIO()
+    pil.frombytes("I;16B", (3, 2), pixels.astype(">u2").tobytes()).save(buffer, "tiff")
+    assert pil.open(buffer).mode == "I;16B"
+    image = HuggingFaceDataset(make({"image": (hf.Image(), [{"bytes": buffer.getvalue(), "path": None}])}))[0]["image"]
+    assert image.dtype == np.uint16
+    assert image.dtype.isnative
+    assert np.array_equal(image, pixels)
 
 
 @pytest.mark.parametrize(("mode", "dtype"), [("1", "bool"), ("I;16", "uint16"), ("I", "int32"), ("F", "float32")])
@@ -326,6 +352,8 @@ def test_fingerprint_knows_the_rows() -> None:
     ("arguments", "error", "message"),
     [
         ({"columns": "u8"}, TypeError, r"write \['u8'\]"),
+        ({"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
+        ({"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
         ({"columns": ["y"]}, ValueError, "no column 'y'; it has .*'text'"),
         ({"columns": ["u8", "u8"]}, ValueError, "columns names 'u8' more than once"),
         ({"fill_null": {"y": 0}}, ValueError, "no column 'y'"),

@@ -68,6 +68,16 @@ def test_modes(root: Path, mode: str) -> None:
         assert np.array_equal(item["image"], np.asarray(pil.open(root / "a" / name).convert(mode)))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_a_palette_with_a_transparency_for_each_color(root: Path, mode: str) -> None:
+    image = pil.fromarray(save(root / "a" / "0.png", 0)).quantize(5)
+    image.save(root / "a" / "0.png", transparency=bytes(range(5)))
+    # Pillow warns where the transparency is left out, and warnings are errors here.
+    pixels = ImageFolderDataset(root, mode=mode)[0]["image"]
+    with pil.open(root / "a" / "0.png") as opened:
+        assert np.array_equal(pixels, np.asarray((opened if mode == "RGBA" else image).convert(mode)))
+
+
 SIXTEEN = np.array([[0, 255, 256, 1000, 40000, 65535]], np.uint16)
 
 

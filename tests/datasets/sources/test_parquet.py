@@ -1,5 +1,6 @@
 """Parquet files."""
 
+import datetime as dt
 import os
 import pickle
 import threading
@@ -26,6 +27,7 @@ class CheckDataset(Protocol):
 
 
 ReadElsewhere = Callable[[BaseDataset[Any], Sequence[int]], list[list[Any]]]
+TOKYO = dt.timezone(dt.timedelta(hours=9))
 N = 9
 RNG = np.random.default_rng(0)
 
@@ -324,6 +326,44 @@ def test_a_null_among_the_words_of_a_dictionary_is_refused() -> None:
         columns.of(pa.table({"d": words}), aligned_empty)
 
 
+def few_words(first: int, count: int) -> Any:
+    """A dictionary that has few places left in its index."""
+    numbers = pa.array(range(count), pa.int8())
+    return pa.DictionaryArray.from_arrays(numbers, pa.array([f"w{first + i}" for i in range(count)]))
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_dictionaries_too_large_for_one_index_share_a_batch(
+    check_dataset: CheckDataset, tmp_path: Path, separate: bool
+) -> None:
+    parts = [few_words(first, 100) for first in (0, 100)]
+    if separate:
+        for number, words in enumerate(parts):
+            write(tmp_path / "data" / f"{number}.parquet", pa.table({"d": words}), 100)
+    else:
+        write(tmp_path / "data" / "0.parquet", pa.table({"d": pa.chunked_array(parts)}), 100)
+    rows = ParquetDataset(tmp_path / "data")
+    assert rows.types["d"].startswith("dictionary<values=string")
+    check_dataset(rows, [{"d": f"w{i}"} for i in range(200)], gathers=True)
+
+
+def test_dictionaries_within_values_share_a_batch(tmp_path: Path, same: Callable[[Any, Any], bool]) -> None:
+    ends = pa.array(range(0, 102, 2), pa.int32())
+    for number in range(2):
+        words = few_words(100 * number, 100)
+        struct = pa.StructArray.from_arrays([words[:50]], ["a"])
+        lists = [pa.ListArray.from_arrays(ends, words), pa.LargeListArray.from_arrays(ends.cast(pa.int64()), words)]
+        pairs = pa.FixedSizeListArray.from_arrays(words, 2)
+        table = pa.table([struct, *lists, pairs], names=["s", "l", "g", "p"])
+        write(tmp_path / f"{number}.parquet", table, 50)
+    rows = ParquetDataset(tmp_path)
+    for copied in (rows, pickle.loads(pickle.dumps(rows))):
+        items = copied.read_many([51, 0])
+        for item, i in zip(items, (100, 0), strict=True):
+            pair = [f"w{i + 2 * (i > 0)}", f"w{i + 1 + 2 * (i > 0)}"]
+            assert same(item, {"s": {"a": f"w{i + (i > 0)}"}, "l": pair, "g": pair, "p": pair})
+
+
 @pytest.mark.parametrize(("column", "value"), [("x", 0.5), ("x", 256), ("x", "0"), ("x", True), ("s", 0)])
 def test_a_fill_of_another_type_is_refused(tmp_path: Path, column: str, value: Any) -> None:
     path = write(
@@ -337,6 +377,21 @@ NESTED_FILLS: list[tuple[Any, list[Any], Any, Any]] = [
     (pa.list_(pa.int16()), [[1], None], [0, 2], np.array([0, 2], np.int16)),
     (pa.struct({"a": pa.int8()}), [{"a": 1}, None], {"a": 2}, {"a": np.int8(2)}),
     (pa.timestamp("us"), [1, None], np.datetime64(3, "us"), np.datetime64(3, "us")),
+    (pa.timestamp("ms"), [1, None], dt.datetime(1970, 1, 1, 0, 0, 0, 5000), np.datetime64(5, "ms")),
+    (pa.timestamp("us", "Asia/Tokyo"), [1, None], dt.datetime(1970, 1, 1, 9, tzinfo=TOKYO), np.datetime64(0, "us")),
+    (pa.date32(), [1, None], dt.datetime(1970, 1, 3), np.datetime64("1970-01-03")),
+    (pa.duration("ms"), [1, None], dt.timedelta(seconds=2), np.timedelta64(2000, "ms")),
+    (pa.duration("ms"), [1, None], pa.scalar(2, pa.duration("ms")), np.timedelta64(2, "ms")),
+    (pa.float32(), [1, None], 0.1, np.float32(0.1)),
+    (pa.float32(), [1, None], float("-inf"), np.float32("-inf")),
+    (pa.float32(), [1, None], float("nan"), np.float32("nan")),
+    (pa.list_(pa.float32()), [[1], None], np.array([0.1]), np.array([0.1], np.float32)),
+    (
+        pa.list_(pa.struct({"x": pa.int8(), "t": pa.list_(pa.string())})),
+        [[], None],
+        [{"x": 1, "t": ["a"]}, {"x": 2, "t": []}],
+        {"x": np.array([1, 2], np.int8), "t": [["a"], []]},
+    ),
 ]
 
 
@@ -370,6 +425,34 @@ def test_a_fill_with_nulls_in_it_is_refused(tmp_path: Path, dtype: Any, value: A
     path = write(tmp_path / "a.parquet", pa.table({"v": pa.array([None], dtype)}))
     with pytest.raises(ValueError, match=r"fill_null gives .* for column 'v', which is .*; give a value of that type"):
         ParquetDataset(path, fill_null={"v": value})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        (pa.list_(pa.int64()), [0.5]),
+        (pa.list_(pa.int16()), np.array([3.5])),
+        (pa.struct({"a": pa.int64()}), {"a": 0.5}),
+        (pa.struct({"a": pa.int64()}), {"a": 1, "b": 2}),
+        (pa.list_(pa.struct({"a": pa.int64()})), [{"a": 0.5}]),
+        (pa.list_(pa.struct({"a": pa.int64()})), [{"a": 1, "b": 2}]),
+        (pa.list_(pa.int8(), 2), [1.5, 2]),
+        (pa.list_(pa.float32()), [1e300]),
+        (pa.float32(), 1e300),
+        (pa.float16(), 1e6),
+        (pa.float64(), True),
+        (pa.date32(), dt.datetime(2020, 1, 1, 5)),
+        (pa.date32(), 5),
+        (pa.timestamp("ms"), dt.datetime(2020, 1, 1, 0, 0, 0, 5)),
+        (pa.timestamp("us"), dt.datetime(2020, 1, 1, tzinfo=TOKYO)),
+        (pa.duration("ms"), dt.timedelta(microseconds=5)),
+        (pa.string(), b"a"),
+    ],
+    ids=str,
+)
+def test_a_fill_that_would_become_another_value_is_refused(dtype: Any, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"fill_null gives .* for column 'v', which is .*; give a value of that type"):
+        ArrowColumns(pa.schema({"v": dtype}), {"v": value})
 
 
 def test_tensors_are_not_filled(tmp_path: Path) -> None:
@@ -508,13 +591,34 @@ def test_fingerprint_knows_the_rows(folder: Path) -> None:
     assert ParquetDataset(files).fingerprint() == prints[0]
 
 
+def test_fingerprint_knows_the_content_but_not_the_place(tmp_path: Path) -> None:
+    def facts(folder: str, *values: int) -> tuple[dict[str, Any], list[int]]:
+        for number, value in enumerate(values):
+            # Of equal statistics, and thus with equal footers.
+            x = np.random.default_rng(value).permutation(50_000)
+            path = tmp_path / folder / f"y={number}" / "part-0.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table({"x": x}), path, compression="none", use_dictionary=False)
+        rows = ParquetDataset(tmp_path / folder)
+        return rows.fingerprint(), [file.size for file in rows._files]
+
+    first, sizes = facts("a", 1, 2, 3)
+    for others in ((2, 1, 3), (1, 3, 2), (1, 2, 4)):
+        assert facts("b", *others)[1] == sizes
+        assert facts("b", *others)[0] != first
+    assert facts("c", 1, 2, 3)[0] == first, "in another folder"
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
         ({"columns": "x"}, TypeError, r"write \['x'\]"),
+        ({"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
         ({"columns": ["y"]}, ValueError, r"no column 'y'; it has \['x', 's'\]"),
         ({"columns": ["x", "s", "x"]}, ValueError, "columns names 'x' more than once; name it once"),
         ({"fill_null": {"y": 0}}, ValueError, "no column 'y'"),
+        ({"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
+        ({"fill_null": ["x"]}, TypeError, r"fill_null .* got \['x'\]"),
         ({"memory": -1}, ValueError, "memory must be at least 0, got -1"),
         ({"memory": 1.5}, TypeError, "memory must be an integer"),
     ],

@@ -23,6 +23,7 @@ class CheckDataset(Protocol):
 
 
 ReadElsewhere = Callable[[BaseDataset[Any], Sequence[int]], list[list[Any]]]
+ONE_UTC = dt.datetime(1970, 1, 1, 1, tzinfo=dt.UTC)
 N = 9
 RNG = np.random.default_rng(0)
 
@@ -191,6 +192,21 @@ def test_a_fill_of_another_type_is_refused(column: str, value: Any) -> None:
         (pl.Datetime("ns"), [dt.datetime(2020, 1, 1), None], dt.datetime(1970, 1, 1), np.datetime64(0, "ns")),
         (pl.Date, [dt.date(2020, 1, 1), None], np.datetime64("1970-01-03"), np.datetime64("1970-01-03")),
         (pl.Duration("ms"), [dt.timedelta(1), None], np.timedelta64(2, "s"), np.timedelta64(2000, "ms")),
+        (pl.Duration("ms"), [dt.timedelta(1), None], dt.timedelta(seconds=2), np.timedelta64(2000, "ms")),
+        (pl.Datetime("us", "Asia/Tokyo"), [dt.datetime(2020, 1, 1), None], ONE_UTC, np.datetime64(3600 * 10**6, "us")),
+        (pl.Date, [dt.date(2020, 1, 1), None], dt.datetime(1970, 1, 3), np.datetime64("1970-01-03")),
+        (pl.Float32, [1.0, None], 0.1, np.float32(0.1)),
+        (pl.Float32, [1.0, None], float("nan"), np.float32("nan")),
+        (pl.Float32, [1.0, None], float("-inf"), np.float32("-inf")),
+        (pl.Float32, [1.0, None], 3, np.float32(3)),
+        (pl.List(pl.Float32), [[1.0], None], np.array([0.1]), np.array([0.1], np.float32)),
+        (pl.List(pl.Int16), [[1], None], np.array([3.0]), np.array([3], np.int16)),
+        (
+            pl.List(pl.Struct({"x": pl.Int8, "t": pl.List(pl.String)})),
+            [[{"x": 1, "t": ["b"]}], None],
+            [{"x": 1, "t": ["a"]}, {"x": 2, "t": ["b", "c"]}],
+            {"x": np.array([1, 2], np.int8), "t": [["a"], ["b", "c"]]},
+        ),
     ],
     ids=str,
 )
@@ -223,6 +239,24 @@ def test_columns_of_any_type_are_filled(
         (pl.Duration("us"), np.datetime64(1, "us")),
         (pl.Int64, np.datetime64(1, "us")),
         (pl.List(pl.Categorical), ["a"]),
+        (pl.Date, dt.datetime(2020, 1, 1, 5)),
+        (pl.Date, 5),
+        (pl.List(pl.Date), [dt.datetime(2020, 1, 1, 5)]),
+        (pl.Datetime("ms"), dt.datetime(2020, 1, 1, 0, 0, 0, 5)),
+        (pl.Datetime("us"), ONE_UTC),
+        (pl.Datetime("ns"), np.datetime64("9999-01-01")),
+        (pl.Duration("ms"), dt.timedelta(microseconds=5)),
+        (pl.List(pl.Duration("ms")), [dt.timedelta(microseconds=5)]),
+        (pl.Float32, 1e300),
+        (pl.List(pl.Float32), [1e300]),
+        (pl.Array(pl.Float32, 1), [1e300]),
+        (pl.Struct({"a": pl.Float32}), {"a": 1e300}),
+        (pl.Struct({"a": pl.Int8}), {"a": 0.5}),
+        (pl.Struct({"a": pl.Int8}), {"a": 1, "b": 2}),
+        (pl.Float64, 2**53 + 1),
+        (pl.Int8, True),
+        (pl.List(pl.Int8), np.array([300])),
+        (pl.List(pl.Int16), np.array([3.5])),
     ],
     ids=str,
 )
@@ -344,6 +378,9 @@ def test_fingerprint_knows_the_rows() -> None:
         ({"x": [1]}, {}, TypeError, "takes a DataFrame or a LazyFrame, got a dict"),
         (pl.Series([1]), {}, TypeError, "got a Series"),
         (pl.DataFrame({"x": [1]}), {"columns": "x"}, TypeError, r"write \['x'\]"),
+        (pl.DataFrame({"x": [1]}), {"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
+        (pl.DataFrame({"x": [1]}), {"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
+        (pl.DataFrame({"x": [1]}), {"fill_null": "x"}, TypeError, "fill_null .* got 'x'"),
         (pl.DataFrame({"x": [1]}), {"columns": ["y"]}, ValueError, r"no column 'y'; it has \['x'\]"),
         (pl.DataFrame({"x": [1]}), {"columns": ["x", "x"]}, ValueError, "columns names 'x' more than once"),
         (pl.LazyFrame({"x": [1]}), {"fill_null": {"y": 0}}, ValueError, "no column 'y'"),
@@ -359,3 +396,10 @@ def test_views_are_made_again_in_copies_not_sent_along() -> None:
     assert len(data) < 1.5 * 80_000
     copied: PolarsDataset = pickle.loads(data)
     assert list(copied._views) == ["x"]
+
+
+def test_a_cache_knows_what_stands_in_place_of_nulls(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": [1, *[None] * 9]})
+    assert PolarsDataset(frame, fill_null={"x": 0}).cache(tmp_path)[1] == {"x": 0}
+    with pytest.raises(ValueError, match="is the cache of another dataset"):
+        PolarsDataset(frame, fill_null={"x": -1}).cache(tmp_path)

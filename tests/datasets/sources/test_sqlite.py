@@ -67,6 +67,10 @@ TRAIN = [{"name": item["name"], "x": item["x"]} for item in ITEMS if item["split
         (QUERY.format(":split", "$least"), {"split": "train", "least": 3}),
         (QUERY.format("'train'", "3").rstrip("; ") + " -- only these", ()),
         (QUERY.format("?", "?").rstrip("; ") + " ORDER BY x DESC", ["train", 3]),
+        (QUERY.format("?", "?") + "-- only these", ["train", 3]),
+        (QUERY.format("?", "?") + " ; /* ; */ ;\n-- none;\n", ["train", 3]),
+        (QUERY.format("?", "?").rstrip("; ") + " AND name <> '; -- x' -- a;", ["train", 3]),
+        (QUERY.format("?", "?").rstrip("; ") + " AND name <> '; -- x';", ["train", 3]),
     ],
 )
 def test_query(check_dataset: CheckDataset, file: Path, query: str, parameters: Any) -> None:
@@ -161,7 +165,14 @@ def test_names_are_quoted_and_values_are_bound(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["DELETE FROM items", "SELECT id FROM items); DELETE FROM items; --", "SELECT id FROM items; DELETE FROM items"],
+    [
+        "DELETE FROM items",
+        "SELECT id FROM items); DELETE FROM items; --",
+        "SELECT id FROM items; DELETE FROM items",
+        "SELECT id FROM items; DELETE FROM items;",
+        "SELECT id FROM items; -- only\nDELETE FROM items; --",
+        "; DELETE FROM items",
+    ],
 )
 def test_nothing_is_written(file: Path, query: str) -> None:
     before = file.read_bytes()
@@ -208,6 +219,91 @@ def test_nulls_are_refused_or_filled_as_told(file: Path) -> None:
     rows = SQLiteDataset(file, "items", fill_null={"name": "", "x": 0.0})
     assert rows[6] == ITEMS[6] | {"name": "", "x": 0.0}
     assert SQLiteDataset(file, "items", columns=["data"])[6] == {"data": ITEMS[6]["data"]}
+
+
+def test_generated_columns_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "generated.db"
+    execute(
+        file,
+        "CREATE TABLE t (k INTEGER, twice INTEGER AS (2 * k), thrice INTEGER AS (3 * k) STORED)",
+        "INSERT INTO t VALUES (5)",
+        "CREATE VIRTUAL TABLE words USING fts5 (word)",
+        "INSERT INTO words VALUES ('a')",
+    )
+    assert list(SQLiteDataset(file, "t")) == [{"k": 5, "twice": 10, "thrice": 15}]
+    assert list(SQLiteDataset(file, "t", columns=["thrice"])) == [{"thrice": 15}]
+    # Its hidden columns are commands, and have no values.
+    assert list(SQLiteDataset(file, "words")) == [{"word": "a"}]
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Path:
+    """A column of each type, with a null in each, and one of nulls."""
+    file = tmp_path / "typed.db"
+    execute(
+        file,
+        "CREATE TABLE t (i INTEGER, r REAL, s TEXT, b BLOB, n INTEGER)",
+        "INSERT INTO t VALUES (NULL, NULL, NULL, NULL, NULL), (1, 2.5, 'a', x'00', NULL)",
+    )
+    return file
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("i", 7, 7),
+        ("i", np.int8(7), 7),
+        ("r", 0, 0.0),
+        ("r", np.float32(0.5), 0.5),
+        ("s", "", ""),
+        ("b", b"", b""),
+        ("n", 5, 5),
+        ("n", "none", "none"),
+    ],
+)
+def test_a_fill_has_the_type_of_the_column(typed: Path, column: str, value: Any, expected: Any) -> None:
+    query = f"SELECT rowid AS id, {column} FROM t WHERE rowid > ?"
+    for rows in (
+        SQLiteDataset(typed, "t", columns=[column], fill_null={column: value}),
+        SQLiteDataset(typed, query=query, key="id", columns=[column], parameters=[0], fill_null={column: value}),
+    ):
+        assert rows[0] == {column: expected}
+        assert type(rows[0][column]) is type(expected)
+        if column != "n":
+            assert len(list(DataLoader().batch_size(2).build(rows))) == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("i", 0.0, r"fill_null gives 0\.0 for column 'i' of the table 't' .*, which holds integer; give a Python int"),
+        ("i", True, "holds integer; give a Python int"),
+        ("i", "0", "holds integer; give a Python int"),
+        ("r", "0", "holds real; give a Python float"),
+        ("r", False, "holds real; give a Python float"),
+        ("r", 2**53 + 1, "holds real; give a Python float"),
+        ("r", 10**400, "holds real; give a Python float"),
+        ("s", b"", "holds text; give a Python str"),
+        ("b", "", "holds blob; give a Python bytes"),
+        ("n", None, "fill_null gives None for column 'n' .*; give an int, float, str or bytes"),
+        ("n", [0], "give an int, float, str or bytes"),
+    ],
+)
+def test_a_fill_of_another_type_is_refused(typed: Path, column: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SQLiteDataset(typed, "t", fill_null={column: value})
+    other = "s" if column == "i" else "i"
+    assert len(SQLiteDataset(typed, "t", columns=[other], fill_null={column: value})) == 2, "which is not read"
+
+
+def test_what_has_no_rowid_needs_a_key(tmp_path: Path) -> None:
+    file = _with_view(tmp_path)
+    create = "CREATE TABLE t (k INTEGER PRIMARY KEY, y TEXT) WITHOUT ROWID"
+    execute(file, create, "INSERT INTO t VALUES (3, 'a')", "INSERT INTO items VALUES (3)")
+    for table in ("t", "v"):
+        with pytest.raises(ValueError, match=f"the table '{table}' of view.db has no rowid; give key=.*integers"):
+            SQLiteDataset(file, table)
+    assert list(SQLiteDataset(file, "t", key="k")) == [{"k": 3, "y": "a"}]
 
 
 def test_a_column_of_several_types_does_not_change_the_batch(tmp_path: Path) -> None:
@@ -369,6 +465,18 @@ def test_schema_that_changed(file: Path) -> None:
         ({"query": "SELECT ?", "key": "id", "parameters": "a"}, TypeError, r"write \['a'\]"),
         ({"query": "SELECT ?", "key": "id", "parameters": 5}, TypeError, r"write \[5\]"),
         ({"table": "other"}, ValueError, r"no table 'other'; it has \['items'\]"),
+        ({"table": "items", "columns": []}, ValueError, "columns names no column; name one, or leave it out"),
+        ({"table": "items", "fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
+        ({"table": "items", "fill_null": 1}, TypeError, "fill_null .* got 1"),
+        (
+            {
+                "query": "SELECT * FROM items WHERE id > :loadax_keys",
+                "key": "id",
+                "parameters": {"loadax_keys": 3},
+            },
+            ValueError,
+            "parameters has the name 'loadax_keys', which Loadax uses itself; choose another",
+        ),
         ({"table": "items", "columns": ["x", "y"]}, ValueError, "no column 'y'; it has .*'split'"),
         ({"table": "items", "columns": ["x", "x"]}, ValueError, "columns names 'x' more than once"),
         ({"table": "items", "key": "y"}, ValueError, "no column 'y'"),
@@ -408,3 +516,14 @@ def test_fingerprint_knows_the_rows(file: Path) -> None:
     prints.append(SQLiteDataset(file, "items").fingerprint())
     assert len({str(each) for each in prints}) == 7
     assert prints[2]["rows"] == prints[6]["rows"]
+
+
+def test_a_cache_knows_what_stands_in_place_of_nulls(tmp_path: Path) -> None:
+    path = tmp_path / "nulls.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE t (x INTEGER)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(1,), (None,)])
+    connection.close()
+    assert list(SQLiteDataset(path, "t", fill_null={"x": 0}).cache(tmp_path / "cache")) == [{"x": 1}, {"x": 0}]
+    with pytest.raises(ValueError, match="is the cache of another dataset"):
+        SQLiteDataset(path, "t", fill_null={"x": -1}).cache(tmp_path / "cache")

@@ -172,6 +172,11 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         (lambda: TokenDataset(np.zeros(9), 2), TypeError, "must hold integers, but has the dtype float64"),
         (lambda: TokenDataset(np.zeros(9, bool), 2), TypeError, "must hold integers, but has the dtype bool"),
         (lambda: TokenDataset(np.arange(9), 2, dtype=np.uint8), ValueError, "is for files"),
+        (
+            lambda: TokenDataset(np.ma.array(np.arange(9)), 2),
+            ValueError,
+            r"tokens is a masked array, .*\.filled\(value\)",
+        ),
         (lambda: TokenDataset([1, 2, 3], 2), TypeError, "a path or a NumPy array, got a list"),  # pyright: ignore[reportArgumentType]
     ],
 )
@@ -186,6 +191,9 @@ def test_dtype_of_a_file(tmp_path: Path) -> None:
         TokenDataset(tmp_path / "t.bin", 4)
     with pytest.raises(TypeError, match=r"t\.bin must hold integers"):
         TokenDataset(tmp_path / "t.bin", 4, dtype=np.float32)
+    for nothing in ("S", "U", "V"):
+        with pytest.raises(TypeError, match=r"t\.bin must hold integers, .*; give the integer dtype"):
+            TokenDataset(tmp_path / "t.bin", 4, dtype=nothing)
     np.save(tmp_path / "t.npy", np.arange(50))
     with pytest.raises(ValueError, match=r"which t\.npy does"):
         TokenDataset(tmp_path / "t.npy", 4, dtype=np.int64)

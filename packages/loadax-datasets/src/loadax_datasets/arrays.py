@@ -19,9 +19,9 @@ class ArrayDataset(BaseDataset[T_co]):
     """Rows of arrays: item `i` is the tree of every array's row `i`.
 
     Nothing is copied: rows are read-only views of the arrays, and memory-mapped arrays stay mapped, also in worker
-    processes, which open the file themselves. Rows keep the array's dtype, but for its byte order, which becomes the
-    machine's. Rows of one-dimensional arrays are NumPy scalars, or arrays of shape `()` for strings and bytes, whose
-    scalars lose the dtype. An array of Python objects gives its objects.
+    processes, which open the file themselves, and refuse one that was written since. Rows keep the array's dtype, but
+    for its byte order, which becomes the machine's. Rows of one-dimensional arrays are NumPy scalars, or arrays of
+    shape `()` for strings and bytes, whose scalars lose the dtype. An array of Python objects gives its objects.
 
     Args:
         arrays: A tree (dicts, lists, tuples, named tuples, dataclasses) of arrays of shape `(rows, ...)`, or one array.

@@ -8,21 +8,37 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from .seeding import digest
+
+BLOCKS, BLOCK = 16, 4096
+"""How many blocks of a mapping are compared, and the bytes of each."""
+
 
 class MappedArray:
     """Where the elements of an array stand in a file: what is pickled in place of a mapped array.
 
+    The file must not change from then on. That goes for processes on other machines too, so copies for them should keep
+    the time (`cp -p`, `rsync -t`).
+
     Args:
-        path: The file.
-        start: Position of the first byte that the mapping covers.
-        nbytes: Number of bytes that the mapping covers.
-        offset: Position of the array's first element, counted from `start`.
-        like: The array, whose shape, strides and dtype are kept.
+        array: The array, whose shape, strides and dtype are kept.
+        mapped: The array that made the mapping, of which `array` is a view.
+
+    Raises:
+        FileNotFoundError: If the file is gone.
+        ValueError: If the file is shorter than it was.
     """
 
-    def __init__(self, path: Path, start: int, nbytes: int, offset: int, like: npt.NDArray[Any]) -> None:
-        self.path, self.start, self.nbytes, self.offset = path, start, nbytes, offset
-        self.shape, self.strides, self.dtype = like.shape, like.strides, like.dtype
+    def __init__(self, array: npt.NDArray[Any], mapped: Any) -> None:
+        self.path, self.start, self.nbytes = Path(mapped.filename), mapped.offset, mapped.nbytes
+        self.offset = _address(array) - _address(mapped)
+        self.shape, self.strides, self.dtype = array.shape, array.strides, array.dtype
+        if mapped.mode != "r":
+            # What is written to a file later gives it another time.
+            mapped.flush()
+        self.found = self._find()
+        # The file may have been replaced since it was mapped.
+        self.content = _sample(mapped.ravel(order="K").view(np.uint8))
 
     def open(self) -> npt.NDArray[Any]:
         """Maps the file again, read-only.
@@ -32,15 +48,25 @@ class MappedArray:
 
         Raises:
             FileNotFoundError: If the file is gone.
-            ValueError: If the file is shorter than it was.
+            ValueError: If the file is shorter than it was, was written since, or is another one.
         """
-        size = self.path.stat().st_size
-        if size < self.start + self.nbytes:
-            raise ValueError(
-                f"{self.path} has shrunk: {size} bytes, mapped were {self.start + self.nbytes}; make it again"
-            )
+        found = self._find()
         buffer = np.memmap(self.path, np.uint8, "r", self.start, (self.nbytes,))
+        if found != self.found or _sample(buffer) != self.content:
+            raise ValueError(
+                f"{self.path} has changed: its size, time or content is not that of the {self.found[0]} bytes that "
+                "were mapped; make the dataset anew"
+            )
         return np.ndarray(self.shape, self.dtype, buffer, self.offset, self.strides)
+
+    def _find(self) -> tuple[int, int]:
+        """The size and the time of the file. Reading a mapping beyond the end of its file ends the process."""
+        found = self.path.stat()
+        if found.st_size < self.start + self.nbytes:
+            raise ValueError(
+                f"{self.path} has shrunk: {found.st_size} bytes, mapped were {self.start + self.nbytes}; make it again"
+            )
+        return found.st_size, found.st_mtime_ns
 
 
 def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
@@ -52,6 +78,10 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
     Returns:
         A reference to the file that the array, or what it is a view of, is mapped from; the array itself if it is not
         mapped, or mapped copy-on-write, when the file may not hold what the array does.
+
+    Raises:
+        FileNotFoundError: If the file is gone.
+        ValueError: If the file is shorter than it was.
     """
     root: Any = array
     while isinstance(root, np.ndarray):
@@ -60,10 +90,15 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
             mapped = cast("Any", root)
             if mapped.filename is None or mapped.mode == "c":
                 break
-            offset = _address(array) - _address(mapped)
-            return MappedArray(Path(mapped.filename), mapped.offset, mapped.nbytes, offset, array)
+            return MappedArray(array, mapped)
         root = cast("Any", root).base
     return array
+
+
+def _sample(data: npt.NDArray[np.uint8]) -> str:
+    """A hash of blocks of bytes from all over a mapping, of shape `(nbytes,)`."""
+    starts = np.linspace(0, max(0, len(data) - BLOCK), BLOCKS).astype(np.int64)
+    return digest(b"".join(data[start : start + BLOCK].tobytes() for start in starts))
 
 
 def _address(array: npt.NDArray[Any]) -> int:

@@ -15,6 +15,7 @@ from ..base import BaseDataset
 from ..rows import rows_in_range
 from ..seeding import digest
 from .optional import require
+from .samples import sample
 
 
 class ArrayRecordDataset(BaseDataset[bytes]):
@@ -57,6 +58,7 @@ class ArrayRecordDataset(BaseDataset[bytes]):
             except RuntimeError as error:
                 raise ValueError(f"{path} is not an ArrayRecord file, or is cut short: {error}") from error
         self._ends = list(accumulate(len(reader) for reader in self._readers))
+        self._samples = [sample(path) for path in self._paths]
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -89,8 +91,11 @@ class ArrayRecordDataset(BaseDataset[bytes]):
         return records
 
     def fingerprint(self) -> dict[str, Any]:
-        """The names of the files and their numbers of records."""
-        files = [(path.name, len(reader)) for path, reader in zip(self._paths, self._readers, strict=True)]
+        """The names of the files, their numbers of records, and a hash of a few bytes of each."""
+        files = [
+            (path.name, len(reader), content)
+            for path, reader, content in zip(self._paths, self._readers, self._samples, strict=True)
+        ]
         return {"rows": len(self), "files": digest(repr(files).encode())}
 
     def describe(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from loadax_core import Alloc, aligned_empty
 
-from .table import Column, split
+from .table import Column, check_filling, split
 
 Kind: TypeAlias = Literal["plain", "text", "tensor", "array", "list", "struct"]
 
@@ -36,6 +36,9 @@ class ArrowColumns:
         self.types: dict[str, str] = {field.name: str(field.type) for field in schema}
         for field in schema:
             _kind(field.type, field.name)
+        arrow = importlib.import_module("pyarrow")
+        words = arrow.schema([field.with_type(_plain(field.type)) for field in schema])
+        self._words: Any = None if words == schema else words
         self._fill = {
             name: _filling(name, value, schema.field(name).type)
             for name, value in fill_null.items()
@@ -52,11 +55,15 @@ class ArrowColumns:
         arrow = importlib.import_module("pyarrow")
         return arrow.table([_empty(field.type) for field in self.schema], schema=self.schema)
 
+    def decoded(self, table: Any) -> Any:
+        """A table of this schema with words in place of dictionaries, as those of two tables may not fit one index."""
+        return table if self._words is None else table.cast(self._words)
+
     def of(self, table: Any, alloc: Alloc) -> dict[str, Column]:
         """The columns of a table.
 
         Args:
-            table: A `pyarrow.Table` of this schema, with `n` rows.
+            table: A `pyarrow.Table` of this schema, with `n` rows; or what `decoded` makes of one.
             alloc: Provides the arrays' memory.
 
         Returns:
@@ -103,6 +110,22 @@ def _kind(dtype: Any, name: str = "") -> Kind:
     )
 
 
+def _plain(dtype: Any) -> Any:
+    """A type with that of the words in place of each dictionary."""
+    arrow = importlib.import_module("pyarrow")
+    types = arrow.types
+    if types.is_dictionary(dtype):
+        return _plain(dtype.value_type)
+    if types.is_struct(dtype):
+        return arrow.struct([field.with_type(_plain(field.type)) for field in dtype])
+    if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
+        values = dtype.value_field.with_type(_plain(dtype.value_type))
+        if types.is_fixed_size_list(dtype):
+            return arrow.list_(values, dtype.list_size)
+        return arrow.large_list(values) if types.is_large_list(dtype) else arrow.list_(values)
+    return dtype
+
+
 def _is_permuted(dtype: Any) -> bool:
     """Whether tensors of this type are stored in another order of dimensions than they are shown in."""
     order: list[int] = list(getattr(dtype, "permutation", None) or ())
@@ -140,10 +163,10 @@ def _filling(name: str, value: Any, dtype: Any) -> Any:
     try:
         filling = arrow.array([value], dtype)
         # Refuses nulls in it.
-        _column(filling, name, aligned_empty)
-        # Arrow rounds 0.5 to the integer 0.
-        if arrow.types.is_integer(dtype) and filling[0].as_py() != value:
-            raise ValueError(f"{value!r} is no integer")
+        column = _column(filling, name, aligned_empty)
+        # Arrow refuses scalars of other types, but rounds 0.5 to the integer 0.
+        if not isinstance(value, arrow.Scalar):
+            check_filling(value, column, zoned=getattr(dtype, "tz", None) is not None)
     except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
         raise ValueError(
             f"fill_null gives {value!r} for column {name!r}, which is {dtype}; give a value of that type, without nulls"

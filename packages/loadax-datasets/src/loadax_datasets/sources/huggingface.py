@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 from loadax_core import Alloc, Rows
 
 from ..rows import rows_in_range
 from .arrow import ArrowColumns
 from .optional import require
-from .table import Column, TableDataset, check_columns
+from .table import Column, TableDataset, check_columns, check_fill
 
 if TYPE_CHECKING:
     import datasets
@@ -26,7 +27,8 @@ class HuggingFaceDataset(TableDataset):
     choice of columns counts. Numbers and class labels keep their dtype; dates, times and durations become `datetime64`
     and `timedelta64` (of UTC, where there is a time zone); strings `str`; binary `bytes`; lists and arrays of fixed
     size arrays of their shape; structs dicts; and other lists arrays, or lists of strings, which may differ in length
-    from row to row, so that they need a `PadBatcher` and are not gathered.
+    from row to row, so that they need a `PadBatcher` and are not gathered. A list of structs becomes one dict of
+    arrays, or of lists of strings.
 
     Images are decoded when their row is read, to arrays of shape `(height, width, channels)`, or without channels if
     they have just one; palettes become RGB. The dtype is that of Pillow's mode: `uint8`, or for gray images of other
@@ -46,9 +48,10 @@ class HuggingFaceDataset(TableDataset):
 
     Raises:
         ImportError: If `datasets` is not installed.
-        TypeError: If `dataset` is something else, such as a stream, or a column has no counterpart in NumPy.
-        ValueError: If there is no such column, or one is chosen more than once, if a value of `fill_null` does not fit
-            its column, or, when a row is read, if it has a null that nothing is given for.
+        TypeError: If `dataset` is something else, such as a stream, if `fill_null` is no mapping, or a column has no
+            counterpart in NumPy.
+        ValueError: If there is no such column, if `columns` names none, or one more than once, if a value of
+            `fill_null` does not fit its column, or, when a row is read, if it has a null that nothing is given for.
 
     Example:
         >>> from datasets import Dataset
@@ -67,6 +70,7 @@ class HuggingFaceDataset(TableDataset):
         library = require("datasets", "huggingface", "HuggingFaceDataset")
         _check_dataset(dataset, library)
         check_columns(columns)
+        self._filled = check_fill(fill_null)
         self._dataset: Any = dataset
         form = self._dataset.format
         self._transformed = form["type"] == "custom"
@@ -76,7 +80,8 @@ class HuggingFaceDataset(TableDataset):
         for name in [*(columns or ()), *(fill_null or ())]:
             if name not in known:
                 raise ValueError(f"the dataset has no column {name!r}; it has {known}")
-        self._names: list[str] = list(form["columns"] if columns is None else columns)
+        formatted = known if form["output_all_columns"] else form["columns"]
+        self._names: list[str] = list(formatted if columns is None else columns)
         if self._transformed:
             return
         features: dict[str, Any] = {name: self._dataset.features[name] for name in self._names}
@@ -110,12 +115,8 @@ class HuggingFaceDataset(TableDataset):
         """Whether there is no transform, no image to decode, and no list of any size."""
         return not self._transformed and self._columns.stacks and not any(map(self._decodes, self._media))
 
-    def read(self, row: int) -> dict[str, Any]:
-        """The row, as a dict from column names to values; or as the transform gives it."""
-        return self._dataset[row] if self._transformed else super().read(row)
-
     def read_many(self, rows: list[int]) -> list[dict[str, Any]]:
-        """The rows, read together."""
+        """The rows, read together; or one by one, as the transform gives them."""
         if not self._transformed:
             return super().read_many(rows)
         return [self._dataset[row] for row in rows_in_range(rows, len(self))]
@@ -149,6 +150,10 @@ class HuggingFaceDataset(TableDataset):
 
     def _decodes(self, name: str) -> bool:
         return bool(self._dataset.features[name].decode)
+
+    def _own_contents(self) -> dict[str, Any]:
+        """What stands in place of nulls."""
+        return self._filled
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows, the columns and their types, and a hash of a few rows, unless there is a transform."""
@@ -208,5 +213,9 @@ def _decoded(stored: Any, image: Any) -> Any:
     if image is None:
         return Path(stored["path"]).read_bytes() if stored["bytes"] is None else stored["bytes"]
     picture = image.decode_example(stored)
-    # The numbers of a palette mean nothing without it.
-    return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+    if picture.mode == "P":
+        # The numbers of a palette mean nothing without it. Pillow warns of a transparency that RGB leaves out.
+        picture.info.pop("transparency", None)
+        picture = picture.convert("RGB")
+    pixels: npt.NDArray[Any] = np.asarray(picture)
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)

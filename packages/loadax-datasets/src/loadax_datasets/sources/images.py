@@ -95,6 +95,9 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         path = self._root / self._names[row]
         try:
             with pillow.open(path) as image:
+                if image.mode == "P" and self._mode != "RGBA":
+                    # Pillow warns of a transparency that the other modes leave out.
+                    image.info.pop("transparency", None)
                 pixels: npt.NDArray[np.uint8] = np.asarray(_of_8_bits(image, path).convert(self._mode))
         except Exception as error:
             add_note(error, f"raised while reading {path}")

@@ -15,7 +15,8 @@ from loadax_core import Alloc, Rows, add_note
 from ..seeding import check_int, digest
 from .arrow import ArrowColumns
 from .optional import require
-from .table import Column, TableDataset, check_columns
+from .samples import sample
+from .table import Column, TableDataset, check_columns, check_fill
 
 MEMORY = 256 << 20
 """Bytes of row groups that are kept."""
@@ -35,8 +36,8 @@ class ParquetDataset(TableDataset):
     Numbers and booleans become NumPy scalars of their dtype; dates, times and durations `datetime64` and
     `timedelta64` (of UTC, where there is a time zone); strings and dictionaries of them `str`; binary `bytes`; lists
     of fixed size and tensors arrays of their shape; structs dicts; and other lists arrays, or lists of strings, which
-    may differ in length from row to row, so that they need a `PadBatcher` and are not gathered. Other types are
-    refused.
+    may differ in length from row to row, so that they need a `PadBatcher` and are not gathered. A list of structs
+    becomes one dict of arrays, or of lists of strings. Other types are refused.
 
     Args:
         paths: A file; a folder, with all `.parquet` files in it and below, by name; or several of either, in that
@@ -49,10 +50,11 @@ class ParquetDataset(TableDataset):
     Raises:
         FileNotFoundError: If there is no such file, or no Parquet file in a folder.
         ImportError: If PyArrow is not installed.
-        TypeError: If a column's type has no counterpart in NumPy.
-        ValueError: If a file is damaged or has other columns than the first one, if there is no such column, if one is
-            chosen or stands in a file more than once, if a value of `fill_null` does not fit its column, or, when a row
-            is read, if it has a null that nothing is given for, or its file has changed.
+        TypeError: If a column's type has no counterpart in NumPy, or `fill_null` is no mapping.
+        ValueError: If a file is damaged or has other columns than the first one, if there is no such column, if
+            `columns` names none, if one is chosen or stands in a file more than once, if a value of `fill_null` does
+            not fit its column, or, when a row is read, if it has a null that nothing is given for, or its file has
+            changed.
 
     Example:
         >>> import tempfile
@@ -75,6 +77,7 @@ class ParquetDataset(TableDataset):
     ) -> None:
         require("pyarrow.parquet", "parquet", "ParquetDataset")
         check_columns(columns)
+        self._filled = check_fill(fill_null)
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
         files = [_open(file) for path in given for file in _files(Path(path).absolute())]
         if not files:
@@ -124,7 +127,7 @@ class ParquetDataset(TableDataset):
         for number in visited:
             start = int(self._ends[number]) - self._groups[number].rows
             local = rows[order][groups[order] == number] - start
-            pieces.append(self._kept.get(number, self._read).take(arrow.array(local)))
+            pieces.append(self._columns.decoded(self._kept.get(number, self._read).take(arrow.array(local))))
         if not pieces:
             return self._columns.of(self._columns.empty(), alloc)
         # Back from the order of the groups to that of the rows.
@@ -150,9 +153,13 @@ class ParquetDataset(TableDataset):
             raise
         return table.select(self._names).cast(self._columns.schema).combine_chunks()
 
+    def _own_contents(self) -> dict[str, Any]:
+        """What stands in place of nulls."""
+        return self._filled
+
     def fingerprint(self) -> dict[str, Any]:
-        """The names and sizes of the files, their rows, and the columns."""
-        files = [(file.path.name, file.size, file.metadata.num_rows) for file in self._files]
+        """The columns, and of each file the name, the size, the number of rows, and a hash of a few of its bytes."""
+        files = [(file.path.name, file.size, file.metadata.num_rows, file.content) for file in self._files]
         return {"rows": len(self), "columns": self.types, "files": digest(repr(files).encode())}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -169,6 +176,7 @@ class _File(NamedTuple):
     path: Path
     size: int
     modified: int
+    content: str
     schema: Any
     metadata: Any
 
@@ -235,7 +243,9 @@ def _open(path: Path) -> _File:
     found = path.stat()
     try:
         with parquet.ParquetFile(path) as opened:
-            return _File(path, found.st_size, found.st_mtime_ns, opened.schema_arrow, opened.metadata)
+            # The footer has the least and the largest values.
+            content = sample(path, end=opened.metadata.serialized_size + 8)
+            return _File(path, found.st_size, found.st_mtime_ns, content, opened.schema_arrow, opened.metadata)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a Parquet file, or is cut short: {error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from loadax_core import Alloc, Rows, aligned_empty, gather_array
 
 from ..log import inform
 from .optional import require
-from .table import Column, TableDataset, check_columns, split
+from .table import Column, TableDataset, check_columns, check_fill, check_filling, split
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +25,8 @@ class PolarsDataset(TableDataset):
     Numbers and booleans become NumPy scalars of their dtype; dates, times and durations `datetime64` and
     `timedelta64` (of UTC, where there is a time zone); strings, categories and enums `str`; binary `bytes`; the
     `Array` type arrays of its shape; structs dicts; and lists arrays, or lists of strings, which may differ in length
-    from row to row, so that they need a `PadBatcher` and are not gathered. Other types are refused.
+    from row to row, so that they need a `PadBatcher` and are not gathered. A list of structs becomes one dict of
+    arrays, or of lists of strings. Other types are refused.
 
     The frame is not copied. Numbers in one piece are gathered fastest: `frame.rechunk()` makes it so. Worker processes
     get a copy each.
@@ -39,10 +40,10 @@ class PolarsDataset(TableDataset):
 
     Raises:
         ImportError: If Polars is not installed.
-        TypeError: If `frame` is no frame, or a column's type has no counterpart in NumPy.
-        ValueError: If there is no such column, or one is chosen more than once, if a column has nulls that nothing is
-            given for, if what is given does not fit the column's type, or, when a row is read, if a list in it has
-            nulls.
+        TypeError: If `frame` is no frame, `fill_null` no mapping, or a column's type has no counterpart in NumPy.
+        ValueError: If there is no such column, if `columns` names none, or one more than once, if a column has nulls
+            that nothing is given for, if what is given does not fit the column's type, or, when a row is read, if a
+            list in it has nulls.
 
     Example:
         >>> import polars as pl
@@ -60,6 +61,7 @@ class PolarsDataset(TableDataset):
     ) -> None:
         polars = require("polars", "polars", "PolarsDataset")
         check_columns(columns)
+        self._filled = check_fill(fill_null)
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
             raise TypeError(
                 f"PolarsDataset takes a DataFrame or a LazyFrame, got a {type(frame).__name__}; make one with "
@@ -85,6 +87,10 @@ class PolarsDataset(TableDataset):
 
     def __len__(self) -> int:
         return self._frame.height
+
+    def _own_contents(self) -> dict[str, Any]:
+        """What stands in place of nulls."""
+        return self._filled
 
     @property
     def types(self) -> dict[str, str]:
@@ -170,8 +176,11 @@ def _filled(series: pl.Series, value: Any) -> pl.Series:
             raise TypeError("Polars may take categories of another column for its own")
         # A null that is filled with a value of another type would change the type of the column.
         filling = _filling(value, series.dtype)
+        if filling.dtype != series.dtype and not categories:
+            filling = filling.cast(series.dtype)
         # Refuses nulls in it.
-        _column(filling, aligned_empty)
+        column = _column(filling, aligned_empty)
+        check_filling(value, column, zoned=getattr(series.dtype, "time_zone", None) is not None)
     except (TypeError, ValueError, OverflowError, polars.exceptions.PolarsError) as error:
         raise ValueError(
             f"fill_null gives {value!r} for column {series.name!r}, which is {series.dtype}; give a value of that type"
@@ -195,8 +204,8 @@ def _filling(value: Any, dtype: Any) -> pl.Series:
         raise TypeError(f"{value!r} is no value of {dtype}")
     unit = "D" if dtype == polars.Date else dtype.time_unit
     number = value.astype(f"{kind}[{unit}]")
-    # Also where it is not a time.
-    if number != value:
+    # Back in its own unit, as it may have overflowed. Also where it is not a time.
+    if number.astype(cast("Any", value).dtype) != value:
         raise ValueError(f"{value!r} is no whole number of {unit}")
     return polars.Series([int(number.astype(np.int64))], dtype=polars.Int64).cast(dtype)
 

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from loadax_core import Rows, add_note
+from loadax_core import Rows
 
 from ..base import BaseDataset
 from ..rows import rows_in_range
 from ..seeding import digest
-from .table import check_columns
+from .connections import Connections
+from .table import as_python, check_columns, check_fill
 
 if TYPE_CHECKING:
     import sqlite3
 
 Value: TypeAlias = int | float | str | bytes
 Parameters: TypeAlias = Sequence[Value | None] | Mapping[str, Value | None]
+
+KEYS = "loadax_keys"
+"""The name of the parameter that has the keys of a batch."""
+
+TYPES: dict[str, type[Value]] = {"integer": int, "real": float, "text": str, "blob": bytes}
+"""What values are in Python, by what SQLite calls their types."""
+
+NOTHING = re.compile(r"(?:[\s;]|--[^\n]*+|(?>/\*.*?\*/))*", re.DOTALL)
+"""Comments and semicolons."""
 
 
 class SQLiteDataset(BaseDataset[dict[str, Value]]):
@@ -44,15 +53,17 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         key: A column of distinct integers; left out, the `rowid` of a table. Queries need one.
         columns: The columns to read; left out, all of them.
         parameters: Values for the query's placeholders, `?` or `:name`. They are copied.
-        fill_null: By column, what to give instead of NULL. Elsewhere, reading NULL is an error.
+        fill_null: By column, what to give instead of NULL, of the type that the column's other values have; an `int`
+            becomes a `float` where they are. Elsewhere, reading NULL is an error.
 
     Raises:
         FileNotFoundError: If there is no such file.
         LookupError: When a row has gone since the keys were looked at.
         TypeError: If not just one of `table` and `query` is given, if a query has no key, if a table is given
-            `parameters`, or if `columns` or `parameters` is a single value.
-        ValueError: If there is no such table or column, if a column is chosen more than once, if keys are not distinct
-            integers, or, when a row is read, if it has a NULL that nothing is given for.
+            `parameters`, or if `columns`, `parameters` or `fill_null` is a single value.
+        ValueError: If there is no such table or column, if `columns` names none, or one more than once, if a table has
+            no `rowid` and no key is given, if keys are not distinct integers, if a value of `fill_null` does not fit
+            its column, or, when a row is read, if it has a NULL that nothing is given for.
         sqlite3.Error: If the file is damaged, or the query is wrong.
 
     Example:
@@ -83,10 +94,15 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         if (table is None) == (query is None):
             raise TypeError(f"give either a table or a query, got table={table!r} and query={query!r}")
         check_columns(columns)
+        self._filled = check_fill(fill_null)
         if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"parameters is a sequence or a dict of values, got {parameters!r}; write [{parameters!r}]")
         if table is not None and parameters:
             raise TypeError(f"parameters are for a query's placeholders; the table {table!r} has none")
+        if isinstance(parameters, Mapping) and KEYS in parameters:
+            raise ValueError(
+                f"parameters has the name {KEYS!r}, which Loadax uses itself; choose another for the query"
+            )
         if query is not None and key is None:
             raise TypeError("a query needs a key: the name of one of its columns that holds distinct integers")
         self._path = Path(path).absolute()
@@ -95,15 +111,21 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         self._table, self._key = table, "rowid" if key is None else key
         self._parameters: Parameters = dict(parameters) if isinstance(parameters, Mapping) else tuple(parameters)
         # A query may end in a comment, hence the new line.
-        self._from = _quote(table) if table is not None else f"({(query or '').rstrip().rstrip(';')}\n)"
-        self._connections = _Connections(self._path)
+        self._from = _quote(table) if table is not None else f"({_without_end(query or '')}\n)"
+        self._connections = Connections(self._path)
         with self._connections.use() as connection:
             known = self._known_columns(connection)
             for name in [*(columns or ()), *(fill_null or ()), *([] if key is None else [key])]:
                 if name not in known:
                     raise ValueError(f"{self._noun} has no column {name!r}; it has {known}")
             self._columns = list(known if columns is None else columns)
-            self._fill = dict(fill_null or {})
+            if key is None:
+                self._check_rowid(connection)
+            self._fill = {
+                name: self._filling(connection, name, value)
+                for name, value in (fill_null or {}).items()
+                if name in self._columns
+            }
             self._keys = self._read_keys(connection)
 
     def __len__(self) -> int:
@@ -126,7 +148,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         # All keys as one parameter: SQLite limits how many a statement may have.
         wanted = json.dumps(sorted(set(keys)))
         if isinstance(self._parameters, Mapping):
-            placeholder, parameters = ":loadax_keys", {**self._parameters, "loadax_keys": wanted}
+            placeholder, parameters = f":{KEYS}", {**self._parameters, KEYS: wanted}
         else:
             placeholder, parameters = "?", (*self._parameters, wanted)
         select = (
@@ -166,11 +188,46 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
                 name
                 for name, *_ in connection.execute(f"SELECT * FROM {self._from} LIMIT 0", self._parameters).description
             ]
-        names = [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (self._table,))]
+        # Generated columns count as hidden, too, but not as those that only commands of a virtual table have.
+        columns = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1"
+        names = [name for (name,) in connection.execute(columns, (self._table,))]
         if not names:
             tables = connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')").fetchall()
             raise ValueError(f"{self._path} has no table {self._table!r}; it has {sorted(name for (name,) in tables)}")
         return names
+
+    def _check_rowid(self, connection: sqlite3.Connection) -> None:
+        import sqlite3  # noqa: PLC0415
+
+        try:
+            found = connection.execute(f"SELECT source.rowid FROM {self._from} AS source LIMIT 1").fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such column" not in str(error):
+                raise
+            found = (None,)
+        # Some versions of SQLite have one of nulls for views.
+        if found == (None,):
+            raise ValueError(
+                f"{self._noun} has no rowid; give key=..., the name of a column that holds distinct integers"
+            )
+
+    def _filling(self, connection: sqlite3.Connection, name: str, value: Any) -> Value:
+        """What `fill_null` gives for a column, in the type of the column's other values."""
+        column = f"source.{_quote(name)}"
+        some = f"SELECT typeof({column}) FROM {self._from} AS source WHERE {column} IS NOT NULL LIMIT 1"
+        found = connection.execute(some, self._parameters).fetchone()
+        kinds = [TYPES[found[0]]] if found else list(TYPES.values())
+        given = as_python(value)
+        if kinds == [float] and type(given) is int and abs(given) <= 2**53:
+            given = float(given)
+        if type(given) not in kinds:
+            fix = (
+                f", which holds {found[0]}; give a Python {kinds[0].__name__}"
+                if found
+                else "; give an int, float, str or bytes"
+            )
+            raise ValueError(f"fill_null gives {value!r} for column {name!r} of {self._noun}{fix}")
+        return given
 
     def _read_keys(self, connection: sqlite3.Connection) -> Rows | range:
         key = f"source.{_quote(self._key)}"
@@ -215,6 +272,10 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             "keys": digest(keys.tobytes()),
         }
 
+    def _own_contents(self) -> dict[str, Any]:
+        """What stands in place of nulls."""
+        return self._filled
+
     def describe(self) -> str:
         """The number of rows, the columns, and where they come from."""
         return f"SQLiteDataset({len(self)} rows: {', '.join(self._columns)} of {self._noun})"
@@ -224,52 +285,18 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._connections = _Connections(self._path)
+        self._connections = Connections(self._path)
 
 
-class _Connections:
-    """Read-only connections to one file, one for each thread that asks."""
+def _without_end(query: str) -> str:
+    """A query without the semicolon that ends it, and without the comments and semicolons after that."""
+    import sqlite3  # noqa: PLC0415
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-
-    @contextmanager
-    def use(self) -> Generator[sqlite3.Connection]:
-        """This thread's connection, outside of any transaction at the start and at the end."""
-        # Not every Python is built with it.
-        import sqlite3  # noqa: PLC0415
-
-        try:
-            held: _Held | None = getattr(self._local, "held", None)
-            if held is None:
-                held = self._local.held = _Held(self._path)
-            try:
-                yield held.connection
-            finally:
-                held.connection.rollback()
-        except sqlite3.Error as error:
-            add_note(error, f"raised while reading {self._path}")
-            raise
-
-
-class _Held:
-    """Closes a connection when the thread that it belongs to ends, or when the dataset is collected."""
-
-    def __init__(self, path: Path) -> None:
-        import sqlite3  # noqa: PLC0415
-
-        # The last reference to a dataset may be dropped by another thread than the one that read.
-        self.connection = sqlite3.connect(
-            f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
-        # The file is data: what it defines may call no function that has effects outside of it.
-        self.connection.execute("PRAGMA trusted_schema = OFF")
-        self.connection.execute("PRAGMA query_only = ON")
-
-    def __del__(self) -> None:
-        if hasattr(self, "connection"):
-            self.connection.close()
+    for found in re.finditer(";", query):
+        # Not within a string or a comment.
+        if sqlite3.complete_statement(query[: found.end()]):
+            return query[: found.start()] if NOTHING.fullmatch(query, found.start()) else query
+    return query
 
 
 def _quote(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -86,13 +88,53 @@ def check_columns(columns: Sequence[str] | None) -> None:
 
     Raises:
         TypeError: If it is a string.
-        ValueError: If a name comes more than once.
+        ValueError: If there is no name, or one comes more than once.
     """
     if isinstance(columns, str):
         raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
+    if columns is not None and not len(columns):
+        raise ValueError("columns names no column; name one, or leave it out for all of them")
     for name in columns or ():
         if list(columns or ()).count(name) > 1:
             raise ValueError(f"columns names {name!r} more than once; name it once")
+
+
+def check_fill(fill_null: object) -> dict[str, Any]:
+    """Refuses what does not say by column what to put in place of nulls.
+
+    Returns:
+        The values by column as text, for a cache that must not be taken for another one.
+
+    Raises:
+        TypeError: If it is no mapping.
+    """
+    given: Any = {} if fill_null is None else fill_null
+    if not isinstance(given, Mapping):
+        raise TypeError(f"fill_null is a mapping from columns to values, got {given!r}; write {{'name': {given!r}}}")
+    return {"fill_null": {name: repr(value) for name, value in cast("Mapping[str, Any]", given).items()}}
+
+
+def check_filling(given: Any, column: Column, *, zoned: bool) -> None:
+    """Refuses a value that became another one when a source made its own type of it.
+
+    Args:
+        given: The value.
+        column: What became of it, as a column of one row.
+        zoned: Whether the column's type has a time zone.
+
+    Raises:
+        ValueError: If it is not the value, but for the digits that floating-point numbers may lose.
+    """
+    stored = _value(column, 0)
+    if not _equals(given, stored):
+        raise ValueError(f"it would become {stored!r}")
+    if getattr(given, "tzinfo", None) is not None and not zoned:
+        raise ValueError("it has a time zone, which the column has not")
+
+
+def as_python(value: Any) -> Any:
+    """A scalar of NumPy's as one of Python's, and anything else as it is."""
+    return cast("Any", value).item() if isinstance(value, np.generic) else value
 
 
 def split(column: Column, ends: npt.NDArray[np.int64]) -> list[Any]:
@@ -116,6 +158,41 @@ def _value(column: Column, i: int) -> Any:
     if isinstance(column, dict):
         return {name: _value(child, i) for name, child in column.items()}
     return read_row(column, i) if isinstance(column, np.ndarray) else column[i]
+
+
+def _equals(given: Any, stored: Any) -> bool:
+    """Whether a value still is what was given, but for lost digits; may raise TypeError or ValueError if it is not."""
+    if isinstance(stored, dict):
+        fields = cast("dict[str, Any]", stored)
+        if isinstance(given, Mapping):
+            entries = cast("Mapping[Any, Any]", given)
+            return entries.keys() == fields.keys() and all(_equals(entries[name], fields[name]) for name in fields)
+        # A list of structs has become a dict of lists.
+        return all(isinstance(one, Mapping) and one.keys() == fields.keys() for one in given) and all(
+            _equals([one[name] for one in given], values) for name, values in fields.items()
+        )
+    if isinstance(stored, list | np.ndarray):
+        values = cast("list[Any]", stored)
+        return len(given) == len(values) and all(map(_equals, given, values))
+    if type(stored) in (np.datetime64, np.timedelta64):
+        given = _as_moment(given)
+        # In its unit, since NumPy's comparison of two units may overflow.
+        return type(given) is type(stored) and bool(stored.astype(given.dtype) == given)
+    # Python compares integers and floats exactly.
+    given, stored = as_python(given), as_python(stored)
+    if isinstance(given, float) and isinstance(stored, float):
+        return math.isinf(given) == math.isinf(stored)
+    # True is equal to 1.
+    return isinstance(given, bool) == isinstance(stored, bool) and bool(given == stored)
+
+
+def _as_moment(given: Any) -> Any:
+    """Times and durations of Python's as NumPy's, in UTC where there is a time zone."""
+    if isinstance(given, dt.timedelta):
+        return np.timedelta64(given)
+    if isinstance(given, dt.datetime) and given.tzinfo is not None:
+        given = given.astimezone(dt.UTC).replace(tzinfo=None)
+    return np.datetime64(given) if isinstance(given, dt.date) else given
 
 
 def _row_facts(columns_at: Gather, row: np.int64) -> Any:

@@ -21,7 +21,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
     Row `i` is `{"tokens": t[s : s + length], "targets": t[s + 1 : s + 1 + length]}` with `s = i * stride`, both of
     shape `(length,)` and of the file's dtype. Tokens at the end that do not fill a window are left out. The file is
-    mapped, not read: it may be larger than memory, and worker processes map it themselves.
+    mapped, not read: it may be larger than memory, and worker processes map it themselves. It must not change from then
+    on: they refuse one of another size, or written at another time, so copies for other machines should keep the time.
 
     Args:
         tokens: A `.npy` file of shape `(tokens,)`; any other file, which holds nothing but the numbers; or an array.
@@ -34,8 +35,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     Raises:
         FileNotFoundError: If there is no such file.
         TypeError: If `tokens` is neither a path nor an array, or does not hold integers.
-        ValueError: If a setting is out of range, the tokens have more than one dimension, there are too few for one
-            window, or the file was cut short.
+        ValueError: If a setting is out of range, the tokens have more than one dimension or are masked, there are too
+            few for one window, or the file was cut short.
 
     Example:
         >>> rows = TokenDataset(np.arange(10, dtype=np.uint16), length=4)
@@ -58,6 +59,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         if isinstance(tokens, str | os.PathLike):
             path = Path(tokens).absolute()
             self._name, self._tokens = path.name, _open(path, None if dtype is None else np.dtype(dtype))
+        elif isinstance(tokens, np.ma.MaskedArray):
+            raise ValueError("tokens is a masked array, whose mask a batch would lose; fill it with .filled(value)")
         elif isinstance(cast("object", tokens), np.ndarray):
             if dtype is not None:
                 raise ValueError(f"dtype={dtype!r} is for files; the array has the dtype {tokens.dtype}")
@@ -151,6 +154,8 @@ def _open(path: Path, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:
             raise ValueError(f"{path} is not a .npy file of numbers, or is cut short: {error}") from error
     if dtype is None:
         raise ValueError(f"{path.name} does not tell its dtype; give it, such as dtype=np.uint16")
+    if dtype.kind not in "iu":
+        raise TypeError(f"{path.name} must hold integers, got dtype={dtype}; give the integer dtype it was written in")
     if size % dtype.itemsize:
         raise ValueError(f"{path} has {size} bytes, no multiple of the {dtype.itemsize} of {dtype}: cut short?")
     return np.memmap(path, dtype, "r")
