@@ -167,3 +167,25 @@ def test_an_error_of_the_placement_arrives_at_its_step() -> None:
     with pytest.raises(TypeError, match=r"batch\['text'\] has dtype object") as caught:
         next(batches)
     assert caught.value.__notes__ == ["loadax: while placing the batch of epoch 0, step 2"]
+
+
+def test_batch_sizes_that_a_sharding_cannot_divide_fail_in_build() -> None:
+    sharding = NamedSharding(mesh((8,), ("data",)), PartitionSpec("data"))
+    builder = DataLoader().prefetch(1, to_device=sharding)
+    rows = np.arange(20, dtype=np.int32)
+    with pytest.raises(ValueError, match=r"has 4 rows instead of 16, .*drop_remainder=True\), .*pad_to_multiple\(16\)"):
+        builder.batch_size(16).build(rows)
+    with pytest.raises(
+        ValueError, match=r"a batch of 12 rows is not divisible by the 8 parts of NamedSharding"
+    ) as caught:
+        builder.batch_size(12).build(rows)
+    assert not hasattr(caught.value, "__notes__")
+    with pytest.raises(ValueError, match="a batch of 1 rows is not divisible") as caught:
+        builder.build(rows)
+    assert caught.value.__notes__ == ["loadax: set .batch_size(n); left out, it is 1"]
+    assert [len(batch) for batch in builder.batch_size(16, drop_remainder=True).build(rows)] == [16]
+    # What a function makes of the rows, only it knows.
+    twice = DataLoader(lambda items: np.repeat(items, 2)).batch_size(16).prefetch(1, to_device=sharding)
+    assert [len(batch) for batch in twice.build(rows)] == [32, 8]
+    whole = NamedSharding(mesh((8,), ("data",)), PartitionSpec(None))
+    assert [len(batch) for batch in DataLoader().batch_size(16).prefetch(1, to_device=whole).build(rows)] == [16, 4]

@@ -49,16 +49,16 @@ class Run(NamedTuple):
     dataset_name: str
 
     def check_divisible(self, position: Position) -> None:
-        """Makes sure that every batch from `position` on can be divided among the data shards.
+        """Makes sure that every batch from `position` on can be divided among the data shards, or by the placement.
 
         Raises:
             ValueError: If one cannot; names the remedies.
         """
-        if self.strategy is None:
+        plan, check = self.plan, self._divide
+        if check is None:
             return
-        plan = self.plan
         try:
-            self.strategy.local_rows(plan.batch_size)
+            check(plan.batch_size)
         except ValueError as error:
             if plan.batch_size == 1:
                 add_note(error, "loadax: set .batch_size(n); left out, it is 1")
@@ -67,13 +67,22 @@ class Run(NamedTuple):
             return
         for size in {plan.remainder, (plan.rows - position.row) % plan.batch_size} - {0}:
             try:
-                self.strategy.local_rows(size)
+                check(size)
             except ValueError as error:
                 raise ValueError(
-                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}, which the data shards "
-                    f"cannot divide; leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it "
-                    f"up with dataset.pad_to_multiple({plan.batch_size}) ({error})"
+                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}, which cannot be "
+                    f"divided; leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it up "
+                    f"with dataset.pad_to_multiple({plan.batch_size}) ({error})"
                 ) from error
+
+    @property
+    def _divide(self) -> Callable[[int], object] | None:
+        """What raises a ValueError for a number of rows that cannot be divided; None where that is not known."""
+        if self.strategy is not None:
+            return self.strategy.local_rows
+        # How many rows another batcher makes of them, only it knows.
+        plain = type(self.fetch.batcher) in (StackBatcher, PadBatcher)
+        return getattr(self.fetch.placement, "check_rows", None) if plain else None
 
 
 class Loader(Generic[B_co]):

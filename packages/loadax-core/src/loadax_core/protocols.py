@@ -154,7 +154,11 @@ class ShardingStrategy(Protocol):
 
 
 class Placement(Protocol):
-    """Moves a host batch to where training wants it, in the prefetch thread; thread-safe."""
+    """Moves a host batch to where training wants it, in the prefetch thread; thread-safe.
+
+    One that cannot place every number of rows may have a method `check_rows(rows)`, which raises a `ValueError` for
+    those: it is asked before the first batch.
+    """
 
     def __call__(self, batch: Any, /) -> Any:
         """The placed batch."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Sharding
+from jax.sharding import NamedSharding, Sharding
 from loadax_core import tree
 
 from .devices import default_device, device_put, is_device, local_devices, process_index
@@ -63,6 +64,23 @@ class DevicePlacement:
         # This transfer is what the caller asks for; a guard against accidental ones must not stop it.
         with jax.transfer_guard_host_to_device("allow"):
             return map_arrays(self._place, batch)
+
+    def check_rows(self, rows: int) -> None:
+        """Refuses a number of rows that the sharding cannot divide, before there is a batch of them.
+
+        Args:
+            rows: The first dimension of each leaf.
+
+        Raises:
+            ValueError: If it cannot.
+        """
+        if not isinstance(self._target, NamedSharding) or not self._target.spec:
+            return
+        first: Any = self._target.spec[0]
+        axes: Any = (first,) if isinstance(first, str) else first or ()
+        parts = math.prod(self._target.mesh.shape[axis] for axis in axes)
+        if rows % parts:
+            raise ValueError(f"a batch of {rows} rows is not divisible by the {parts} parts of {self._target}")
 
     def __repr__(self) -> str:
         return f"DevicePlacement({self._default if self._target is None else self._target})"

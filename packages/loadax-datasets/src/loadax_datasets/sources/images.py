@@ -32,7 +32,8 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
     the same on every machine. An image is decoded when its row is read, and only then; images of other sizes need a
     `.map` that crops or resizes before they make a batch. Other files, and names that begin with a dot, are left out.
 
-    Of 16 bits the upper 8 are kept, in gray images as in color. Gray images of 32-bit integers or floating-point
+    Pixels are as they are stored. The turn that a photo's EXIF data may ask for is not made; `HuggingFaceDataset` makes
+    it. Of 16 bits the upper 8 are kept, in gray images as in color. Gray images of 32-bit integers or floating-point
     numbers are refused, as nothing says which numbers are black and white.
 
     Args:
