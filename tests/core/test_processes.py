@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 from elsewhere import (
     Batches,
+    Echo,
+    EchoError,
     Gathered,
     HoldsTheInterpreter,
     Lines,
@@ -302,6 +304,13 @@ def test_an_error_that_pickle_could_not_make_again_arrives_as_it_is() -> None:
         next(iter(DataLoader().batch_size(3).workers(1, kind="process").build(Peculiar(12))))
     assert (str(caught.value), caught.value.where) == ("broken at 0", 0)
     assert caught.value.__notes__[0] == "loadax: raised by row 0"
+
+
+def test_an_error_that_pickle_would_change_arrives_as_it_is() -> None:
+    assert str(pickle.loads(pickle.dumps(EchoError(0)))) == "broken: broken: 0"
+    with pytest.raises(EchoError) as caught:
+        next(iter(DataLoader().workers(1, kind="process").build(Echo(2))))
+    assert str(caught.value) == "broken: 0"
 
 
 def test_an_error_that_cannot_be_sent_still_arrives() -> None:

@@ -124,6 +124,18 @@ class PeculiarError(Exception):
         self.where = where
 
 
+class EchoError(Exception):
+    """Its message grows whenever pickle makes it anew."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(f"broken: {what}")
+
+
+class Echo(Numbers):
+    def __getitem__(self, row: int) -> int:
+        raise EchoError(row)
+
+
 class Peculiar(Numbers):
     def __getitem__(self, row: int) -> int:
         raise PeculiarError("broken", row)

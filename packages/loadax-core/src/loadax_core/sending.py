@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from contextlib import suppress
 
 from .errors import WorkerError
 
@@ -11,19 +11,20 @@ from .errors import WorkerError
 def pack(error: BaseException) -> bytes:
     """An error as bytes, with its notes, which some types forget when they are pickled.
 
-    Pickle would make an error anew from its arguments, which fails for many a type whose `__init__` takes something
-    else than a message. Such an error is sent as its arguments and attributes. One that cannot be sent at all becomes a
-    `WorkerError`, which tells its type and message.
+    Pickle would make an error anew from its arguments, which fails, or says something else, for many a type whose
+    `__init__` does not take a message. Such an error is sent as its arguments and attributes. One that cannot be sent
+    at all becomes a `WorkerError`, which tells its type and message.
     """
     kind, notes = type(error), getattr(error, "__notes__", [])
-    ways: list[tuple[Any, Any]] = [(error, None), (kind, (error.args, vars(error)))]
-    for way in ways:
-        try:
-            body = pickle.dumps((*way, notes))
-            if type(unpack(body)) is kind:
-                return body
-        except Exception:
-            continue
+    with suppress(Exception):
+        body = pickle.dumps((error, None, notes))
+        copy = unpack(body)
+        if type(copy) is kind and repr(copy.args) == repr(error.args):
+            return body
+    with suppress(Exception):
+        body = pickle.dumps((kind, (error.args, vars(error)), notes))
+        if type(unpack(body)) is kind:
+            return body
     try:
         message = str(error)
     except Exception as broken:
