@@ -141,6 +141,12 @@ def test_what_is_no_batcher_is_refused() -> None:
         DataLoader(PadBatcher)
 
 
+def test_settings_that_are_given_to_the_constructor_are_explained() -> None:
+    loader: Any = DataLoader
+    with pytest.raises(TypeError, match=r"takes a batcher, and no batch_size, shuffle; settings are calls, as in Data"):
+        loader([1, 2, 3], batch_size=2, shuffle=True)
+
+
 def test_a_flag_that_is_no_bool_is_refused() -> None:
     wrong: Any = "False"
     with pytest.raises(TypeError, match="drop_remainder must be True or False, got 'False'"):

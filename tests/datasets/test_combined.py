@@ -120,6 +120,8 @@ def test_rows_of_one_part_that_cannot_be_stacked_are_named() -> None:
     ragged = InMemoryDataset([np.zeros(2)] * 5 + [np.zeros(3)] * 5).map(same, vectorized=True)
     with pytest.raises(StackError) as caught:
         next(iter(DataLoader().batch_size(20).build(good + ragged)))
+    assert "item 0 has shape (2,) but item 5 has shape (3,)" in str(caught.value)
+    assert "items 0 and 5 of source 1 are items 10 and 15 of the batch" in caught.value.__notes__
     assert "loadax: item 10 is row 10, item 15 is row 15" in caught.value.__notes__
 
 

@@ -58,7 +58,7 @@ class DataLoader(Generic[T_contra, B_co]):
         batcher: Makes a list of items into a batch. Left out, items are stacked (`StackBatcher`).
 
     Raises:
-        TypeError: If `batcher` is not callable.
+        TypeError: If `batcher` is not callable, or settings are given that are calls.
 
     Example:
         >>> loader = DataLoader().batch_size(4).workers(2).prefetch(3).build(range(10))
@@ -74,7 +74,12 @@ class DataLoader(Generic[T_contra, B_co]):
     @overload
     def __init__(self: DataLoader[T, B], batcher: Callable[[list[T]], B]) -> None: ...
 
-    def __init__(self, batcher: Callable[[list[Any]], Any] | None = None) -> None:
+    def __init__(self, batcher: Callable[[list[Any]], Any] | None = None, **unknown: object) -> None:
+        if unknown:
+            raise TypeError(
+                f"DataLoader takes a batcher, and no {', '.join(unknown)}; settings are calls, as in DataLoader()"
+                ".batch_size(32, drop_remainder=True).workers(2).build(dataset.shuffle(seed=0))"
+            )
         if batcher is None:
             batcher = StackBatcher()
         if not callable(batcher):

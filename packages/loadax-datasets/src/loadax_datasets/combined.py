@@ -107,8 +107,11 @@ class ChoosingDataset(CombinedDataset[T_co]):
         try:
             return take_from(self._sources[number], source_rows, aligned_empty)
         except StackError as error:
-            # Of its rows, and not yet of those of the batch.
-            error.items = positions.item(error.items[0]), positions.item(error.items[1])
+            i, j = error.items
+            error.items = positions.item(i), positions.item(j)
+            if error.items != (i, j):
+                there = " and ".join(map(str, error.items))
+                add_note(error, f"items {i} and {j} of source {number} are items {there} of the batch")
             raise
 
 
