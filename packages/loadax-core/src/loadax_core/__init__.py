@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from . import tree as tree
 from .batchers import Batcher as Batcher
-from .batchers import PadBatcher as PadBatcher
 from .batchers import StackBatcher as StackBatcher
 from .buffers import aligned_empty as aligned_empty
 from .buffers import check_rows as check_rows
@@ -24,6 +23,7 @@ from .loader import Loader as Loader
 from .measuring import Measurement as Measurement
 from .measuring import measure as measure
 from .merging import join_batches as join_batches
+from .padding import PadBatcher as PadBatcher
 from .preview import ArraySpec as ArraySpec
 from .preview import Preview as Preview
 from .progress import progress as progress

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, ca
 import numpy as np
 
 from . import resolve
-from .batchers import Batcher, PadBatcher, StackBatcher
+from .batchers import Batcher, StackBatcher
 from .checks import check_bool, check_int, check_length, check_seconds
 from .fetch import Fetch
 from .loader import Loader, Run
+from .padding import PadBatcher
 from .plan import Plan
 from .protocols import Dataset, MeshLike, Placement, ShardingStrategy
 from .shaped import with_length

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias, TypeVar, cast
 import numpy as np
 
 from . import tree
-from .batchers import PadBatcher, StackBatcher
+from .batchers import StackBatcher
 from .buffers import gather_array
 from .errors import RemoteTraceback, StackError, add_note
 from .merging import join_batches
+from .padding import PadBatcher
 from .plan import Step
 from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, ReadRange, Rows, ShardingStrategy
 from .stats import Way

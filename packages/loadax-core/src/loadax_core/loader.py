@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from . import resolve, show
-from .batchers import Batcher, PadBatcher, StackBatcher
+from .batchers import Batcher, StackBatcher
 from .checks import check_int
 from .errors import add_note
 from .fetch import Fetch
 from .iterator import LoaderIterator
+from .padding import PadBatcher
 from .plan import Plan, Position
 from .preview import Preview, preview
 from .protocols import Dataset, ShardingStrategy
