@@ -520,10 +520,7 @@ def test_fingerprint_knows_the_rows(file: Path) -> None:
 
 def test_a_cache_knows_what_stands_in_place_of_nulls(tmp_path: Path) -> None:
     path = tmp_path / "nulls.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE t (x INTEGER)")
-        connection.executemany("INSERT INTO t VALUES (?)", [(1,), (None,)])
-    connection.close()
+    execute(path, "CREATE TABLE t (x INTEGER)", "INSERT INTO t VALUES (1), (NULL)")
     assert list(SQLiteDataset(path, "t", fill_null={"x": 0}).cache(tmp_path / "cache")) == [{"x": 1}, {"x": 0}]
     with pytest.raises(ValueError, match="is the cache of another dataset"):
         SQLiteDataset(path, "t", fill_null={"x": -1}).cache(tmp_path / "cache")

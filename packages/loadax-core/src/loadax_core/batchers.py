@@ -11,6 +11,7 @@ from . import tree
 from .buffers import aligned_empty
 from .errors import StackError
 from .merging import differ, merge_trees
+from .printing import name_of
 from .protocols import Alloc, Array
 
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Batcher(Generic[T, B_co]):
         return self._fn(items)
 
     def __repr__(self) -> str:
-        return f"Batcher({getattr(self._fn, '__qualname__', self._fn)})"
+        return f"Batcher({name_of(self._fn)})"
 
 
 class StackBatcher:

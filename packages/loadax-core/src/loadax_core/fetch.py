@@ -17,6 +17,7 @@ from .errors import RemoteTraceback, StackError, add_note
 from .merging import join_batches
 from .padding import PadBatcher
 from .plan import Step
+from .printing import name_of
 from .protocols import Alloc, Array, Dataset, Gather, GatherRange, Placement, ReadRange, Rows, ShardingStrategy
 from .stats import Way
 
@@ -349,12 +350,6 @@ def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> Ba
         error.__cause__ = stopped
     add_note(error, f"loadax: while {stage} the batch of {step}")
     return error
-
-
-def name_of(fn: Callable[..., Any]) -> str:
-    """A function's name, or an object as it shows itself."""
-    name: str | None = getattr(fn, "__qualname__", None)
-    return name or repr(fn)
 
 
 def describe(rows: Numbers) -> str:

@@ -195,8 +195,8 @@ class Loader(Generic[B_co]):
             "batch_size": plan.batch_size,
             "drop_remainder": str(plan.drop_remainder),
             "epochs": f"{plan.epochs} from {plan.first_epoch}",
-            "batcher": _known_as(self._run.fetch.batcher),
-            "sharding": _known_as(self._run.strategy),
+            "batcher": _batcher_name(self._run.fetch.batcher),
+            "sharding": _division(self._run.strategy),
         }
         for name, value in flat(self._run.fingerprint):
             config[name] = value if isinstance(value, int) else str(value)
@@ -209,14 +209,17 @@ class Loader(Generic[B_co]):
         return show.html(self._run, self._preview)
 
 
-def _known_as(part: Any) -> str:
-    """A part of a loader in words that are the same in every process, as those of a `repr` need not be."""
-    describe: Any = getattr(part, "describe", None)
-    if callable(describe):
-        return str(describe())
-    if type(part) in (StackBatcher, PadBatcher):
-        return repr(part)
-    if isinstance(part, Batcher):
-        return _known_as(cast("Batcher[Any, Any]", part).fn)
-    name: str | None = getattr(part, "__qualname__", None)
-    return name or type(part).__qualname__
+def _batcher_name(batcher: Any) -> str:
+    """A batcher in words that are the same in every process, as those of a `repr` need not be."""
+    if type(batcher) in (StackBatcher, PadBatcher):
+        return repr(batcher)
+    if isinstance(batcher, Batcher):
+        return _batcher_name(cast("Batcher[Any, Any]", batcher).fn)
+    name: str | None = getattr(batcher, "__qualname__", None)
+    return name or type(batcher).__qualname__
+
+
+def _division(strategy: ShardingStrategy | None) -> str:
+    """How batches are divided, likewise."""
+    describe: Callable[[], str] | None = getattr(strategy, "describe", None)
+    return describe() if describe is not None else type(strategy).__qualname__

@@ -1,8 +1,9 @@
-"""How numbers and tables are written, as text and as HTML."""
+"""How names, numbers and tables are written, as text and as HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 # Jupyter stripes tables and aligns them to the right. Colours are those of the page, be it light or dark.
 CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0; border: none; background: none"
@@ -14,6 +15,12 @@ WORKERS = {
     "executor": ("worker of an executor", "workers of an executor"),
 }
 """What one worker of a kind is called, and what several are."""
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """A function's name, or an object as it shows itself."""
+    name: str | None = getattr(fn, "__qualname__", None)
+    return name or repr(fn)
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -132,7 +132,11 @@ class MeshLike(Protocol):
 
 @runtime_checkable
 class ShardingStrategy(Protocol):
-    """How the rows of a global batch are divided among processes and devices."""
+    """How the rows of a global batch are divided among processes and devices.
+
+    One that can be set up in several ways may have a method `describe()`, which says how, in the same words in every
+    process: `Loader.check_agreement` compares them.
+    """
 
     def local_rows(self, batch_size: int, /) -> Rows:
         """Which rows of a global batch of `batch_size` this process loads.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from .fetch import name_of
 from .preview import Preview
-from .printing import WORKERS, counted, table
+from .printing import WORKERS, counted, name_of, table
 
 if TYPE_CHECKING:
     from .loader import Run

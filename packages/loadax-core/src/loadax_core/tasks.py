@@ -239,7 +239,7 @@ def perform_remotely(fetches: Fetches, task: Task, alloc: Alloc, watch: Watch) -
         watch: Is told what is being done.
 
     Returns:
-        The outcome, with an error that can be sent.
+        The outcome, which may be sent.
     """
     try:
         fetch = fetches[task.epoch]

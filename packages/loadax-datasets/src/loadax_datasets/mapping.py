@@ -8,10 +8,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from .seeding import digest
-
-BLOCKS, BLOCK = 16, 4096
-"""How many blocks of a mapping are compared, and the bytes of each."""
+from .samples import sample
 
 
 class MappedArray:
@@ -96,9 +93,7 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
 
 
 def _sample(data: npt.NDArray[np.uint8]) -> str:
-    """A hash of blocks of bytes from all over a mapping, of shape `(nbytes,)`."""
-    starts = np.linspace(0, max(0, len(data) - BLOCK), BLOCKS).astype(np.int64)
-    return digest(b"".join(data[start : start + BLOCK].tobytes() for start in starts))
+    return sample(len(data), lambda start, stop: data[start:stop].tobytes())
 
 
 def _address(array: npt.NDArray[Any]) -> int:

@@ -13,9 +13,9 @@ from loadax_core import add_note
 
 from ..base import BaseDataset
 from ..rows import rows_in_range
+from ..samples import sample_file
 from ..seeding import digest
 from .optional import require
-from .samples import sample
 
 
 class ArrayRecordDataset(BaseDataset[bytes]):
@@ -58,7 +58,7 @@ class ArrayRecordDataset(BaseDataset[bytes]):
             except RuntimeError as error:
                 raise ValueError(f"{path} is not an ArrayRecord file, or is cut short: {error}") from error
         self._ends = list(accumulate(len(reader) for reader in self._readers))
-        self._samples = [sample(path) for path in self._paths]
+        self._samples = [sample_file(path) for path in self._paths]
 
     def __len__(self) -> int:
         return self._ends[-1]

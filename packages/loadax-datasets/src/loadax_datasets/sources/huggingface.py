@@ -151,10 +151,6 @@ class HuggingFaceDataset(TableDataset):
     def _decodes(self, name: str) -> bool:
         return bool(self._dataset.features[name].decode)
 
-    def _own_contents(self) -> dict[str, Any]:
-        """What stands in place of nulls."""
-        return self._filled
-
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows, the columns and their types, and a hash of a few rows, unless there is a transform."""
         return {"rows": len(self)} if self._transformed else super().fingerprint()

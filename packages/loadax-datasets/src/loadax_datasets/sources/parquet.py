@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from loadax_core import Alloc, Rows, add_note
 
+from ..samples import sample_file
 from ..seeding import check_int, digest
 from .arrow import ArrowColumns
 from .optional import require
-from .samples import sample
 from .table import Column, TableDataset, check_columns, check_fill
 
 MEMORY = 256 << 20
@@ -153,10 +153,6 @@ class ParquetDataset(TableDataset):
             raise
         return table.select(self._names).cast(self._columns.schema).combine_chunks()
 
-    def _own_contents(self) -> dict[str, Any]:
-        """What stands in place of nulls."""
-        return self._filled
-
     def fingerprint(self) -> dict[str, Any]:
         """The columns, and of each file the name, the size, the number of rows, and a hash of a few of its bytes."""
         files = [(file.path.name, file.size, file.metadata.num_rows, file.content) for file in self._files]
@@ -244,7 +240,7 @@ def _open(path: Path) -> _File:
     try:
         with parquet.ParquetFile(path) as opened:
             # The footer has the least and the largest values.
-            content = sample(path, end=opened.metadata.serialized_size + 8)
+            content = sample_file(path, end=opened.metadata.serialized_size + 8)
             return _File(path, found.st_size, found.st_mtime_ns, content, opened.schema_arrow, opened.metadata)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a Parquet file, or is cut short: {error}") from error

@@ -88,10 +88,6 @@ class PolarsDataset(TableDataset):
     def __len__(self) -> int:
         return self._frame.height
 
-    def _own_contents(self) -> dict[str, Any]:
-        """What stands in place of nulls."""
-        return self._filled
-
     @property
     def types(self) -> dict[str, str]:
         """The Polars types."""

@@ -27,7 +27,12 @@ class TableDataset(BaseDataset[dict[str, Any]]):
     """Rows of named columns, as dicts from names to values.
 
     A subclass defines `__len__`, `_columns_at`, `types` and `_stacks`.
+
+    Attributes:
+        _filled: What `check_fill` returned.
     """
+
+    _filled: dict[str, Any]
 
     @abstractmethod
     def _columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
@@ -76,6 +81,10 @@ class TableDataset(BaseDataset[dict[str, Any]]):
     def _stored_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
         """The columns of `rows` before anything is decoded whose outcome depends on a library's version."""
         return self._columns_at(rows, alloc)
+
+    def _own_contents(self) -> dict[str, Any]:
+        """What stands in place of nulls."""
+        return self._filled
 
     def describe(self) -> str:
         """The number of rows, and the columns with their types."""
