@@ -8,7 +8,8 @@ import numpy.typing as npt
 _GAMMA, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = 2**64 - 1
 
-_SHORT_1, _SHORT_2 = 0x7FEB352D, 0x846CA68B
+# Multiplier, shift and multiplier for words of so many bits.
+_LOW = {32: (0x7FEB352D, 15, 0x846CA68B), 64: (_MIX_1, 27, _MIX_2)}
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
@@ -40,26 +41,41 @@ def uniform(words: U64) -> npt.NDArray[np.float64]:
 def mix(values: U64) -> None:
     """The output function of splitmix64, in place, without its last shift, which only matters to the lower half."""
     values ^= values >> np.uint64(30)
-    values *= np.uint64(_MIX_1)
-    values ^= values >> np.uint64(27)
-    values *= np.uint64(_MIX_2)
+    mix_low(values)
 
 
-def mix_one(value: int) -> int:
-    """`mix` of one number."""
-    value = (value ^ value >> 30) * _MIX_1 & _MASK
-    return (value ^ value >> 27) * _MIX_2 & _MASK
+def mix_low(values: U32 | U64) -> None:
+    """Mixes numbers that differ only in their lower halves, in place, so that their upper bits look random.
+
+    For words of 64 bits, `mix` without its first step, which brings upper bits down. For those of 32, the same of
+    Wellons's hash "lowbias32".
+    """
+    word = values.dtype.type
+    first, shift, second = _LOW[8 * values.itemsize]
+    values *= word(first)
+    values ^= values >> word(shift)
+    values *= word(second)
 
 
-def mix_short(values: U32) -> None:
-    """Wellons's 32-bit hash "lowbias32", in place, without its last shift, which only matters to the lower half."""
-    values ^= values >> np.uint32(16)
-    values *= np.uint32(_SHORT_1)
-    values ^= values >> np.uint32(15)
-    values *= np.uint32(_SHORT_2)
+def mix_low_one(value: int, bits: int) -> int:
+    """`mix_low` of one number, of so many bits."""
+    first, shift, second = _LOW[bits]
+    mask = (1 << bits) - 1
+    value = value * first & mask
+    return (value ^ value >> shift) * second & mask
 
 
-def mix_one_short(value: int) -> int:
-    """`mix_short` of one number."""
-    value = (value ^ value >> 16) * _SHORT_1 & 0xFFFFFFFF
-    return (value ^ value >> 15) * _SHORT_2 & 0xFFFFFFFF
+def scale(values: U32 | U64, count: int) -> None:
+    """Brings numbers into `range(count)`, in proportion and in place; `count` fits in half a word, or is one more.
+
+    What it keeps is the upper half of a product (Lemire, Fast Random Integer Generation in an Interval, 2019), which is
+    put together from two products that fit in a word.
+    """
+    word, half = values.dtype.type, 4 * values.itemsize
+    lower = values & word((1 << half) - 1)
+    lower *= word(count)
+    lower >>= word(half)
+    values >>= word(half)
+    values *= word(count)
+    values += lower
+    values >>= word(half)

@@ -1,10 +1,11 @@
 """Random orders of `range(n)` that need no memory for them, however large `n` is.
 
 Short ranges are sorted by hash, which makes every order equally likely. Longer ones go through a Feistel network (Luby
-and Rackoff, 1988) over the next power of two. Its round function is a 32-bit hash for up to 2**32 rows ("lowbias32":
-Wellons, Prospecting for Hash Functions, 2018), and the mixing function of splitmix64 (Steele, Lea and Flood, 2014) for
-more. Numbers that come out beyond `n` go through again until they do not, which keeps it a permutation (cycle walking:
-Black and Rogaway, 2002).
+and Rackoff, 1988) over a product of two numbers, one of them a power of two, that is hardly larger than `n` (Black and
+Rogaway, Ciphers with Arbitrary Finite Domains, 2002). Numbers that come out beyond `n` go through again until they do
+not, which keeps it a permutation (cycle walking, of the same). Its round function is a 32-bit hash for up to 2**32 rows
+("lowbias32": Wellons, Prospecting for Hash Functions, 2018), and the mixing function of splitmix64 (Steele, Lea and
+Flood, 2014) for more.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from typing import Any
 import numpy as np
 from loadax_core import Rows
 
-from .hashing import mix, mix_one, mix_one_short, mix_short, random_words
+from .hashing import mix_low, mix_low_one, random_words, scale
 from .rows import Wanted, as_array
 from .seeding import check_int, derive_keys
 
-BLOCK = 1 << 15
+BLOCK = 1 << 16
 """Rows computed at once: enough to make NumPy's call overhead small, few enough to stay in the processor's cache."""
 
 DENSE = 16
 """A new block is begun if of its first rows one in so many is wanted."""
 
-FEW_COST, MOST_COST = 10, 128
+FEW_COST, MOST_COST = 20, 256
 """What a call for some rows costs, as a multiple of one row by itself; and a block, for which many rows are wanted."""
 
 SORTED = 1 << 14
-"""Rows that are sorted by hash rather than sent through the network; at most a block."""
+"""Rows that are sorted by hash rather than sent through the network: a power of two, at most a block."""
 
 ROUNDS = 6
 
@@ -148,8 +149,11 @@ class Permutation:
         if self._length > SORTED:
             rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, self._length), dtype=np.int64)
             return self._feistel(rows)
-        # No two of these words are equal, so there are no ties to break.
-        return np.argsort(random_words(self._keys[0], np.arange(self._length)))
+        # Each row in place of the last bits of its hash: numbers are quicker to sort than to sort by.
+        words = random_words(self._keys[0], np.arange(self._length)) & np.uint64(2**64 - SORTED)
+        words |= np.arange(self._length, dtype=np.uint64)
+        words.sort()
+        return (words & np.uint64(SORTED - 1)).astype(np.int64)
 
 
 class Feistel:
@@ -163,48 +167,54 @@ class Feistel:
     def __init__(self, length: int, keys: list[int]) -> None:
         bits = max(2, (length - 1).bit_length())
         self._last = max(0, length - 1)
-        self._widths = (bits // 2, bits - bits // 2)
-        # Words of half the width, and a hash that NumPy can vectorize.
-        self._short = bits <= 32
-        self._keys = [key & 0xFFFFFFFF for key in keys] if self._short else keys
+        # A number is a high part, which is any of `highs`, and a low part of so many bits.
+        self._width = bits // 2
+        self._highs = (self._last >> self._width) + 1
+        # Both parts fit in half of such a word.
+        self._word = np.uint32 if bits <= 32 else np.uint64
+        self._bits = 32 if bits <= 32 else 64
+        self._keys = [key & (1 << self._bits) - 1 for key in keys]
 
     def at(self, row: int) -> int:
         """The image of one number."""
-        low_width, high_width = self._widths
-        mix_it, top = (mix_one_short, 32) if self._short else (mix_one, 64)
+        width, highs, bits = self._width, self._highs, self._bits
         while True:
-            high, low = row >> low_width, row & ((1 << low_width) - 1)
+            high, low = row >> width, row & ((1 << width) - 1)
             for i, key in enumerate(self._keys):
                 if i % 2:
-                    low ^= mix_it(high ^ key) >> (top - low_width)
+                    low ^= mix_low_one(high ^ key, bits) >> (bits - width)
                 else:
-                    high ^= mix_it(low ^ key) >> (top - high_width)
-            row = high << low_width | low
+                    high = (high + (mix_low_one(low ^ key, bits) * highs >> bits)) % highs
+            row = high << width | low
             if row <= self._last:
                 return row
 
     def __call__(self, rows: Rows) -> Rows:
         """The images of many numbers, of shape `(n,)`."""
-        word = np.uint32 if self._short else np.uint64
-        values = self._once(rows.astype(word))
-        outside = np.flatnonzero(values > word(self._last))
+        last = self._word(self._last)
+        values = self._once(rows.astype(self._word))
+        outside = np.flatnonzero(values > last)
         while len(outside):
             again = self._once(values[outside])
             values[outside] = again
-            outside = outside[again > word(self._last)]
+            outside = outside[again > last]
         return values.astype(np.int64)
 
     def _once(self, values: Any) -> Any:
         """One pass through the network, of all its domain, as in the loop of `at`."""
-        word, mix_it, top = (np.uint32, mix_short, 32) if self._short else (np.uint64, mix, 64)
-        low_width, high_width = self._widths
-        high, low = values >> word(low_width), values & word((1 << low_width) - 1)
+        word, bits, width = self._word, self._bits, self._width
+        high, low = values >> word(width), values & word((1 << width) - 1)
         for i, key in enumerate(self._keys):
-            changed, other, width = (low, high, low_width) if i % 2 else (high, low, high_width)
-            hashes = other ^ word(key)
-            mix_it(hashes)
-            hashes >>= word(top - width)
-            changed ^= hashes
-        high <<= word(low_width)
+            hashes = (high if i % 2 else low) ^ word(key)
+            mix_low(hashes)
+            if i % 2:
+                hashes >>= word(bits - width)
+                low ^= hashes
+            else:
+                scale(hashes, self._highs)
+                high += hashes
+                # The one of the two that is in `range(highs)`: what would be negative is very large.
+                np.minimum(high, high - word(self._highs), out=high)
+        high <<= word(width)
         high |= low
         return high
