@@ -141,6 +141,7 @@ def test_a_worker_that_is_not_admitted_rests_until_it_is_or_the_run_ends() -> No
         assert turnout is not None
         turnout.look_from = perf_counter() + 60
         turnout.admitted = 1
+        window._admit(1)
         draw(30)
         assert draw(60) == {"loadax-0"}
         # The next look begins to watch the one that is left.
@@ -156,6 +157,7 @@ def test_a_worker_that_is_not_admitted_rests_until_it_is_or_the_run_ends() -> No
         turnout.look_from = perf_counter() + 60
         assert draw(60) == {"loadax-0", "loadax-1", "loadax-2"}
         turnout.admitted = 1
+        window._admit(1)
         draw(30)
         threads = list(window._threads)
     for thread in threads:

@@ -118,7 +118,7 @@ class DataLoader(Generic[T_contra, B_co]):
 
         Slow items of one batch are read by several workers at once, and so are several batches; the order and the
         values never change. Where batches are gathered in less than two milliseconds, a caller that would wait for one
-        does so too, and no more threads run than leave it a core.
+        does so too, and no more threads load than leave it a core.
 
         Threads suit reading, NumPy and whatever else leaves the interpreter to others while it works. Processes suit
         Python code that does not: of that, one thread does as much as several, and the others are left to rest. Each

@@ -51,18 +51,13 @@ from .tasks import Crew, Task, Threads, is_interrupt
 from .turnout import Turnout
 from .workbench import Workbench
 
-SETTLED = 16
-"""After so many batches, it is known how long they take."""
-
 HELP_SECONDS = 1e-4
 """A consumer that would have to wait does units that are shorter than this itself, since waking a worker takes as long.
 """
 
-QUICK_UNITS, FIRST_UNITS = 2, 50
-"""If fewer threads run than there are cores, it does units of up to so many times the usual length: there is a core for
-it. Longer ones are left to workers; so much longer ones, among the first batches.
-
-These take long in any case: their memory is new, and an order may have to be computed.
+QUICK_UNITS = 2
+"""If fewer workers load than there are cores, it does units of up to so many times the usual length, on the core that
+is left. Longer ones are for workers.
 """
 
 QUIET_SECONDS = 3e-4
@@ -106,6 +101,9 @@ class Window:
         self._pace = Pace(self._crew, workers, gathers=fetch.gathers, watched=timeout is not None)
         self.bench = Workbench(self._crew, self._pace, recorder)
         self._cores = cores()
+        # Whether the consumer may take the place of workers.
+        gathers = fetch.gathers and not self._crew.remote and timeout is None
+        self._yields = gathers and workers > max(1, self._cores - 1)
         # Batches that share a slot.
         self._group = 1
         # Batches on their way, and those that have been handed out of the oldest slot.
@@ -116,7 +114,8 @@ class Window:
         recorder.alone = False
         # When work was given out last, and until when workers are to keep quiet.
         self._filled, self._quiet_until = inf, 0.0
-        # Wakes workers that were sent to rest.
+        # How many workers are to load, and what wakes those that rest.
+        self._admitted = workers
         self._calls: SimpleQueue[None] = SimpleQueue()
         self.activities: list[Activity] = []
         self.stopped = False
@@ -214,16 +213,18 @@ class Window:
         if self._turnout is not None:
             self._set_turnout(self._turnout)
         # Mostly there is no room for another group, and the size of the last one is a good enough guess of it.
+        if limit - self._ahead < self._group:
+            return
+        self._group = self._group_size(limit)
         while not self.stopped and limit - self._ahead >= self._group:
-            self._group = self._group_size(limit)
-            if limit - self._ahead < self._group:
-                return
             steps = list(islice(self._steps, self._group))
             if not steps:
-                return
+                break
             for alike in runs(steps):
                 self._add(alike)
-            self._start_threads()
+            if not self._threads:
+                self._start_threads()
+        self._start_threads()
 
     def _add(self, steps: Sequence[Step]) -> None:
         """Adds a slot for some steps, or a slot for each, and puts the work that it is into the queue."""
@@ -267,7 +268,9 @@ class Window:
 
     def _start_threads(self) -> None:
         """Starts the workers that are wanted and do not run yet."""
-        if len(self._threads) == self._workers:
+        if self._yields:
+            self._admit(self._workers_wanted())
+        if self.stopped or len(self._threads) >= self._admitted:
             return
         if not self._threads:
             OPEN.add(self)
@@ -275,13 +278,19 @@ class Window:
             # among them.
             atexit.unregister(stop_all)
             atexit.register(stop_all)
-        for i in range(len(self._threads), self._threads_wanted()):
+        for i in range(len(self._threads), self._admitted):
             thread = threading.Thread(target=work, args=(self, i), name=f"loadax-{i}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _threads_wanted(self) -> int:
-        """How many workers are to run: all, unless the consumer takes the place of one.
+    def _admit(self, count: int) -> None:
+        """Lets so many workers load, and wakes those that have rested."""
+        before, self._admitted = self._admitted, count
+        for _ in range(count - before):
+            self._calls.put(None)
+
+    def _workers_wanted(self) -> int:
+        """How many workers are to load: all, unless the consumer takes the place of one.
 
         It helps with quick gathers whenever it would wait for one. What they take is memory's time and not the
         interpreter's, so that more threads than cores would only push each other aside.
@@ -289,14 +298,12 @@ class Window:
         slots = self._slots
         if not slots:
             # It has been stopped meanwhile.
-            return len(self._threads)
+            return self._admitted
         slot = slots[-1]
-        if not slot.fetch.gathers or self._crew.remote or self._timeout is not None:
+        seconds = (self._pace.row or 0.0) * slot.rows_each
+        if not slot.fetch.gathers or seconds > QUICK_UNITS * self._crew.unit_seconds:
             return self._workers
-        most = (QUICK_UNITS if self.bench.published >= SETTLED else FIRST_UNITS) * self._crew.unit_seconds
-        if self._pace.row is not None and self._pace.row * slot.rows_each > most:
-            return self._workers
-        return min(self._workers, max(1, self._cores - 1))
+        return max(1, self._cores - 1)
 
     def next_unit(self) -> Unit | None:
         """What a worker is to send after its unit of work, so that it is begun as soon as that is done elsewhere.
@@ -319,16 +326,13 @@ class Window:
         now = perf_counter()
         if now < turnout.look_from:
             return
-        before = turnout.admitted
         turnout.look(now, self._recorder.watched)
         self._recorder.alone = turnout.admitted < self._workers
-        for _ in range(turnout.admitted - before):
-            self._calls.put(None)
+        self._admit(turnout.admitted)
 
     def rest(self, number: int) -> None:
         """Keeps the worker of that number as long as it is not to load."""
-        turnout = self._turnout
-        while turnout is not None and number >= turnout.admitted and not self.stopped:
+        while number >= self._admitted and not self.stopped:
             self._calls.get()
 
     def _wait(self, slot: Slot) -> None:
@@ -366,7 +370,8 @@ class Window:
                 raise TimeoutError(complaint)
 
     def _is_quick(self, slot: Slot) -> bool:
-        most = QUICK_UNITS * self._crew.unit_seconds if len(self._threads) < self._cores else HELP_SECONDS
+        spare = self._turnout is None and self._admitted < self._cores
+        most = QUICK_UNITS * self._crew.unit_seconds if spare else HELP_SECONDS
         return not self._crew.remote and self._pace.expected(len(slot.rows)) < most
 
     def _help(self, slot: Slot) -> None:
