@@ -32,6 +32,7 @@ from elsewhere import (
     Modules,
     NeverOpened,
     Numbers,
+    OnlyHere,
     Peculiar,
     PeculiarError,
     Ragged,
@@ -549,6 +550,30 @@ def test_a_program_that_guards_nothing_is_told_to(tmp_path: Path) -> None:
     assert 'put what the program does under `if __name__ == "__main__":`' in done.stderr
 
 
+GUARDED = """
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from loadax_core import DataLoader
+
+if __name__ == "__main__":
+    class Mine:
+        def __len__(self): return 4
+        def __getitem__(self, row): return row
+
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        list(DataLoader().workers({workers}).build(Mine()))
+"""
+
+
+@pytest.mark.parametrize("workers", ["1, kind='process'", "executor"])
+def test_a_program_that_guards_too_much_is_told_so(workers: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(GUARDED.format(workers=workers))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert 'loadax: define it above `if __name__ == "__main__":`, where a worker process finds it' in done.stderr
+
+
 @pytest.mark.parametrize("how", ["option", "input"])
 def test_what_an_interactive_program_defines_is_refused_in_build(how: str) -> None:
     program = PROGRAM.format(dataset="Mine()", call="go()")
@@ -610,6 +635,15 @@ class Counted(Numbers):
     def __reduce__(self) -> Any:
         Counted.pickled += 1
         return Numbers, (self.rows,)
+
+
+def test_a_dataset_that_cannot_be_unpickled_is_an_error_and_leaves_the_pool_as_it_is() -> None:
+    with spawned() as executor:
+        with pytest.raises(FileNotFoundError, match="no such mount") as caught:
+            next(iter(DataLoader().workers(executor).build(OnlyHere(4))))
+        assert caught.value.__notes__ == ["loadax: while unpickling the dataset for the batch of epoch 0, step 0"]
+        assert "only_in" in str(caught.value.__cause__)
+        assert executor.submit(len, [1]).result() == 1
 
 
 def test_a_broken_executor_is_an_error() -> None:

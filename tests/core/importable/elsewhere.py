@@ -31,6 +31,19 @@ class Numbers:
         return row
 
 
+class OnlyHere(Numbers):
+    """Can be pickled, but not unpickled in another process."""
+
+    def __reduce__(self) -> Any:
+        return only_in, (os.getpid(), self.rows)
+
+
+def only_in(process: int, rows: int) -> Numbers:
+    if os.getpid() != process:
+        raise FileNotFoundError("no such mount")
+    return OnlyHere(rows)
+
+
 class Transforming(Numbers):
     """Rows that take 4 ms to read, 3 ms of which are a transform that reads a transformed row itself."""
 

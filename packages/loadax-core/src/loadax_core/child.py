@@ -23,8 +23,8 @@ from time import perf_counter
 from typing import Any
 
 from .channel import Channel
-from .errors import add_note
 from .fetch import Epochs, Fetch
+from .pickling import explain_arrival
 from .segments import Segments, open_shared
 from .tasks import Done, Stopwatch, failed, perform_remotely
 
@@ -61,8 +61,7 @@ def _serve(channel: Channel, watch: Stopwatch) -> None:
     try:
         epochs = Epochs(_start(message, fds))
     except BaseException as error:
-        if "__mp_main__" in str(error):
-            add_note(error, 'loadax: define it above `if __name__ == "__main__":`, where a worker process finds it')
+        explain_arrival(error)
         # Every task gets it as its outcome.
         epochs = failed(error, "starting a worker process for")
     _send(channel, segments, epochs if isinstance(epochs, Done) else Done([]))

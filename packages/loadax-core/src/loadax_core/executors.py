@@ -8,18 +8,20 @@ as it is.
 from __future__ import annotations
 
 import os
+import pickle
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from .buffers import aligned_empty
 from .fetch import Epochs, Fetch
-from .pickling import check_picklable
+from .pickling import check_picklable, explain_arrival
 from .protocols import Alloc
-from .tasks import Done, Engine, Stopwatch, Task, Watch, perform_remotely
+from .tasks import Done, Engine, Stopwatch, Task, Watch, failed, perform_remotely
 
 MOST_KNOWN = 4
 """Datasets that a process remembers; the executor outlives the runs that use it."""
@@ -29,21 +31,36 @@ _UNKNOWN = "unknown"
 
 
 class _Reference:
-    """Stands for a dataset: itself in this process, its name in another one."""
+    """Stands for a dataset: itself in this process, its name in another one.
 
-    def __init__(self, token: str, fetch: Fetch, *, sent: bool) -> None:
+    Args:
+        token: The name.
+        fetch: Reads the dataset.
+        sent: Whether it is sent beside its name.
+        wrapped: Whether it is sent as bytes, so that the executor need not be able to unpickle it: a pool of processes
+            would break.
+    """
+
+    def __init__(self, token: str, fetch: Fetch, *, sent: bool, wrapped: bool) -> None:
         self.token = token
         self.epochs: Epochs | None = Epochs(fetch)
         self._fetch = fetch.elsewhere()
-        self._sent = sent
+        self._sent, self._wrapped = sent, wrapped
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _recall, ((self.token, self._fetch) if self._sent else (self.token,))
+        if not self._sent:
+            return _recall, (self.token,)
+        return _recall, (self.token, bytes(ForkingPickler.dumps(self._fetch)) if self._wrapped else self._fetch)
 
 
-def _recall(token: str, fetch: Fetch | None = None) -> Epochs | None:
-    """What a reference becomes in another process."""
-    if fetch is not None:
+def _recall(token: str, sent: Fetch | bytes | None = None) -> Epochs | Done | None:
+    """What a reference becomes in another process; an outcome that tells why, if it cannot."""
+    if sent is not None:
+        try:
+            fetch: Fetch = pickle.loads(sent) if isinstance(sent, bytes) else sent
+        except Exception as error:
+            explain_arrival(error)
+            return failed(error, "unpickling the dataset for")
         _known[token] = Epochs(fetch)
         while len(_known) > MOST_KNOWN:
             _known.popitem(last=False)
@@ -54,9 +71,11 @@ def _recall(token: str, fetch: Fetch | None = None) -> Epochs | None:
     return epochs
 
 
-def _work(reference: _Reference | Epochs | None, task: Task) -> Done | str:
+def _work(reference: _Reference | Epochs | Done | None, task: Task) -> Done | str:
     """What the executor runs."""
     epochs = reference.epochs if isinstance(reference, _Reference) else reference
+    if isinstance(epochs, Done):
+        return epochs
     return _UNKNOWN if epochs is None else perform_remotely(epochs, task, aligned_empty, Stopwatch())
 
 
@@ -73,9 +92,9 @@ class Submitting:
 
     def __init__(self, executor: Executor, fetch: Fetch) -> None:
         self._executor = executor
-        token = uuid.uuid4().hex
-        self._named = _Reference(token, fetch, sent=False)
-        self._whole = _Reference(token, fetch, sent=True)
+        token, wrapped = uuid.uuid4().hex, isinstance(executor, ProcessPoolExecutor)
+        self._named = _Reference(token, fetch, sent=False, wrapped=wrapped)
+        self._whole = _Reference(token, fetch, sent=True, wrapped=wrapped)
 
     def engine(self, _alloc: Alloc, /) -> Engine:
         """An engine that submits to the executor."""

@@ -1,10 +1,12 @@
-"""Finds the part of an object that cannot be pickled, to name it in an error."""
+"""What to say of an object that cannot be pickled, or not be unpickled elsewhere."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
+
+from .errors import add_note
 
 DEPTH = 12
 
@@ -37,6 +39,12 @@ def check_picklable(value: Any, setting: str) -> None:
         f"{setting} sends the dataset to other processes, but {what} ({path.lstrip('.') or 'the dataset'}) cannot be "
         f"pickled: {error}; {remedy}, or use threads: .workers(n)"
     ) from error
+
+
+def explain_arrival(error: BaseException) -> None:
+    """Notes what to do about an error that was raised by unpickling in another process, if that is known."""
+    if "__mp_main__" in str(error):
+        add_note(error, 'loadax: define it above `if __name__ == "__main__":`, where a worker process finds it')
 
 
 def _error_of(value: Any) -> Exception | None:
