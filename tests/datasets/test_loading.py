@@ -43,6 +43,7 @@ PIPELINES: dict[str, BaseDataset[Any]] = {
     "cast": arrays.cast({"x": np.float16}).shuffle(seed=1),
     "cast of items": numbers.map(double).cast(np.float32).shuffle(seed=1),
     "select": arrays.select(list(range(0, 23, 2))).shuffle(seed=2),
+    "split": arrays.random_split([0.7, 0.3], seed=2)[0].shuffle(seed=2),
     "filter": numbers.filter(is_even).shuffle(seed=2),
     "concat": numbers + numbers.map(double),
     "zip": arrays.shuffle(seed=1).zip(numbers),

@@ -5,8 +5,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from loadax_datasets import ArrayDataset, BaseDataset, RangeDataset, SelectedDataset
 
 LETTERS = ["a", "b", "c", "d"]
@@ -25,15 +23,6 @@ def test_rows_come_in_the_order_of_their_numbers(check_dataset: CheckDataset, ro
 def test_a_mask_and_no_row_at_all(check_dataset: CheckDataset) -> None:
     check_dataset(SelectedDataset(LETTERS, [True, False, False, True]), ["a", "d"], gathers=False)
     check_dataset(SelectedDataset(LETTERS, []), [], gathers=False)
-
-
-@given(n=st.integers(0, 50), seed=st.integers(0, 9), share=st.floats(0, 1))
-def test_parts_of_one_permutation_split_a_dataset(n: int, seed: int, share: float) -> None:
-    order, first = np.random.default_rng(seed).permutation(n), round(share * n)
-    train, held_out = RangeDataset(n).select(order[:first]), RangeDataset(n).select(order[first:])
-    assert sorted([*train, *held_out]) == list(range(n))
-    assert list(train.at_epoch(1)) == list(train), "the same in every epoch"
-    assert sorted(train.shuffle(seed)) == sorted(train)
 
 
 def test_the_numbers_are_copied() -> None:

@@ -31,6 +31,7 @@ from .sources import ParquetDataset as ParquetDataset
 from .sources import PolarsDataset as PolarsDataset
 from .sources import SQLiteDataset as SQLiteDataset
 from .sources import TokenDataset as TokenDataset
+from .split import SplitDataset as SplitDataset
 
 if TYPE_CHECKING:
     __version__: str

@@ -236,6 +236,11 @@ class BaseDataset(ABC, Generic[T_co]):
         """The rows of these numbers, or those that a mask is true for; see `SelectedDataset`."""
         return datasets.SelectedDataset(self, rows)
 
+    def random_split(self, parts: Sequence[float], seed: int = 0) -> tuple[BaseDataset[T_co], ...]:
+        """The rows in random parts, such as to train and to test, the same in every epoch; see `SplitDataset`."""
+        first = datasets.SplitDataset(self, parts, 0, seed)
+        return first, *(datasets.SplitDataset(self, parts, part, seed) for part in range(1, len(parts)))
+
     def take(self, count: int) -> BaseDataset[T_co]:
         """The first `count` rows, or all if there are fewer."""
         return self[: check_int("count", count, 0)]

@@ -83,6 +83,7 @@ from loadax_datasets import SampledDataset as SampledDataset
 from loadax_datasets import SelectedDataset as SelectedDataset
 from loadax_datasets import ShuffledDataset as ShuffledDataset
 from loadax_datasets import SlicedDataset as SlicedDataset
+from loadax_datasets import SplitDataset as SplitDataset
 from loadax_datasets import SQLiteDataset as SQLiteDataset
 from loadax_datasets import TokenDataset as TokenDataset
 from loadax_datasets import ZippedDataset as ZippedDataset
@@ -160,6 +161,7 @@ __all__ = [
     "SlicedDataset",
     "SlowRead",
     "Span",
+    "SplitDataset",
     "StackBatcher",
     "StackError",
     "StateError",
