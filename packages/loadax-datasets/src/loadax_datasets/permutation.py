@@ -21,7 +21,10 @@ from .rows import Wanted, as_array
 from .seeding import check_int, derive_keys
 
 BLOCK = 1 << 16
-"""Rows computed at once: enough to make NumPy's call overhead small, few enough to stay in the processor's cache."""
+"""Rows computed at once: enough to make NumPy's call overhead small, few enough to stay in the processor's cache.
+
+Half as many where their numbers take words of twice the size.
+"""
 
 DENSE = 16
 """A new block is begun if of its first rows one in so many is wanted."""
@@ -63,6 +66,7 @@ class Permutation:
         self._keys = derive_keys(purpose, seed, epoch, ROUNDS)
         self._length = length
         self._feistel = Feistel(length, self._keys)
+        self._block = BLOCK if length <= 2**32 else BLOCK // 2
         # Each an immutable value that is replaced as a whole, so that it can be read without the lock.
         self._blocks: tuple[tuple[int, Rows], ...] = ()
         self._stray = (-1, 0)
@@ -80,7 +84,7 @@ class Permutation:
         Returns:
             A number in `range(length)`, a different one for every row.
         """
-        index, offset = divmod(row, BLOCK)
+        index, offset = divmod(row, self._block)
         block = self._find(index, 1, offset + 1)
         return self._feistel.at(row) if block is None else block.item(offset)
 
@@ -96,25 +100,25 @@ class Permutation:
         if not len(rows):
             return np.empty(0, np.int64)
         if isinstance(rows, range):
-            index, offset = divmod(rows.start, BLOCK)
+            index, offset = divmod(rows.start, self._block)
             end = offset + len(rows)
-            block = self._find(index, len(rows), end) if end <= BLOCK else None
+            block = self._find(index, len(rows), end) if end <= self._block else None
             if block is not None:
                 return block[offset:end]
             rows = as_array(rows)
         for index, block in reversed(self._blocks):
             # The usual case: all rows in a known block. As unsigned numbers, rows before it are beyond its end as well.
-            offsets = rows - index * BLOCK
+            offsets = rows - index * self._block
             if offsets.view(np.uint64).max() < len(block):
                 return block[offsets]
-        indices = rows // BLOCK
+        indices = rows // self._block
         first, last = int(indices.min()), int(indices.max())
         if last - first > 1:
             return self._feistel(rows)
         result = np.empty(len(rows), np.int64)
         for index in {first, last}:
             here = indices == index
-            offsets = rows[here] - index * BLOCK
+            offsets = rows[here] - index * self._block
             block = self._find(index, len(offsets), int(offsets.max()) + 1)
             result[here] = self._feistel(rows[here]) if block is None else block[offsets]
         return result
@@ -147,7 +151,7 @@ class Permutation:
 
     def _compute(self, index: int) -> Rows:
         if self._length > SORTED:
-            rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, self._length), dtype=np.int64)
+            rows = np.arange(index * self._block, min((index + 1) * self._block, self._length), dtype=np.int64)
             return self._feistel(rows)
         # Each row in place of the last bits of its hash: numbers are quicker to sort than to sort by.
         words = random_words(self._keys[0], np.arange(self._length)) & np.uint64(2**64 - SORTED)
