@@ -24,12 +24,8 @@ GROUP_SECONDS = 5e-4
 One that takes less is tried with twice as many: if it costs as much to begin as to read, it takes hardly longer then.
 """
 
-
-AHEAD_SECONDS, MOST_AHEAD = 5e-4, 128
-"""Small batches of items are loaded as many at once as the caller has lately asked for in this time, up to this number.
-
-So most calls take none of it, and need not be timed.
-"""
+AHEAD_SECONDS, MOST_AHEAD = 5e-4, 64
+"""Batches of items are loaded as many at once as the caller has lately asked for in this time, up to this number."""
 
 
 class Inline:
@@ -37,9 +33,6 @@ class Inline:
 
     Quick batches are loaded several at once, and kept until they are asked for: those that are gathered, and others if
     they are asked for so quickly that this is soon.
-
-    Attributes:
-        ready: The next batches, if they need neither be placed nor timed; whoever wants one takes it from here.
     """
 
     def __init__(self, fetch: Fetch, steps: Iterator[Step], recorder: Recorder) -> None:
@@ -50,7 +43,6 @@ class Inline:
         self._pool = Pool()
         self._waiting: deque[Sequence[Step]] = deque()
         self._loaded: deque[tuple[Step, Any]] = deque()
-        self.ready: deque[tuple[Step, Any]] = deque()
         # When batches of items were asked for last, and how many were then loaded.
         self._asked, self._given = 0.0, 1
         # Of the batch after those that are loaded.
@@ -75,8 +67,7 @@ class Inline:
             batches = self._load(steps) if len(steps) == 1 else self._load_group(steps)
             step, batch = steps[0], batches[0]
             if len(batches) > 1:
-                later = self._loaded if self._gathers else self.ready
-                later.extend(zip(steps[1:], batches[1:], strict=False))
+                self._loaded.extend(zip(steps[1:], batches[1:], strict=False))
         return step, self._place(step, batch) if self._places else batch
 
     def _more(self) -> Sequence[Step]:
@@ -147,10 +138,13 @@ class Inline:
                 if watched:
                     read = perf_counter()
                 stage = "batching"
-                # Alike in size, and none of them may be for this process.
-                each = len(rows) // len(steps)
-                parts = [slice(i * each, (i + 1) * each) for i in range(len(steps))]
-                batches = [fetch.batch(items[part], rows[part], self._pool) for part in parts]
+                if len(steps) == 1:
+                    batches = [fetch.batch(items, rows, self._pool)]
+                else:
+                    # Alike in size, and none of the rows may be for this process.
+                    each = len(rows) // len(steps)
+                    parts = [slice(i * each, (i + 1) * each) for i in range(len(steps))]
+                    batches = [fetch.batch(items[part], rows[part], self._pool) for part in parts]
         except BaseException as error:
             end_measuring()
             if len(steps) > 1:

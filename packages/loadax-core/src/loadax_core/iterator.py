@@ -77,16 +77,12 @@ class LoaderIterator(Generic[B_co]):
             except IndexError:
                 turn.wait()
         try:
-            source, recorder, now = self._source, self._recorder, None
+            now, source, recorder = perf_counter(), self._source, self._recorder
             # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
-            if source is None or self._closed or not source.ready:
-                now = perf_counter()
-                if source is None or self._closed:
-                    source = self._open()
+            if source is None or self._closed:
+                source = self._open()
             try:
-                if now is None:
-                    taken = source.ready.popleft()
-                elif now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
+                if now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
                     recorder.seen = now
                     taken = source.take()
                 else:

@@ -88,8 +88,6 @@ class Window:
         timeout: float | None,
         crew: Crew | None = None,
     ) -> None:
-        # Batches that may be taken from here without `take`; none.
-        self.ready: deque[tuple[Step, Any]] = deque()
         self._fetches = Epochs(fetch)
         self._steps = steps
         self._recorder = recorder
