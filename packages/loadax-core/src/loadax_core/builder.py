@@ -52,8 +52,8 @@ class DataLoader(Generic[T_contra, B_co]):
 
     Every call returns a new `DataLoader`, so that one can be kept, branched, and used for several datasets. With
     nothing set, batches hold one row and are loaded when they are asked for; those that take less than a few hundred
-    microseconds and can be gathered come several at once, up to 4 MiB of them, and others as many as the caller asks
-    for in half a millisecond. `prefetch` alone brings one worker, `workers` alone a prefetch of 2.
+    microseconds and can be gathered come several at once, up to 4 MiB of them. `prefetch` alone brings one worker,
+    `workers` alone a prefetch of 2.
 
     Args:
         batcher: Makes a list of items into a batch. Left out, items are stacked (`StackBatcher`).

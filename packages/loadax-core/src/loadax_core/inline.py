@@ -24,27 +24,21 @@ GROUP_SECONDS = 5e-4
 One that takes less is tried with twice as many: if it costs as much to begin as to read, it takes hardly longer then.
 """
 
-AHEAD_SECONDS, MOST_AHEAD = 5e-4, 64
-"""Batches of items are loaded as many at once as the caller has lately asked for in this time, up to this number."""
-
 
 class Inline:
     """The same interface as a `Window`, with nothing in flight.
 
-    Quick batches are loaded several at once, and kept until they are asked for: those that are gathered, and others if
-    they are asked for so quickly that this is soon.
+    Quick batches that are gathered are loaded several at once, and kept until they are asked for.
     """
 
     def __init__(self, fetch: Fetch, steps: Iterator[Step], recorder: Recorder) -> None:
         self._fetches = Epochs(fetch)
-        self._gathers, self._places = fetch.gathers, fetch.places
+        self._places = fetch.places
         self._steps = steps
         self._recorder = recorder
         self._pool = Pool()
         self._waiting: deque[Sequence[Step]] = deque()
         self._loaded: deque[tuple[Step, Any]] = deque()
-        # When batches of items were asked for last, and how many were then loaded.
-        self._asked, self._given = 0.0, 1
         # Of the batch after those that are loaded.
         self._failure: BaseException | None = None
         self._group = 1
@@ -72,22 +66,11 @@ class Inline:
 
     def _more(self) -> Sequence[Step]:
         """The steps to load next, none at the end."""
-        count = self._group if self._gathers or self._places else self._items_wanted()
-        if count == 1:
+        if self._group == 1:
             step = next(self._steps, None)
             return () if step is None else (step,)
-        self._waiting.extend(runs(list(islice(self._steps, count))))
+        self._waiting.extend(runs(list(islice(self._steps, self._group))))
         return self._waiting.popleft() if self._waiting else ()
-
-    def _items_wanted(self) -> int:
-        """How many batches of items to load at once, a power of two."""
-        recorder = self._recorder
-        rate = self._given / max(1e-9, recorder.seen - self._asked)
-        self._asked = recorder.seen
-        self._group = power_of_two(min(rate * AHEAD_SECONDS, 2 * self._group, MOST_AHEAD))
-        # A call that is watched is to be one like any other.
-        self._given = 1 if recorder.calls else self._group
-        return self._given
 
     def _load_group(self, steps: Sequence[Step]) -> list[Any]:
         """The batches of the first of some steps: of all, unless they cannot be gathered together, or one fails.
@@ -95,7 +78,7 @@ class Inline:
         The error of that one is kept for the call after them.
         """
         try:
-            if self._fetches[steps[0].epoch].gathers == self._gathers:
+            if self._fetches[steps[0].epoch].gathers:
                 return self._load(steps)
         except BaseException as error:
             if is_interrupt(error):
@@ -138,13 +121,7 @@ class Inline:
                 if watched:
                     read = perf_counter()
                 stage = "batching"
-                if len(steps) == 1:
-                    batches = [fetch.batch(items, rows, self._pool)]
-                else:
-                    # Alike in size, and none of the rows may be for this process.
-                    each = len(rows) // len(steps)
-                    parts = [slice(i * each, (i + 1) * each) for i in range(len(steps))]
-                    batches = [fetch.batch(items[part], rows[part], self._pool) for part in parts]
+                batches = [fetch.batch(items, rows, self._pool)]
         except BaseException as error:
             end_measuring()
             if len(steps) > 1:
