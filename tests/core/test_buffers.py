@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import pickle
 import sys
 from operator import itemgetter
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array, inline, iterator
-from loadax_core.buffers import MOST_IDLE, Pool
+from loadax_core.buffers import LEAST_PINNED, MOST_IDLE, Pool
 from loadax_core.inline import GROUP_SECONDS
 from loadax_core.segments import Segments
 
@@ -93,6 +94,72 @@ def test_whoever_sees_the_memory_keeps_it(see: Any) -> None:
     assert np.asarray(seen).max() == np.asarray(seen).min() == 1
     del seen
     assert pool(BIG, FLOAT).ctypes.data == address
+
+
+class Pins:
+    """Where the memory lies that was shown to be prepared."""
+
+    def __init__(self) -> None:
+        self.spans: list[range] = []
+
+    def __call__(self, memory: Any) -> None:
+        assert memory.dtype == np.uint8
+        start = memory.ctypes.data
+        assert start % mmap.PAGESIZE == memory.nbytes % mmap.PAGESIZE == 0
+        self.spans.append(range(start, start + memory.nbytes))
+
+    def hold(self, array: Any) -> bool:
+        start, stop = np.lib.array_utils.byte_bounds(array)
+        return any(start in span and stop - 1 in span for span in self.spans)
+
+
+def test_memory_is_prepared_when_it_is_used_for_the_second_time() -> None:
+    pins = Pins()
+    pool = Pool(pins)
+    assert not pins.hold(pool(BIG, FLOAT))
+    for _ in range(3):
+        first, other = pool(BIG, FLOAT), pool(BIG, FLOAT)
+        assert pins.hold(first)
+        del first, other
+    # Each page belongs to one piece of memory only.
+    assert len(pins.spans) == 2
+    assert not set(pins.spans[0]) & set(pins.spans[1])
+
+
+def test_small_memory_is_not_prepared() -> None:
+    pins = Pins()
+    pool = Pool(pins)
+    for _ in range(3):
+        pool((LEAST_PINNED // 8 - 1,), FLOAT)
+    assert not pins.spans
+
+
+class Place:
+    """A placement, and a strategy, that wants memory prepared."""
+
+    def __init__(self) -> None:
+        self.pin = Pins()
+        self.seen: set[int] = set()
+        self.again: list[bool] = []
+
+    def local_rows(self, batch_size: int) -> Any:
+        return np.arange(batch_size)
+
+    def distribute_global_batch(self, batch: Any) -> Any:
+        if batch.ctypes.data in self.seen:
+            self.again.append(self.pin.hold(batch))
+        self.seen.add(batch.ctypes.data)
+        return batch[0, 0]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("dataset", [np.ones((64, 1 << 13)), list(np.ones((64, 1 << 13)))])
+def test_whoever_places_batches_is_shown_the_memory_that_they_lie_in(workers: int, dataset: Any) -> None:
+    place = Place()
+    chain = DataLoader().batch_size(4).epochs(4).workers(workers).prefetch(workers, to_device=True).shard(place)
+    assert list(chain.build(dataset)) == [1.0] * 64
+    assert len(place.again) > 10
+    assert all(place.again)
 
 
 @pytest.mark.parametrize(

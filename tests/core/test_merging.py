@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, StackError, join_batches
+from loadax_core import DataLoader, StackError, join_batches, tree
 from loadax_core.testing import check_same
 
 
@@ -76,3 +76,72 @@ def test_parts_that_do_not_fit_are_refused_as_the_whole_is() -> None:
         with pytest.raises(StackError, match="item 0 has dtype int32 but item 20 has dtype int64") as caught:
             next(batches)
         assert caught.value.__notes__[0] == "loadax: item 0 is row 80, item 20 is row 100"
+
+
+class Slow:
+    """Gathers in a slow way, so that batches are read in parts.
+
+    Args:
+        make: Makes what is gathered, of row numbers and `alloc`.
+    """
+
+    def __init__(self, make: Callable[[Any, Any], Any]) -> None:
+        self.make = make
+        self.made: list[Any] = []
+
+    def __len__(self) -> int:
+        return 120
+
+    def __getitem__(self, row: int) -> Any:
+        raise NotImplementedError
+
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        sleep(1e-3 * len(rows))
+        made = self.make(np.asarray(rows), alloc)
+        self.made.append((len(rows), made))
+        return made
+
+
+def filled(rows: Any, alloc: Any, dtype: Any = np.int64) -> Any:
+    out = alloc((len(rows), 3), np.dtype(dtype))
+    out[:] = rows[:, None]
+    return out
+
+
+def two(rows: Any, alloc: Any) -> Any:
+    """Two leaves, by way of memory that is not returned, and some that has other rows."""
+    assert len(alloc((len(rows) + 1, 3), np.dtype(np.int64))) == len(rows) + 1
+    filled(-rows, alloc)
+    return {"x": filled(rows, alloc, np.float32), "y": filled(rows, alloc)}
+
+
+def other_order(rows: Any, alloc: Any) -> Any:
+    """Asks for memory in an order, and of dtypes, that depend on the rows."""
+    if rows[0] % 8:
+        return {"x": filled(rows, alloc), "y": filled(rows, alloc)}
+    y = filled(rows, alloc)
+    filled(-rows, alloc, np.float32)
+    return {"x": filled(rows, alloc), "y": y}
+
+
+@pytest.mark.parametrize(("make", "joined"), [(filled, True), (two, True), (other_order, False)])
+def test_parts_are_gathered_where_they_belong(make: Any, joined: bool) -> None:
+    dataset = Slow(make)
+    loader = DataLoader().batch_size(20).workers(4).prefetch(2).epochs(3).build(dataset)
+    batches = list(loader)
+    whole = make(np.arange(120), np.empty)
+    check_same(batches[:6], [tree_slice(whole, i) for i in range(6)])
+    check_same(batches[12:], batches[:6])
+    parts = [made for rows, made in dataset.made if rows < 20]
+    assert len(parts) > 10, "hardly any batch was read in parts"
+    if joined:
+        assert all(any(in_memory_of(part, batch) for batch in batches) for part in parts)
+
+
+def tree_slice(whole: Any, i: int) -> Any:
+    leaves, build = tree.flatten(whole)
+    return build([leaf[20 * i : 20 * i + 20] for leaf in leaves])
+
+
+def in_memory_of(part: Any, batch: Any) -> bool:
+    return all(map(np.shares_memory, tree.flatten(part)[0], tree.flatten(batch)[0]))

@@ -200,7 +200,7 @@ def test_ever_larger_batches_do_not_keep_the_memory_of_all_before() -> None:
         assert isinstance(window, Window)
         (activity,) = window.activities
         mapped: Any = activity.engine
-        assert sum(memory.nbytes for memory in mapped._mapped._memory.values()) < MOST_IDLE + 4 * 41 * mib
+        assert sum(memory.array.nbytes for memory in mapped._mapped._memory.values()) < MOST_IDLE + 4 * 41 * mib
 
 
 def descriptors(process: int | str) -> int:

@@ -10,21 +10,30 @@ them is gone does the lease return the memory to its pool.
 from __future__ import annotations
 
 import math
+import mmap
+import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .protocols import Alloc, Array, Rows
 
+Pin: TypeAlias = Callable[[Array], object]
+"""Prepares memory for whoever reads batches from it: see `Placement`."""
+
 ALIGNMENT = 64
 """Bytes; XLA's CPU client uses host memory without a copy only when it starts at a multiple of this."""
 
 MOST_IDLE = 1 << 26
 """Bytes that a pool keeps for later; what is returned beyond that is freed."""
+
+LEAST_PINNED = 1 << 16
+"""Bytes; whatever is smaller is not worth preparing."""
 
 LEAST_ARRAYS, MOST_ARRAYS = 4, 256
 """Arrays of one kind that a pool keeps for later: so many however large they are, and so many at most.
@@ -51,8 +60,37 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     return _aligned_bytes(nbytes).view(dtype).reshape(shape)
 
 
+class Memory:
+    """Bytes that arrays are made in, one after the other.
+
+    To prepare them for a device takes as long as to read them several times. So that is done when they are used for the
+    second time: many batches of ever other shapes use theirs only once.
+
+    Attributes:
+        array: The bytes, of shape `(n,)`.
+        interface: The array interface of what lies in them.
+    """
+
+    __slots__ = ("_pin", "array", "interface")
+
+    def __init__(self, array: Array, interface: dict[str, Any], pin: Pin | None) -> None:
+        self.array = array
+        self.interface = interface
+        self._pin = pin
+
+    def again(self) -> None:
+        """Notes that they are about to be used again."""
+        if self._pin is not None:
+            pin, self._pin = self._pin, None
+            pin(self.array)
+
+
 class Pool:
     """An `Alloc` that recycles the memory of arrays of the same shape and dtype. Thread-safe.
+
+    Args:
+        pin: Prepares memory that is used again, of at least 64 KiB. It gets whole pages, which are freed with the array
+            that it gets.
 
     Example:
         >>> pool = Pool()
@@ -67,9 +105,10 @@ class Pool:
         True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pin: Pin | None = None) -> None:
         self._shelves: dict[tuple[tuple[int, ...], Any], _Shelf] = {}
         self._clock = count()
+        self._pin = pin
 
     def __call__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
         """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
@@ -82,6 +121,8 @@ class Pool:
         except IndexError:
             self._make_room(shelf)
             memory = shelf.make()
+        else:
+            memory.again()
         array = np.asarray(_Lease(memory, shelf))
         return array if shelf.plain else array.view(dtype).reshape(shape)
 
@@ -89,7 +130,8 @@ class Pool:
         """Where memory for arrays of a kind is kept that was not asked for yet; None if none is."""
         if dtype.hasobject or 0 in shape or not dtype.itemsize:
             return None
-        return self._shelves.get((shape, dtype)) or self._shelves.setdefault((shape, dtype), _Shelf(shape, dtype))
+        shelf = _Shelf(shape, dtype, self._pin)
+        return self._shelves.get((shape, dtype)) or self._shelves.setdefault((shape, dtype), shelf)
 
     def _make_room(self, shelf: _Shelf) -> None:
         """Before memory is added, frees what lies idle for arrays of other kinds, as far as that is too much.
@@ -116,20 +158,25 @@ class _Shelf:
         used: When memory was last asked for; larger is later.
     """
 
-    __slots__ = ("_dtype", "_shape", "idle", "nbytes", "plain", "used")
+    __slots__ = ("_dtype", "_pin", "_shape", "idle", "nbytes", "plain", "used")
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], pin: Pin | None) -> None:
         self._shape, self._dtype = shape, dtype
         self.used = 0
         self.nbytes = math.prod(shape) * dtype.itemsize
+        self._pin = pin if self.nbytes >= LEAST_PINNED else None
         self.plain = not dtype.metadata and np.dtype(dtype.str) == dtype
         self.idle: deque[_Loan] = deque(maxlen=min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS))
 
-    def make(self) -> tuple[Array, dict[str, Any]]:
+    def make(self) -> Memory:
         """New memory, with the interface of the array that it is for, or of its bytes."""
-        memory = _aligned_bytes(self.nbytes)
-        array = memory.view(self._dtype).reshape(self._shape) if self.plain else memory
-        return memory, array.__array_interface__
+        nbytes, alignment = self.nbytes, ALIGNMENT
+        if self._pin is not None:
+            nbytes, alignment = -(-nbytes // mmap.PAGESIZE) * mmap.PAGESIZE, mmap.PAGESIZE
+        memory = _aligned_bytes(nbytes, alignment)
+        own = memory[: self.nbytes]
+        array = own.view(self._dtype).reshape(self._shape) if self.plain else own
+        return Memory(memory, array.__array_interface__, self._pin)
 
 
 class _Lease:
@@ -137,8 +184,8 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "__weakref__", "_loan")
 
-    def __init__(self, memory: tuple[Array, dict[str, Any]], shelf: _Shelf) -> None:
-        self.__array_interface__ = memory[1]
+    def __init__(self, memory: Memory, shelf: _Shelf) -> None:
+        self.__array_interface__ = memory.interface
         self._loan = loan = _Loan(self, shelf.idle.append)
         loan.memory = memory
 
@@ -151,7 +198,44 @@ class _Loan(weakref.ref["_Lease"]):
     """
 
     __slots__ = ("memory",)
-    memory: tuple[Array, dict[str, Any]]
+    memory: Memory
+
+
+class Parts:
+    """The memory of a batch that is gathered in parts, which are made where they belong, and so need not be joined.
+
+    Args:
+        rows: The rows of the whole batch.
+        alloc: Provides memory.
+    """
+
+    def __init__(self, rows: int, alloc: Alloc) -> None:
+        self._rows = rows
+        self._alloc = alloc
+        self._wholes: list[Array] = []
+        self._lock = threading.Lock()
+
+    def part(self, start: int, rows: int) -> Alloc:
+        """The `Alloc` for one gather of some rows, from `start` on.
+
+        The first part to ask for an array has it made for all rows. What other parts do not ask for in the same order
+        is memory of their own.
+        """
+        calls = count()
+
+        def alloc(shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
+            if shape[:1] != (rows,):
+                return self._alloc(shape, dtype)
+            call = next(calls)
+            with self._lock:
+                if call == len(self._wholes):
+                    self._wholes.append(self._alloc((self._rows, *shape[1:]), dtype))
+                whole = self._wholes[call]
+            if (whole.shape[1:], whole.dtype) != (shape[1:], dtype):
+                return self._alloc(shape, dtype)
+            return whole[start : start + rows]
+
+        return alloc
 
 
 def is_leased(array: Any) -> bool:
@@ -161,9 +245,9 @@ def is_leased(array: Any) -> bool:
     return isinstance(array, _Lease)
 
 
-def _aligned_bytes(nbytes: int) -> Array:
-    memory = np.empty(nbytes + ALIGNMENT, np.uint8)
-    offset = -memory.__array_interface__["data"][0] % ALIGNMENT
+def _aligned_bytes(nbytes: int, alignment: int = ALIGNMENT) -> Array:
+    memory = np.empty(nbytes + alignment, np.uint8)
+    offset = -memory.__array_interface__["data"][0] % alignment
     return memory[offset : offset + nbytes]
 
 

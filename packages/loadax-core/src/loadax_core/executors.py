@@ -96,7 +96,7 @@ class Submitting:
         self._named = _Reference(token, fetch, sent=False, wrapped=wrapped)
         self._whole = _Reference(token, fetch, sent=True, wrapped=wrapped)
 
-    def engine(self, _alloc: Alloc, /) -> Engine:
+    def engine(self) -> Engine:
         """An engine that submits to the executor."""
         return _Submitter(self)
 
@@ -125,7 +125,7 @@ class _Submitter:
         except BaseException as error:
             self._submitted.append(error)
 
-    def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
+    def perform(self, _fetch: Fetch, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
         """Waits for the outcome of a task."""
         submitted = self._submitted.popleft()
         try:

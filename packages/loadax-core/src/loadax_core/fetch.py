@@ -12,7 +12,7 @@ import numpy as np
 
 from . import tree
 from .batchers import StackBatcher
-from .buffers import gather_array
+from .buffers import Pin, gather_array
 from .errors import RemoteTraceback, StackError, add_note
 from .merging import join_batches
 from .padding import PadBatcher
@@ -82,6 +82,7 @@ class Fetch:
     Attributes:
         gathers: Whether whole batches are gathered, rather than read item by item and batched.
         places: Whether batches are moved anywhere.
+        pin: Prepares memory that they are moved from again and again; None if nobody asks for that.
         way: How rows are read.
     """
 
@@ -112,6 +113,7 @@ class Fetch:
         self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
         self.gathers = self._gather is not None
         self.places = place is not None
+        self.pin: Pin | None = None if place is None else getattr(strategy or place, "pin", None)
         self._read_many: ReadMany | None = getattr(dataset, "__getitems__", None)
         self._read_range: ReadRange | None = getattr(dataset, "read_range", None)
         self.way: Way = "gather" if self.gathers else "items" if self._read_many is None else "many"

@@ -36,7 +36,7 @@ class Inline:
         self._places = fetch.places
         self._steps = steps
         self._recorder = recorder
-        self._pool = Pool()
+        self._pool = Pool(fetch.pin)
         self._waiting: deque[Sequence[Step]] = deque()
         self._loaded: deque[tuple[Step, Any]] = deque()
         # Of the batch after those that are loaded.

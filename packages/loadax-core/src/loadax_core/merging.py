@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from . import tree
+from .buffers import is_leased
 from .errors import StackError
 from .protocols import Alloc, Array, Rows
 
@@ -100,12 +101,34 @@ def join_batches(batches: Sequence[Any], places: Sequence[slice | Rows], alloc: 
             if array.dtype != first.dtype:
                 fix = "; cast them to one dtype in the dataset"
                 raise differ(path, "dtype", first.dtype, i, array.dtype, fix, numbers=numbers)
-        out = alloc((sum(map(len, arrays)), *first.shape[1:]), first.dtype)
+        shape = (sum(map(len, arrays)), *first.shape[1:])
+        if _in_place(arrays, places, shape):
+            return cast(Array, first.base)
+        out = alloc(shape, first.dtype)
         for place, array in zip(places, arrays, strict=True):
             out[place] = array
         return out
 
     return merge_trees(batches, join, numbers=numbers)
+
+
+def _in_place(arrays: Sequence[Array], places: Sequence[slice | Rows], shape: tuple[int, ...]) -> bool:
+    """Whether arrays lie where they belong, in the base of the first one: in memory that was made for all of them."""
+    whole: Any = arrays[0].base
+    if not is_leased(whole) or (whole.shape, whole.dtype) != (shape, arrays[0].dtype):
+        return False
+    return all(
+        isinstance(place, slice) and _same_memory(array, whole[place])
+        for place, array in zip(places, arrays, strict=True)
+    )
+
+
+def _same_memory(one: Array, other: Array) -> bool:
+    return (one.__array_interface__["data"], one.shape, one.strides) == (
+        other.__array_interface__["data"],
+        other.shape,
+        other.strides,
+    )
 
 
 def differ(

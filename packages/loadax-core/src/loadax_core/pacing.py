@@ -8,8 +8,8 @@ from .fetch import Fetch
 from .grouping import most_alike, power_of_two
 from .tasks import Crew, Done
 
-SLOW_UNITS = 4
-"""A batch that takes as long as this many units is worth joining from parts."""
+SLOW_UNITS, SLOW_REMOTE_UNITS = 2, 4
+"""A batch that takes as long as this many units is worth reading in parts, and where these are copied to join them."""
 
 LARGE_SECONDS = 0.1
 """The most that a unit of items may hold, where so much is on its way that each worker could have several.
@@ -102,8 +102,9 @@ class Pace:
             # Nothing is known yet. All workers share the first batches, unless they are gathered, which is quick.
             return rows if gathers else -(-rows // self._workers)
         if gathers or self._crew.remote:
-            # Parts have to be joined, so there are no more of them than keep every worker busy.
-            slow = self.row * rows > SLOW_UNITS * self._crew.unit_seconds
+            # There are no more parts than keep every worker busy.
+            units = SLOW_REMOTE_UNITS if self._crew.remote else SLOW_UNITS
+            slow = self.row * rows > units * self._crew.unit_seconds
             return -(-rows // -(-self._workers // max(1, depth))) if slow else rows
         seconds = max(1e-9, self.row)
         plenty = min(ahead * rows // (4 * self._workers), LARGE_SECONDS / seconds)

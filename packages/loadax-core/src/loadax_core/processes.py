@@ -71,6 +71,7 @@ class Processes:
             raise TypeError(
                 f"{setting} sends the dataset to other processes, but it cannot be pickled: {error}"
             ) from error
+        self.pin = fetch.pin
         self.needs_main = b"__main__" in self.shared.body
         main = sys.modules["__main__"]
         # A program that comes from standard input has a file too, which is none.
@@ -97,7 +98,7 @@ class _Crew:
         self.sockets: list[socket.socket] = []
         self.stopped = False
 
-    def engine(self, _alloc: Alloc, /) -> Engine:
+    def engine(self) -> Engine:
         """A process."""
         return _Process(self._processes, self)
 
@@ -121,7 +122,7 @@ class _Process:
     def __init__(self, processes: Processes, crew: _Crew) -> None:
         self._processes = processes
         self._crew = crew
-        self._mapped = Mapped()
+        self._mapped = Mapped(processes.pin)
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._line: socket.socket | None = None
@@ -169,7 +170,7 @@ class _Process:
             if self._channel is not None and self._failed is None:
                 self._channel.send(message)
 
-    def perform(self, _fetch: Fetch, task: Task, _watch: Watch, /) -> Done:
+    def perform(self, _fetch: Fetch, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
         """Waits for the outcome of a task."""
         if self._failed is not None:
             # A copy, since each step adds its own notes.

@@ -135,7 +135,7 @@ class ShardingStrategy(Protocol):
     """How the rows of a global batch are divided among processes and devices.
 
     One that can be set up in several ways may have a method `describe()`, which says how, in the same words in every
-    process: `Loader.check_agreement` compares them.
+    process: `Loader.check_agreement` compares them. It may have `pin`, as a `Placement` may.
     """
 
     def local_rows(self, batch_size: int, /) -> Rows:
@@ -161,7 +161,9 @@ class Placement(Protocol):
     """Moves a host batch to where training wants it, in the prefetch thread; thread-safe.
 
     One that cannot place every number of rows may have a method `check_rows(rows)`, which raises a `ValueError` for
-    those: it is asked before the first batch.
+    those: it is asked before the first batch. One that places batches faster from memory that it has prepared may have
+    a method `pin(memory)`. It is shown the memory that the loader recycles, in whole pages, as bytes of shape `(n,)`:
+    once, when it is about to be used for the second time. When that array is freed, the pages are.
     """
 
     def __call__(self, batch: Any, /) -> Any:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .buffers import ALIGNMENT, MOST_IDLE, aligned_empty
+from .buffers import ALIGNMENT, MOST_IDLE, Memory, Pin, aligned_empty
 from .protocols import Array
 
 LEAST_SHARED = 1 << 16
@@ -202,8 +202,8 @@ class _Lease:
 
     __slots__ = ("__array_interface__", "_ended", "_memory", "_number")
 
-    def __init__(self, number: int, memory: Array, ended: deque[int]) -> None:
-        self.__array_interface__ = memory.__array_interface__
+    def __init__(self, number: int, memory: Memory, ended: deque[int]) -> None:
+        self.__array_interface__ = memory.interface
         self._number = number
         self._memory = memory
         self._ended = ended
@@ -213,10 +213,15 @@ class _Lease:
 
 
 class Mapped:
-    """The parent's side: opens what a worker has packed."""
+    """The parent's side: opens what a worker has packed.
 
-    def __init__(self) -> None:
-        self._memory: dict[int, Array] = {}
+    Args:
+        pin: Prepares memory that is used again; see `Pool`.
+    """
+
+    def __init__(self, pin: Pin | None = None) -> None:
+        self._pin = pin
+        self._memory: dict[int, Memory] = {}
         # Leases end in any thread, at any instruction; `append` and `popleft` are atomic.
         self._ended: deque[int] = deque()
 
@@ -228,14 +233,19 @@ class Mapped:
             fds: The file descriptors that came with it; they are closed.
         """
         for (number, nbytes), fd in zip(packed.made, fds, strict=True):
-            self._memory[number] = shared_bytes(fd, nbytes)
+            memory = shared_bytes(fd, nbytes)
+            self._memory[number] = Memory(memory, memory.__array_interface__, self._pin)
             os.close(fd)
         for number in packed.dropped:
             del self._memory[number]
+        made = {number for number, _ in packed.made}
         leases: dict[int, Array] = {}
         for number, _, _ in packed.buffers:
             if number not in leases:
-                leases[number] = np.asarray(_Lease(number, self._memory[number], self._ended))
+                memory = self._memory[number]
+                if number not in made:
+                    memory.again()
+                leases[number] = np.asarray(_Lease(number, memory, self._ended))
         buffers = [leases[number][offset : offset + nbytes] for number, offset, nbytes in packed.buffers]
         return pickle.loads(packed.body, buffers=buffers)
 

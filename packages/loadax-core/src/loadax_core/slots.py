@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from time import perf_counter, thread_time
 from typing import Any, NamedTuple
 
+from .buffers import Parts
 from .fetch import Fetch, Numbers
 from .plan import Step
 from .recorder import WATCHED, Lane
@@ -27,6 +28,7 @@ class Slot:
         steps: The steps of its batches, of one epoch and alike in size.
         fetch: Reads that epoch.
         rows: The row numbers of all its batches, one after the other.
+        memory: Of a batch that is gathered in parts here; None for others.
         missing: How many parts have yet to be read.
         batches: Once it is done, its batches up to the first that failed.
         error: Why that one failed.
@@ -43,6 +45,7 @@ class Slot:
         "done",
         "error",
         "fetch",
+        "memory",
         "missing",
         "ready",
         "rows",
@@ -56,6 +59,7 @@ class Slot:
         # What was read in parts, by the first row of each; most batches are not.
         self._parts: dict[int, Any] | None = None
         self._failures: dict[int, BaseException] | None = None
+        self.memory: Parts | None = None
         self.missing = 0
         self.batches: list[Any] = []
         self.error: BaseException | None = None
@@ -99,7 +103,7 @@ class Slot:
             # A signal handler may call this again, in the middle of it.
             self.claimed = True
             self.batches, self.error = batches, error
-            self._parts = None
+            self._parts = self.memory = None
             self.done = True
             self.ready.release()
 

@@ -109,12 +109,13 @@ class Engine(Protocol):
         """
         ...
 
-    def perform(self, fetch: Fetch, task: Task, watch: Watch, /) -> Done:
+    def perform(self, fetch: Fetch, task: Task, alloc: Alloc, watch: Watch, /) -> Done:
         """Does a task, or waits for the outcome of the first one that was sent and not waited for yet.
 
         Args:
             fetch: Reads the rows of the task's epoch.
             task: What to read.
+            alloc: Provides the memory of what is made here.
             watch: Is told what is being done, as far as that is known here.
 
         Returns:
@@ -145,8 +146,8 @@ class Crew(Protocol):
     unit_seconds: float
     remote: bool
 
-    def engine(self, alloc: Alloc, /) -> Engine:
-        """An engine for one worker thread, with memory from `alloc` for what is made here."""
+    def engine(self) -> Engine:
+        """An engine for one worker thread."""
         ...
 
     def stop(self) -> None:
@@ -308,26 +309,23 @@ class Threads:
     unit_seconds = 1e-3
     remote = False
 
-    def engine(self, alloc: Alloc) -> Engine:
+    def engine(self) -> Engine:
         """An engine that works in the calling thread."""
-        return _Here(alloc)
+        return _Here()
 
     def stop(self) -> None:
         """Nothing waits."""
 
 
 class _Here:
-    def __init__(self, alloc: Alloc) -> None:
-        self._alloc = alloc
-
     def open(self) -> None:
         pass
 
     def send(self, task: Task) -> None:
         pass
 
-    def perform(self, fetch: Fetch, task: Task, watch: Watch) -> Done:
-        return perform(fetch, task, self._alloc, watch)
+    def perform(self, fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
+        return perform(fetch, task, alloc, watch)
 
     def where(self) -> None:
         return None

@@ -6,13 +6,15 @@ import threading
 from time import perf_counter
 from typing import Any
 
-from .buffers import Pool
+from . import tasks
+from .buffers import Parts, Pin, Pool
 from .fetch import relayed
 from .pacing import BRIEF_SECONDS, Pace
 from .plan import Step
+from .protocols import Alloc
 from .recorder import Recorder
 from .slots import Activity, Slot, Unit
-from .tasks import Crew, Done, Task, is_interrupt, perform
+from .tasks import Crew, Done, Task, is_interrupt
 
 
 class Workbench:
@@ -25,20 +27,25 @@ class Workbench:
         helper: What a consumer that helps works with.
     """
 
-    def __init__(self, crew: Crew, pace: Pace, recorder: Recorder) -> None:
+    def __init__(self, crew: Crew, pace: Pace, recorder: Recorder, pin: Pin | None) -> None:
         self._crew = crew
         self._pace = pace
         self._recorder = recorder
-        self._pool = Pool()
+        self._pool = Pool(pin)
         # Reentrant, for a signal handler that closes the iterator while the caller does a worker's work.
         self.lock = threading.RLock()
         self.published = 0
         self.given: list[Any] = []
-        self.helper = Activity(crew.engine(self._pool), recorder.caller)
+        self.helper = Activity(crew.engine(), recorder.caller)
 
     def activity(self, number: int) -> Activity:
         """What the worker of that number works with."""
-        return Activity(self._crew.engine(self._pool), self._recorder.worker(number))
+        return Activity(self._crew.engine(), self._recorder.worker(number))
+
+    def divide(self, slot: Slot) -> None:
+        """Notes that a slot is worked on in parts."""
+        if slot.fetch.gathers and not self._crew.remote:
+            slot.memory = Parts(len(slot.rows), self._pool)
 
     def run(self, unit: Unit, activity: Activity) -> None:
         """Does one unit of work."""
@@ -48,7 +55,10 @@ class Workbench:
         activity.step = slot.steps[0]
         task = unit.task
         brief = self._pace.brief and activity.skips()
-        done = self._perform_briefly(slot, task, activity) if brief else self._perform(slot, task, activity)
+        memory = slot.memory
+        alloc = self._pool if memory is None else memory.part(unit.start, len(task.rows))
+        perform = self._perform_briefly if brief else self._perform
+        done = perform(slot, task, alloc, activity)
         failure = None
         if done.error is not None:
             failure = self._relayed(done.error, done.stage, slot.steps[len(done.values)], activity, done.trace)
@@ -71,19 +81,19 @@ class Workbench:
         """Makes an error that nobody expected the outcome of a slot: a consumer may wait for it."""
         self._publish(slot, [], relayed(error, "loading", slot.steps[0]))
 
-    def _perform(self, slot: Slot, task: Task, activity: Activity) -> Done:
+    def _perform(self, slot: Slot, task: Task, alloc: Alloc, activity: Activity) -> Done:
         if not self._crew.remote:
-            return activity.engine.perform(slot.fetch, task, activity)
+            return activity.engine.perform(slot.fetch, task, alloc, activity)
         activity.begin("reading", task.rows)
-        done = activity.engine.perform(slot.fetch, task, activity)
+        done = activity.engine.perform(slot.fetch, task, alloc, activity)
         activity.end_elsewhere(done)
         return done
 
-    def _perform_briefly(self, slot: Slot, task: Task, activity: Activity) -> Done:
+    def _perform_briefly(self, slot: Slot, task: Task, alloc: Alloc, activity: Activity) -> Done:
         """Does a task of which no more than the time is noted."""
         helps, lane = activity is self.helper, activity.lane
         began = self._recorder.seen if helps else perf_counter()
-        done = perform(slot.fetch, task, self._pool, None)
+        done = tasks.perform(slot.fetch, task, alloc, None)
         ended = perf_counter()
         if helps:
             self._recorder.seen = ended

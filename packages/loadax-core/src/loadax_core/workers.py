@@ -99,7 +99,7 @@ class Window:
         self._threads: list[threading.Thread] = []
         self._crew = crew or Threads()
         self._pace = Pace(self._crew, workers, gathers=fetch.gathers, watched=timeout is not None)
-        self.bench = Workbench(self._crew, self._pace, recorder)
+        self.bench = Workbench(self._crew, self._pace, recorder, fetch.pin)
         self._cores = cores()
         # Whether the consumer may take the place of workers.
         gathers = fetch.gathers and not self._crew.remote and timeout is None
@@ -254,6 +254,8 @@ class Window:
             starts = range(0, rows, max(1, size)) or [0]
             slot.missing = len(starts)
             whole = len(starts) == 1
+            if not whole:
+                self.bench.divide(slot)
             for start in starts:
                 part = slot.rows if whole else slot.rows[start : start + size]
                 self.units.put(Unit(slot, start, Task(steps[0].epoch, part, len(slot.steps), whole)))

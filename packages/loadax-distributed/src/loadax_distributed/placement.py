@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
 import jax
 import numpy as np
+import numpy.typing as npt
 from jax.sharding import NamedSharding, Sharding
 from loadax_core import tree
 
 from .devices import default_device, device_put, is_device, local_devices, process_index
 from .leaves import LeafRules, map_arrays
+from .pinning import Pinning
 from .templates import Templates
 
 _NUMBERS = (bool, int, float, complex)
@@ -45,6 +48,7 @@ class DevicePlacement:
         self._target = None if target is True else _check_target(target)
         self._rules = LeafRules()
         self._templates = Templates()
+        self._pinning = Pinning(self._devices())
 
     def __call__(self, batch: Any, /) -> Any:
         """Places a batch.
@@ -82,8 +86,21 @@ class DevicePlacement:
         if rows % parts:
             raise ValueError(f"a batch of {rows} rows is not divisible by the {parts} parts of {self._target}")
 
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Page-locks memory from which batches will be placed on a GPU, until it is freed; elsewhere does nothing.
+
+        Args:
+            memory: Bytes, of shape `(n,)`, in whole pages.
+        """
+        self._pinning(memory)
+
     def __repr__(self) -> str:
         return f"DevicePlacement({self._default if self._target is None else self._target})"
+
+    def _devices(self) -> Iterable[Any]:
+        target: Any = self._default if self._target is None else self._target
+        devices: Iterable[Any] = getattr(target, "device_set", (target,))
+        return devices
 
     def _place(self, path: tree.Path, leaf: Any) -> jax.Array:
         local = leaf if type(leaf) in _NUMBERS else self._rules.check(path, leaf)

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import numpy.typing as npt
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from loadax_core import Rows, tree
 
@@ -25,6 +26,7 @@ from .axes import check_axes, check_data_axes, check_entries, check_fits, check_
 from .checks import count
 from .devices import process_count, process_index, row_spans
 from .leaves import LeafRules, map_arrays
+from .pinning import Pinning
 from .table import Table, device_table
 from .templates import Index, Templates
 
@@ -78,6 +80,7 @@ class MeshShardingStrategy:
         # A batch of one row per shard shows which shards are ours; all other sizes follow by multiplication.
         spans = row_spans(self._rows_only, self._num_data_shards, local=True)
         self._single_device = len(spans) == 1
+        self._pinning = Pinning(spans)
         own = sorted({start for start, _ in spans.values()})
         self._own_shards = np.array(own, np.int64)
         self._position = {shard: position for position, shard in enumerate(own)}
@@ -187,6 +190,14 @@ class MeshShardingStrategy:
                 f"the batch matches; it has {', '.join(map(tree.name, self._shardings)) or 'no leaves'}"
             )
         return batch
+
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Page-locks memory from which batches will be distributed to GPUs, until it is freed; elsewhere does nothing.
+
+        Args:
+            memory: Bytes, of shape `(n,)`, in whole pages.
+        """
+        self._pinning(memory)
 
     def table(self, batch_size: int | None = None) -> Table:
         """A picture of which rows land on which device of which process.
