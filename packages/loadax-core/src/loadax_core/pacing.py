@@ -83,7 +83,7 @@ class Pace:
             rows: Rows of one batch.
             limit: The most batches that may be on their way.
         """
-        if not self.most or self.row is None:
+        if not self.most or self.most == 1 or self.row is None:
             return 1
         return power_of_two(min(self._crew.unit_seconds / max(1e-9, self.row * rows), limit // 4, self.most))
 

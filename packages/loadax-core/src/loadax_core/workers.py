@@ -220,7 +220,7 @@ class Window:
             steps = list(islice(self._steps, self._group))
             if not steps:
                 break
-            for alike in runs(steps):
+            for alike in runs(steps) if len(steps) > 1 else (steps,):
                 self._add(alike)
             if not self._threads:
                 self._start_threads()
