@@ -64,6 +64,24 @@ def curves(series: dict[str, dict[str, list[float]]], unit: str, path: Path) -> 
     return _save(figure, path)
 
 
+def lanes(traces: dict[str, dict[str, Any]], path: Path) -> Path:
+    """Draws what a device did, one panel for each trace.
+
+    Args:
+        traces: For each panel, its title, and from when to when `kernels` and `transfers` lasted, in seconds.
+        path: Where the file goes.
+    """
+    figure, panels = plt.subplots(len(traces), 1, figsize=(6.5, 1.1 * len(traces) + 0.3), squeeze=False)
+    for panel, (title, trace) in zip(panels[:, 0], traces.items(), strict=True):
+        for row, (kind, color) in enumerate((("kernels", HAND), ("transfers", OURS))):
+            spans = [(1e3 * start, 1e3 * (stop - start)) for start, stop in trace[kind]]
+            panel.broken_barh(spans, (row - 0.35, 0.7), color=color, edgecolor=color, lw=0.3)
+        panel.set_yticks([0, 1], ["computing", "receiving"])
+        panel.set_title(title, loc="left", fontweight="bold")
+    panels[-1, 0].set_xlabel("ms")
+    return _save(figure, path)
+
+
 def _memory(line: Line) -> Spread | None:
     return None if line.added_mb is None else Spread(max(line.added_mb, 0.1), max(line.added_mb, 0.1), line.added_mb)
 

@@ -76,7 +76,7 @@ def run_suite(
     about = {work.name: {"title": work.title, "bar": work.bar, "measure": work.measure} for work in WORKS.values()}
     about["W11"] = {"title": IMPORT_TITLE, "bar": "core < 30 ms, loadax < 60 ms", "measure": "import"}
     return {
-        "machine": _machine(),
+        "machine": machine(),
         "quick": quick,
         "versions": versions,
         "missing": missing,
@@ -129,15 +129,20 @@ def _take_turns(
 
 
 def _child(*arguments: str) -> Any:
-    return json.loads(_python("-m", f"{__package__}.child", *arguments).splitlines()[-1])
+    return json.loads(in_python("-m", f"{__package__}.child", *arguments).splitlines()[-1])
 
 
 def _import_seconds(package: str) -> Run:
     code = f"import numpy, time; began = time.perf_counter()\nimport {package}; print(time.perf_counter() - began)"
-    return {"value": float(_python("-c", code).splitlines()[-1])}
+    return {"value": float(in_python("-c", code).splitlines()[-1])}
 
 
-def _python(*arguments: str) -> str:
+def in_python(*arguments: str) -> str:
+    """What a fresh Python prints.
+
+    Raises:
+        FailedError: If it fails, prints nothing, or takes too long.
+    """
     # Without bytecode, an import would be compiled anew in each process: seconds, and W11 would time the compiler.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
@@ -158,7 +163,8 @@ def _python(*arguments: str) -> str:
     return done.stdout
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Where this runs, and when."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

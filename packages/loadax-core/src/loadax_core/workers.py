@@ -231,10 +231,10 @@ class Window:
         self._ahead += len(steps)
         try:
             fetch = self._fetches[steps[0].epoch]
-            if len(steps) > 1 and not fetch.gathers:
-                slots = [Slot((step,), fetch, fetch.rows((step,))) for step in steps]
-            else:
+            if len(steps) == 1 or fetch.gathers:
                 slots = [Slot(steps, fetch, fetch.rows(steps))]
+            else:
+                slots = [Slot((step,), fetch, fetch.rows((step,))) for step in steps]
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -245,20 +245,24 @@ class Window:
             return
         self._slots.extend(slots)
         for slot in slots:
-            rows = len(slot.rows)
-            size = rows
-            if len(slot.steps) == 1:
-                gathers = slot.fetch.gathers
-                size = self._pace.unit_rows(rows, gathers=gathers, ahead=self._ahead, depth=self._depth)
-            # A sharding strategy may leave this process no row.
-            starts = range(0, rows, max(1, size)) or [0]
-            slot.missing = len(starts)
-            whole = len(starts) == 1
-            if not whole:
-                self.bench.divide(slot)
-            for start in starts:
-                part = slot.rows if whole else slot.rows[start : start + size]
-                self.units.put(Unit(slot, start, Task(steps[0].epoch, part, len(slot.steps), whole)))
+            self._put(slot)
+
+    def _put(self, slot: Slot) -> None:
+        """Puts the work that a slot is into the queue: as one unit, or in parts."""
+        rows, batches, epoch = len(slot.rows), len(slot.steps), slot.steps[0].epoch
+        size = rows
+        if batches == 1:
+            gathers = slot.fetch.gathers
+            size = self._pace.unit_rows(rows, gathers=gathers, ahead=self._ahead, depth=self._depth)
+        if size >= rows:
+            slot.missing = 1
+            self.units.put(Unit(slot, 0, Task(epoch, slot.rows, batches, True)))
+            return
+        starts = range(0, rows, size)
+        slot.missing = len(starts)
+        self.bench.divide(slot)
+        for start in starts:
+            self.units.put(Unit(slot, start, Task(epoch, slot.rows[start : start + size], 1, False)))
 
     def _group_size(self, limit: int) -> int:
         """How many batches are to share the next slot."""
