@@ -57,6 +57,21 @@ def test_one_batch_is_read_in_the_callers_thread_and_nothing_consumed() -> None:
     batches.close()
 
 
+def test_for_a_queued_device_one_more_large_batch_is_kept() -> None:
+    class Place:
+        queued = True
+
+        def local_rows(self, batch_size: int) -> Any:
+            return np.arange(batch_size)
+
+        def distribute_global_batch(self, batch: Any) -> Any:
+            return batch
+
+    rows = np.zeros((8, 1 << 22), np.float64)
+    assert DataLoader().batch_size(2).prefetch().build(rows).peek().kept == 3
+    assert DataLoader().batch_size(2).prefetch(to_device=True).shard(Place()).build(rows).peek().kept == 4
+
+
 def test_a_batch_that_is_shorter_than_asked_for() -> None:
     preview = DataLoader().batch_size(16).prefetch(2).build(Counted(3)).peek()
     # A run of one batch never keeps two.

@@ -265,3 +265,75 @@ def test_workers_leave_the_interpreter_to_a_caller_that_is_in_no_hurry(monkeypat
         assert not quiet(last=-inf, ready=1), "it has just waited"
         assert not quiet(last=QUIET_SECONDS, ready=2), "it asks again soon"
         assert quiet(last=5 * QUIET_SECONDS, ready=2)
+
+
+class Queued:
+    """A strategy that places as on a GPU; each read takes a while, so that a caller comes too early."""
+
+    queued = True
+
+    def __init__(self) -> None:
+        self.placed: list[int] = []
+
+    def local_rows(self, batch_size: int) -> Any:
+        return np.arange(batch_size)
+
+    def distribute_global_batch(self, batch: Any) -> int:
+        self.placed.append(int(batch[0]))
+        return int(batch[0])
+
+
+class Late:
+    """Items that take 5 ms, and row 5 longer, or not at all.
+
+    Args:
+        seconds: How long row 5 takes; None for an error.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, row: int) -> Any:
+        if row == 5 and self.seconds is None:
+            raise ValueError("row 5")
+        threading.Event().wait(5e-3 if row != 5 or self.seconds is None else self.seconds)
+        return np.int64(row)
+
+
+def placed_when_handed_out(depth: int | None) -> list[int]:
+    """How many batches had been placed when each was handed out."""
+    place = Queued()
+    loader = DataLoader().workers(1).prefetch(depth, to_device=True).shard(place).build(Late(5e-3))
+    counts: list[int] = []
+    for row in loader:
+        assert row == len(counts)
+        counts.append(len(place.placed))
+    return counts
+
+
+def test_a_batch_for_a_queued_device_is_handed_out_when_the_next_one_is_placed() -> None:
+    for depth in (3, 4, None):
+        counts = placed_when_handed_out(depth)
+        # The first is wanted at once, and the last has none after it.
+        assert counts[0] == 1
+        assert all(count >= step + 2 for step, count in enumerate(counts[1:-1], 1)), counts
+        assert counts[-1] == 8
+
+
+def test_where_few_are_kept_ready_each_is_handed_out_at_once() -> None:
+    counts = placed_when_handed_out(2)
+    assert sum(count == step + 1 for step, count in enumerate(counts)) > 4, counts
+
+
+def test_what_is_wrong_with_the_next_batch_comes_with_it() -> None:
+    failing = iter(DataLoader().prefetch(3, to_device=True).shard(Queued()).build(Late(None)))
+    assert [next(failing) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="row 5"):
+        next(failing)
+    late = iter(DataLoader().prefetch(3, to_device=True).timeout(0.2).shard(Queued()).build(Late(0.7)))
+    assert [next(late) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(TimeoutError, match="row 5"):
+        next(late)

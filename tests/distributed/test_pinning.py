@@ -54,6 +54,7 @@ def test_memory_is_locked_until_it_is_freed() -> None:
     pin, memory = Pinning([GPU(client)]), np.empty(4096, np.uint8)  # pyright: ignore[reportArgumentType]
     address = memory.ctypes.data
     pin(memory)
+    assert pin.gpu
     assert client.locked == {address: 4096}
     del memory
     assert client.unlocked == [address]
@@ -72,6 +73,7 @@ def test_other_platforms_are_left_alone() -> None:
     for place in (DevicePlacement(True), MeshShardingStrategy(_jax.make_mesh((8,), ("data",)))):
         # A CPU's client raises if it is asked.
         place.pin(np.empty(4096, np.uint8))
+        assert not place.queued
 
 
 @pytest.mark.parametrize("sharded", [False, True])

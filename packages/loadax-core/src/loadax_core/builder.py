@@ -164,8 +164,9 @@ class DataLoader(Generic[T_contra, B_co]):
         """Sets how many batches are kept ready ahead of the one in the caller's hands.
 
         Args:
-            n: Number of batches. Left out, it is sized from the first batch to fill 64 MiB, within 2 to 64 batches. As
-                long as more than half of them are ready, those that were taken are replaced by the quarter.
+            n: Number of batches. Left out, it is sized from the first batch to fill 64 MiB, within 2 to 64 batches, for
+                a GPU 3 to 64. As long as more than half of them are ready, those that were taken are replaced by the
+                quarter.
             to_device: Move batches to devices in the background. True means JAX's default device or, with `shard`, the
                 mesh; or give a `jax.Device` or a `jax.sharding.Sharding`.
 

@@ -83,6 +83,7 @@ class Fetch:
         gathers: Whether whole batches are gathered, rather than read item by item and batched.
         places: Whether batches are moved anywhere.
         pin: Prepares memory that they are moved from again and again; None if nobody asks for that.
+        queued: Whether they get there only after all that the device has been given to do before.
         way: How rows are read.
     """
 
@@ -113,7 +114,9 @@ class Fetch:
         self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
         self.gathers = self._gather is not None
         self.places = place is not None
-        self.pin: Pin | None = None if place is None else getattr(strategy or place, "pin", None)
+        mover = None if place is None else strategy or place
+        self.pin: Pin | None = getattr(mover, "pin", None)
+        self.queued: bool = getattr(mover, "queued", False)
         self._read_many: ReadMany | None = getattr(dataset, "__getitems__", None)
         self._read_range: ReadRange | None = getattr(dataset, "read_range", None)
         self.way: Way = "gather" if self.gathers else "items" if self._read_many is None else "many"

@@ -175,7 +175,7 @@ class Loader(Generic[B_co]):
                 "more rows, a smaller batch_size, or drop_remainder=False"
             )
         first: LoaderIterator[B_co] = LoaderIterator(self._run._replace(workers=0, prefetch=0, timeout=None))
-        self._preview = preview(next(first), plan, self._run.prefetch)
+        self._preview = preview(next(first), plan, self._run.prefetch, queued=self._run.fetch.queued)
         return self._preview
 
     def check_agreement(self) -> None:

@@ -111,16 +111,17 @@ class Preview:
         ]
 
 
-def preview(batch: Any, plan: Plan, prefetch: int | None) -> Preview:
+def preview(batch: Any, plan: Plan, prefetch: int | None, *, queued: bool) -> Preview:
     """What there is to say of a batch.
 
     Args:
         batch: The first that the loader yields.
         plan: The loader's plan.
         prefetch: Batches kept ready ahead of the caller; None if the loader sizes it.
+        queued: Whether they are placed as on a GPU; see `Placement`.
     """
     if prefetch is None:
-        prefetch = auto_depth(bytes_of(batch))
+        prefetch = auto_depth(bytes_of(batch), queued)
     kept = prefetch + 1 if plan.steps is None else min(prefetch + 1, plan.steps)
     return Preview(tree.map_leaves(lambda _, leaf: spec(leaf), batch), min(plan.rows, plan.batch_size), kept)
 

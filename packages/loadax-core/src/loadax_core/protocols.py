@@ -135,7 +135,7 @@ class ShardingStrategy(Protocol):
     """How the rows of a global batch are divided among processes and devices.
 
     One that can be set up in several ways may have a method `describe()`, which says how, in the same words in every
-    process: `Loader.check_agreement` compares them. It may have `pin`, as a `Placement` may.
+    process: `Loader.check_agreement` compares them. It may have `pin` and `queued`, as a `Placement` may.
     """
 
     def local_rows(self, batch_size: int, /) -> Rows:
@@ -164,6 +164,10 @@ class Placement(Protocol):
     those: it is asked before the first batch. One that places batches faster from memory that it has prepared may have
     a method `pin(memory)`. It is shown the memory that the loader recycles, in whole pages, as bytes of shape `(n,)`:
     once, when it is about to be used for the second time. When that array is freed, the pages are.
+
+    Where a transfer waits for all that the device was given to do before it, the placement may say so with a true
+    `queued`. A batch is then handed out when the next one has been placed, whose transfer is to go on beside the step
+    that follows, if at least three are kept ready.
     """
 
     def __call__(self, batch: Any, /) -> Any:

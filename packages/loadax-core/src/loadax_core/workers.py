@@ -34,6 +34,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from math import inf
 from queue import Empty, SimpleQueue
@@ -70,6 +71,13 @@ AUTO_BYTES = 64 * 2**20
 AUTO_DEPTHS = (2, 64)
 """A prefetch depth that is left open fills this much memory with batches, within these depths."""
 
+QUEUED_DEPTH = 3
+"""If so many batches are kept ready, one of them may be held back until the next one is placed.
+
+A loop that does not wait for its steps asks for each batch long before the device needs it. If it got them, a transfer
+to a device that does one thing after the other would wait for the step before, and the next step for the transfer.
+"""
+
 CLOSE_SECONDS = 0.1
 EXIT_SECONDS = 0.5
 """How long closing and interpreter exit wait for busy workers; a read cannot be interrupted."""
@@ -94,6 +102,7 @@ class Window:
         self._workers = workers
         self._depth = recorder.depth = AUTO_DEPTHS[0] if depth is None else depth
         self._auto = depth is None
+        self._queued = fetch.queued
         self._timeout = timeout
         self._slots: deque[Slot] = deque()
         self._threads: list[threading.Thread] = []
@@ -141,6 +150,8 @@ class Window:
             recorder.ready[min(self.bench.published - self._taken, MOST_READY) if slot.done else 0] += recorder.calls
         if not slot.done:
             self._wait(slot)
+        if self._queued and self._taken and self._depth >= QUEUED_DEPTH and offset + 1 >= len(slot.batches):
+            self._wait_for_next()
         batches = slot.batches
         if offset >= len(batches):
             assert slot.error is not None, "a slot has as many batches as steps, or an error"
@@ -151,7 +162,7 @@ class Window:
             self.bench.given.append(batch)
         if self._auto:
             self._auto = False
-            self._depth = self._recorder.depth = auto_depth(size(batch))
+            self._depth = self._recorder.depth = auto_depth(size(batch), self._queued)
         if offset + 1 < len(slot.steps):
             self._offset = offset + 1
         else:
@@ -361,6 +372,14 @@ class Window:
         recorder.seen = perf_counter()
         recorder.blocked += recorder.seen - began
 
+    def _wait_for_next(self) -> None:
+        """Waits until the slot after the first one is done, if there is one, whatever comes of it."""
+        slots = self._slots
+        if len(slots) > 1 and not slots[1].done:
+            # A read that takes too long is for the call that asks for it.
+            with suppress(TimeoutError):
+                self._wait(slots[1])
+
     def _wait_patiently(self, slot: Slot, timeout: float) -> None:
         """Waits until the slot is done.
 
@@ -419,10 +438,15 @@ def work(window: Window, number: int) -> None:
     engine.close()
 
 
-def auto_depth(nbytes: int) -> int:
-    """The prefetch depth for batches of so many bytes, if it is left open."""
+def auto_depth(nbytes: int, queued: bool) -> int:
+    """The prefetch depth for batches of so many bytes, if it is left open.
+
+    Args:
+        nbytes: Bytes of a batch.
+        queued: Whether batches are placed as on a GPU; see `Placement`.
+    """
     least, most = AUTO_DEPTHS
-    return min(max(least, AUTO_BYTES // max(1, nbytes)), most)
+    return min(max(QUEUED_DEPTH if queued else least, AUTO_BYTES // max(1, nbytes)), most)
 
 
 OPEN: weakref.WeakSet[Window] = weakref.WeakSet()

@@ -20,6 +20,9 @@ class Pinning:
     """Page-locks memory for the GPUs of this process, as far as JAX and the system let it. Thread-safe.
 
     On other platforms it does nothing: a CPU uses aligned memory as it is, and how TPUs read memory is for JAX to say.
+
+    Attributes:
+        gpu: Whether there is one.
     """
 
     def __init__(self, devices: Iterable[Device]) -> None:
@@ -30,6 +33,7 @@ class Pinning:
         """
         # Memory that is locked for one GPU of a process is locked for all of them.
         self._gpu: Any = next((device for device in devices if device.platform == "gpu"), None)
+        self.gpu = self._gpu is not None
 
     def __call__(self, memory: npt.NDArray[np.uint8]) -> None:
         """Locks memory until it is freed.

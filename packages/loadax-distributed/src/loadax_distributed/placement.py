@@ -86,6 +86,11 @@ class DevicePlacement:
         if rows % parts:
             raise ValueError(f"a batch of {rows} rows is not divisible by the {parts} parts of {self._target}")
 
+    @property
+    def queued(self) -> bool:
+        """Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a GPU."""
+        return self._pinning.gpu
+
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
         """Page-locks memory from which batches will be placed on a GPU, until it is freed; elsewhere does nothing.
 

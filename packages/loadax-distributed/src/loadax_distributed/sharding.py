@@ -191,6 +191,11 @@ class MeshShardingStrategy:
             )
         return batch
 
+    @property
+    def queued(self) -> bool:
+        """Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a GPU."""
+        return self._pinning.gpu
+
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
         """Page-locks memory from which batches will be distributed to GPUs, until it is freed; elsewhere does nothing.
 

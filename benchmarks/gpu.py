@@ -1,0 +1,318 @@
+"""Batches onto an accelerator beside a jitted step: what is left of its rate, and how fast and when they get there.
+
+python -m benchmarks.gpu --out benchmarks/gpu.json --readme benchmarks/README.md --plot benchmarks/plots/gpu.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from .report import markdown, write_between
+from .runner import in_python, machine
+from .summary import Spread
+from .works import WORKS, Work
+
+
+@dataclass(frozen=True)
+class Case:
+    """A work beside a step.
+
+    Attributes:
+        work: Whose batches are loaded.
+        workers: Threads that load them.
+        hidden: The width of the step's hidden layer.
+    """
+
+    work: str
+    workers: int
+    hidden: int
+
+    def configured(self, quick: bool) -> Work:
+        """The work, with the step of this case."""
+        return replace(WORKS[self.work], hidden=8 if quick else self.hidden)
+
+
+CASES = {
+    "W1": Case("W8", 1, 1 << 18),
+    "W10": Case("W10-step", 4, 12 << 10),
+    "W10, short step": Case("W10-step", 4, 4 << 10),
+}
+
+LOADERS = {
+    "loadax": "`.workers(n).prefetch(to_device=True)`.",
+    "loadax, pageable": "The same, with memory that is not page-locked.",
+    "handwritten": "`x[rows]` and `jax.device_put` in n threads, futures of n + 1 batches.",
+}
+
+Span = tuple[float, float]
+"""From when to when, in seconds."""
+
+IN_FLIGHT = 2
+"""Transfers that are under way at a time, where there is no step."""
+
+TRACED, WINDOW = 40, 0.04
+"""Steps that are traced, and the seconds of them that are drawn."""
+
+
+def batches_of(loader: str, case: Case, work: Work, data: dict[str, Any]) -> Iterator[Any]:
+    """Batches on the device, without end."""
+    from loadax import ArrayDataset, DataLoader  # noqa: PLC0415
+    from loadax_distributed import DevicePlacement  # noqa: PLC0415
+
+    from .loaders.base import orders  # noqa: PLC0415
+    from .loaders.handwritten_adapter import ahead, read_to_device  # noqa: PLC0415
+
+    if loader == "handwritten":
+        pool = ThreadPoolExecutor(case.workers)
+        return ahead(pool, read_to_device, data, orders(len(data["image"]), work.batch), case.workers + 1)
+    if loader == "loadax, pageable":
+        DevicePlacement.pin = None  # pyright: ignore[reportAttributeAccessIssue]
+    chain = DataLoader().batch_size(work.batch, drop_remainder=True).epochs(None).workers(case.workers)
+    return iter(chain.prefetch(to_device=True).build(ArrayDataset(data).shuffle(seed=0)))
+
+
+def arrivals(batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches, once they are on the device; a few are on their way."""
+    import jax  # noqa: PLC0415
+
+    under_way: deque[Any] = deque()
+    for batch in batches:
+        under_way.append(batch)
+        if len(under_way) > IN_FLIGHT:
+            yield jax.block_until_ready(under_way.popleft())
+
+
+def bare(work: Work, data: dict[str, Any], locked: bool) -> Iterator[Any]:
+    """Transfers of the same buffers over and over: memory as the loader has it, and nothing that fills it."""
+    import jax  # noqa: PLC0415
+    from loadax_core.buffers import Pool  # noqa: PLC0415
+    from loadax_distributed import DevicePlacement  # noqa: PLC0415
+
+    image = data["image"][: work.batch]
+    pool = Pool(DevicePlacement(True).pin if locked else None)
+
+    def buffers() -> list[Any]:
+        return [pool(image.shape, image.dtype) for _ in range(IN_FLIGHT + 2)]
+
+    buffers()  # memory is locked when it is used for the second time
+    kept = buffers()
+    for buffer in kept:
+        buffer[:] = image
+    return (jax.device_put(buffer) for buffer in cycle(kept))
+
+
+def traced(batches: Iterator[Any], step: Callable[[Any], object]) -> dict[str, Any]:
+    """What a trace of some steps shows of the device; nothing where the platform's traces tell nothing of it.
+
+    Returns:
+        `gb_s`: the bandwidth of the largest transfers, while they last. `overlap`: the share of the time of transfers
+        in which something was computed. `kernels` and `transfers`: when they were, in seconds, for a picture.
+    """
+    import jax  # noqa: PLC0415
+
+    # What the host does would take the profiler longer to note than to do, and hold the device up.
+    options: Any = jax.profiler.ProfileOptions()
+    options.python_tracer_level = options.host_tracer_level = 0
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, profiler_options=options):
+            for batch in islice(batches, TRACED):
+                step(batch)
+        (path,) = Path(folder).rglob("*.xplane.pb")
+        profile: Any = jax.profiler.ProfileData.from_file(str(path))
+        kernels, transfers, sizes = events(profile)
+    if not transfers:
+        return {}
+    rates = [size / (stop - start) / 1e9 for (start, stop), size in zip(transfers, sizes, strict=True)]
+    first = min(transfers)[0]
+    result: dict[str, Any] = {
+        "gb_s": statistics.median(rate for rate, size in zip(rates, sizes, strict=True) if size == max(sizes)),
+        "transfers": within(transfers, first),
+    }
+    if kernels:
+        kernels = merged(sorted(kernels))
+        result["overlap"] = shared(transfers, kernels) / sum(stop - start for start, stop in transfers)
+        result["kernels"] = within(kernels, first)
+    return result
+
+
+def events(profile: Any) -> tuple[list[Span], list[Span], list[int]]:
+    """What a GPU did: when it computed, when it received from the host, and how many bytes each time."""
+    kernels: list[Span] = []
+    transfers: list[Span] = []
+    sizes: list[int] = []
+    lines = [line for plane in profile.planes if plane.name.startswith("/device:GPU") for line in plane.lines]
+    for event in (event for line in lines if line.name.startswith("Stream") for event in line.events):
+        span = 1e-9 * event.start_ns, 1e-9 * (event.start_ns + event.duration_ns)
+        if event.name == "MemcpyH2D":
+            details = str(dict(event.stats)["memcpy_details"])
+            transfers.append(span)
+            sizes.append(int(details.partition("size:")[2].partition(" ")[0]))
+        elif not event.name.startswith("Mem"):
+            kernels.append(span)
+    return kernels, transfers, sizes
+
+
+def merged(spans: list[Span]) -> list[Span]:
+    """Sorted spans, as one where they touch."""
+    whole: list[Span] = []
+    for start, stop in spans:
+        if whole and start <= whole[-1][1]:
+            whole[-1] = whole[-1][0], max(stop, whole[-1][1])
+        else:
+            whole.append((start, stop))
+    return whole
+
+
+def shared(spans: list[Span], others: list[Span]) -> float:
+    """How long one of `spans` and one of `others` last at the same time, summed over both."""
+    return sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in spans for begin, end in others)
+
+
+def within(spans: list[Span], first: float) -> list[Span]:
+    """Those in the window that is drawn, counted from its beginning."""
+    return [(start - first, stop - first) for start, stop in spans if start - first >= 0 and stop - first <= WINDOW]
+
+
+def measure(name: str, loader: str, quick: bool) -> dict[str, Any]:
+    """One case with one loader, in this process.
+
+    Returns:
+        `value`, `waited` and `step_ms` as of `timing.beside_a_step`; `rate_gb_s`, at which batches arrive without a
+        step, `bare_gb_s` of a bare loop over the same kind of memory, and what `traced` says of both, as `trace` and
+        `bare_trace`.
+    """
+    import jax  # noqa: PLC0415
+
+    from . import timing  # noqa: PLC0415
+    from .checks import check_batches  # noqa: PLC0415
+    from .step import make_step  # noqa: PLC0415
+
+    case, seconds = CASES[name], 0.05 if quick else 1.5
+    work = case.configured(quick)
+    data = WORKS[case.work].data(quick)
+    batches = batches_of(loader, case, work, data)
+    check_batches(work, data, list(islice(batches, 3)))
+    step, on_device = make_step(work, data)
+    result: dict[str, Any] = timing.beside_a_step(batches, step, on_device, seconds)
+    result["trace"] = traced(batches, step)
+    nbytes = sum(array[: work.batch].nbytes for array in data.values())
+    result["rate_gb_s"] = nbytes * timing.rate(arrivals(batches), seconds, 0) / 1e9
+    batches.close()  # pyright: ignore[reportAttributeAccessIssue]
+    if loader != "handwritten":
+        nbytes = data["image"][: work.batch].nbytes
+        alone = bare(work, data, loader == "loadax")
+        result["bare_gb_s"] = nbytes * timing.rate(arrivals(alone), seconds, 0) / 1e9
+        result["bare_trace"] = traced(arrivals(alone), lambda _: None)
+    result["device"] = jax.devices()[0].device_kind
+    return result
+
+
+def run(repeats: int, quick: bool) -> dict[str, Any]:
+    """Every case with every loader, in processes of their own, the loaders taking turns."""
+    runs: list[dict[str, Any]] = []
+    for name in CASES:
+        for repeat in range(repeats):
+            for loader in LOADERS:
+                arguments = ["-m", __spec__.name, "--one", name, loader, *(["--quick"] if quick else [])]
+                result = json.loads(in_python(*arguments).splitlines()[-1])
+                if repeat:
+                    # One picture is enough.
+                    result["trace"].pop("kernels", None), result["trace"].pop("transfers", None)
+                result.get("bare_trace", {}).pop("transfers", None)
+                runs.append({"case": name, "loader": loader, "repeat": repeat, **result})
+                shown = f"{result['value']:.3f}, waits {result['waited']:.2%}, {result['rate_gb_s']:.1f} GB/s"
+                print(f"{name:16} {loader:17} {repeat + 1}/{repeats}  {shown}", flush=True)
+    return {"machine": {**machine(), "device": runs[0]["device"]}, "quick": quick, "runs": runs}
+
+
+def report(results: dict[str, Any]) -> str:
+    """The results as tables."""
+    where, repeats = results["machine"], 1 + max(run["repeat"] for run in results["runs"])
+    machine_line = f"{where['device']}, {where['cpu']}, {where['cores']} cores, Python {where['python']}"
+    parts = [f"Measured on {where['date']}: {machine_line}; {repeats} repeats, medians with the least and the most."]
+    if results["quick"]:
+        parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
+    beside: list[list[str]] = []
+    transfers: list[list[str]] = []
+    for name, case in CASES.items():
+        runs = [run for run in results["runs"] if run["case"] == name]
+        step = statistics.median(run["step_ms"] for run in runs)
+        for loader in LOADERS:
+            own = [run for run in runs if run["loader"] == loader]
+            title = f"{name}, {case.workers} worker{'s' * (case.workers > 1)}, step of {step:.1f} ms"
+            overlap = spread(own, lambda run: run["trace"].get("overlap"), "{:.0%}")
+            waited = spread(own, lambda run: run["waited"], "{:.2%}")
+            beside.append([title, loader, spread(own, lambda run: run["value"], "{:.3f}"), waited, overlap])
+            if name in ("W1", "W10"):
+                picks: list[Callable[[Any], Any]] = [
+                    lambda run: run["rate_gb_s"],
+                    lambda run: run.get("bare_gb_s"),
+                    lambda run: run["trace"].get("gb_s"),
+                    lambda run: run.get("bare_trace", {}).get("gb_s"),
+                ]
+                transfers.append([name, loader, *(spread(own, pick, "{:.1f}") for pick in picks)])
+    header = ["work", "loader", "of the step's own rate", "the loop waits", "of transfers, while it computes"]
+    parts += [markdown(header, beside)]
+    header = [
+        "work",
+        "loader",
+        "arriving, without a step",
+        "of bare transfers",
+        "a transfer, beside the step",
+        "a bare one",
+    ]
+    parts += ["Gigabytes a second:", markdown(header, transfers)]
+    parts += ["\n".join(f"- {loader}: {how}" for loader, how in LOADERS.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def spread(runs: list[dict[str, Any]], pick: Callable[[dict[str, Any]], float | None], form: str) -> str:
+    """A median, with the least and the most; nothing if there are no values."""
+    found = Spread.of(value for run in runs if (value := pick(run)) is not None)
+    return f"{form.format(found.median)} ({form.format(found.least)}-{form.format(found.most)})" if found else ""
+
+
+def main() -> int:
+    """Prints and saves the measurements, and writes and draws what follows from them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each loader (default 5)")
+    parser.add_argument("--quick", action="store_true", help="small data, to see that it works; no speeds")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "gpu.json", help="where results go")
+    parser.add_argument("--report", action="store_true", help="run nothing; report on the results in --out")
+    parser.add_argument("--readme", type=Path, help="a page to write tables into, such as benchmarks/README.md")
+    parser.add_argument("--plot", type=Path, help="a file for the picture of a trace, as SVG")
+    parser.add_argument("--one", nargs=2, metavar=("CASE", "LOADER"), help="one measurement, in this process")
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(*arguments.one, arguments.quick)))
+        return 0
+    if arguments.report:
+        results = json.loads(arguments.out.read_text())
+    else:
+        results = run(arguments.repeats, arguments.quick)
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.readme:
+        write_between(arguments.readme, "gpu", report(results))
+    else:
+        print(report(results))
+    if arguments.plot:
+        from .plots import lanes  # noqa: PLC0415 - an environment without matplotlib can measure too
+
+        traces = [run for run in results["runs"] if run["loader"] == "loadax" and "kernels" in run["trace"]]
+        print("drew", lanes({run["case"]: run["trace"] for run in traces}, arguments.plot))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
