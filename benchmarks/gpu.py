@@ -14,14 +14,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import cycle, islice
+from itertools import cycle, islice, product, repeat
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
-from .report import markdown, write_between
+from .report import markdown, repeats, write_between
 from .runner import in_python, machine
 from .summary import Spread
 from .works import WORKS, Work
+
+if TYPE_CHECKING:
+    from .step import Step
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ Span = tuple[float, float]
 
 IN_FLIGHT = 2
 """Transfers that are under way at a time, where there is no step."""
+
+LOGGED = 50
+"""In loops that do not wait for each step, one of so many is waited for, as for a line of a log."""
 
 TRACED, WINDOW = 40, 0.04
 """Steps that are traced, and the seconds of them that are drawn."""
@@ -163,6 +170,23 @@ def events(profile: Any) -> tuple[list[Span], list[Span], list[int]]:
     return kernels, transfers, sizes
 
 
+def unwaited(batches: Iterator[Any], step: Step, on_device: Any, steps: int) -> float:
+    """Steps a second with the loader over those without, in a loop that waits for no step but every 50th."""
+
+    def seconds(source: Iterator[Any]) -> float:
+        began = perf_counter()
+        for number, batch in enumerate(islice(source, steps), 1):
+            step.dispatch(batch)
+            if number % LOGGED == 0:
+                step.wait()
+        step.wait()
+        return perf_counter() - began
+
+    before = seconds(repeat(on_device))
+    loaded = seconds(batches)
+    return (before + seconds(repeat(on_device))) / 2 / loaded
+
+
 def merged(spans: list[Span]) -> list[Span]:
     """Sorted spans, as one where they touch."""
     whole: list[Span] = []
@@ -188,9 +212,9 @@ def measure(name: str, loader: str, quick: bool) -> dict[str, Any]:
     """One case with one loader, in this process.
 
     Returns:
-        `value`, `waited` and `step_ms` as of `timing.beside_a_step`; `rate_gb_s`, at which batches arrive without a
-        step, `bare_gb_s` of a bare loop over the same kind of memory, and what `traced` says of both, as `trace` and
-        `bare_trace`.
+        `value`, `waited` and `step_ms` as of `timing.beside_a_step`; `unwaited` as of that function; `rate_gb_s`, at
+        which batches arrive without a step; `bare_gb_s` of a bare loop over the same kind of memory; and what `traced`
+        says of both, as `trace` and `bare_trace`.
     """
     import jax  # noqa: PLC0415
 
@@ -198,13 +222,14 @@ def measure(name: str, loader: str, quick: bool) -> dict[str, Any]:
     from .checks import check_batches  # noqa: PLC0415
     from .step import make_step  # noqa: PLC0415
 
-    case, seconds = CASES[name], 0.05 if quick else 1.5
+    case, seconds = CASES[name], 0.05 if quick else 0.8
     work = case.configured(quick)
     data = WORKS[case.work].data(quick)
     batches = batches_of(loader, case, work, data)
     check_batches(work, data, list(islice(batches, 3)))
     step, on_device = make_step(work, data)
     result: dict[str, Any] = timing.beside_a_step(batches, step, on_device, seconds)
+    result["unwaited"] = unwaited(batches, step, on_device, round(1e3 * seconds / result["step_ms"]))
     result["trace"] = traced(batches, step)
     nbytes = sum(array[: work.batch].nbytes for array in data.values())
     result["rate_gb_s"] = nbytes * timing.rate(arrivals(batches), seconds, 0) / 1e9
@@ -218,29 +243,33 @@ def measure(name: str, loader: str, quick: bool) -> dict[str, Any]:
     return result
 
 
-def run(repeats: int, quick: bool) -> dict[str, Any]:
-    """Every case with every loader, in processes of their own, the loaders taking turns."""
+def run(turns: int, quick: bool, out: Path) -> dict[str, Any]:
+    """Every case with every loader, in processes of their own, all loaders once and then again; saves as it goes."""
     runs: list[dict[str, Any]] = []
-    for name in CASES:
-        for repeat in range(repeats):
-            for loader in LOADERS:
-                arguments = ["-m", __spec__.name, "--one", name, loader, *(["--quick"] if quick else [])]
-                result = json.loads(in_python(*arguments).splitlines()[-1])
-                if repeat:
-                    # One picture is enough.
-                    result["trace"].pop("kernels", None), result["trace"].pop("transfers", None)
-                result.get("bare_trace", {}).pop("transfers", None)
-                runs.append({"case": name, "loader": loader, "repeat": repeat, **result})
-                shown = f"{result['value']:.3f}, waits {result['waited']:.2%}, {result['rate_gb_s']:.1f} GB/s"
-                print(f"{name:16} {loader:17} {repeat + 1}/{repeats}  {shown}", flush=True)
-    return {"machine": {**machine(), "device": runs[0]["device"]}, "quick": quick, "runs": runs}
+    results: dict[str, Any] = {"machine": machine(), "quick": quick, "runs": runs}
+    for number in range(turns):
+        for name, loader in product(CASES, LOADERS):
+            arguments = ["-m", "benchmarks.gpu", "--one", name, loader, *(["--quick"] if quick else [])]
+            found = json.loads(in_python(*arguments).splitlines()[-1])
+            results["machine"]["device"] = found.pop("device")
+            found.get("bare_trace", {}).pop("transfers", None)
+            if number or loader != "loadax":
+                # One picture of each case is enough.
+                for what in ("kernels", "transfers"):
+                    found["trace"].pop(what, None)
+            runs.append({"case": name, "loader": loader, "repeat": number, **found})
+            out.write_text(json.dumps(results, indent=1) + "\n")
+            shown = f"{found['value']:.3f}, waits {found['waited']:.2%}, {found['unwaited']:.3f} if it does not wait"
+            print(f"{name:16} {loader:17} {number + 1}/{turns}  {shown}", flush=True)
+    return results
 
 
 def report(results: dict[str, Any]) -> str:
     """The results as tables."""
-    where, repeats = results["machine"], 1 + max(run["repeat"] for run in results["runs"])
-    machine_line = f"{where['device']}, {where['cpu']}, {where['cores']} cores, Python {where['python']}"
-    parts = [f"Measured on {where['date']}: {machine_line}; {repeats} repeats, medians with the least and the most."]
+    where = results["machine"]
+    on = f"{where['device']}, {where['cpu']}, {where['cores']} cores, Python {where['python']}"
+    counts = repeats([(run["case"], run["loader"]) for run in results["runs"]])
+    parts = [f"Measured on {where['date']}: {on}; {counts}, medians with the least and the most."]
     if results["quick"]:
         parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
     beside: list[list[str]] = []
@@ -253,7 +282,9 @@ def report(results: dict[str, Any]) -> str:
             title = f"{name}, {case.workers} worker{'s' * (case.workers > 1)}, step of {step:.1f} ms"
             overlap = spread(own, lambda run: run["trace"].get("overlap"), "{:.0%}")
             waited = spread(own, lambda run: run["waited"], "{:.2%}")
-            beside.append([title, loader, spread(own, lambda run: run["value"], "{:.3f}"), waited, overlap])
+            share = spread(own, lambda run: run["value"], "{:.3f}")
+            unwaited = spread(own, lambda run: run["unwaited"], "{:.3f}")
+            beside.append([title, loader, share, waited, overlap, unwaited])
             if name in ("W1", "W10"):
                 picks: list[Callable[[Any], Any]] = [
                     lambda run: run["rate_gb_s"],
@@ -262,7 +293,10 @@ def report(results: dict[str, Any]) -> str:
                     lambda run: run.get("bare_trace", {}).get("gb_s"),
                 ]
                 transfers.append([name, loader, *(spread(own, pick, "{:.1f}") for pick in picks)])
-    header = ["work", "loader", "of the step's own rate", "the loop waits", "of transfers, while it computes"]
+    header = [
+        *("work", "loader", "of the step's own rate", "the loop waits", "of transfers, beside a step"),
+        "of the rate, if steps are not waited for",
+    ]
     parts += [markdown(header, beside)]
     header = [
         "work",
@@ -300,8 +334,7 @@ def main() -> int:
     if arguments.report:
         results = json.loads(arguments.out.read_text())
     else:
-        results = run(arguments.repeats, arguments.quick)
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        results = run(arguments.repeats, arguments.quick, arguments.out)
     if arguments.readme:
         write_between(arguments.readme, "gpu", report(results))
     else:

@@ -18,7 +18,8 @@ def tables(results: dict[str, Any]) -> str:
     lines = summarise(results)
     machine = results["machine"]
     where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
-    parts = [f"Measured on {machine['date']}: {where}; {_repeats(results)}, medians with the least and the most."]
+    counts = repeats([(run["work"], run["loader"]) for run in results["runs"] if "value" in run])
+    parts = [f"Measured on {machine['date']}: {where}; {counts}, medians with the least and the most."]
     if results["quick"]:
         parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
     parts += [_overview(results, lines)]
@@ -28,9 +29,9 @@ def tables(results: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _repeats(results: dict[str, Any]) -> str:
-    """How often each loader was run in each work; works that were run at different times may differ."""
-    counts = Counter((run["work"], run["loader"]) for run in results["runs"] if "value" in run).values()
+def repeats(pairs: Sequence[tuple[str, str]]) -> str:
+    """How often each pair of a work and a loader was run; those that were run at different times may differ."""
+    counts = Counter(pairs).values()
     least, most = min(counts), max(counts)
     return f"{least} to {most} repeats" if least < most else f"{most} repeat{'s' * (most > 1)}"
 

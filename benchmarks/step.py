@@ -12,7 +12,33 @@ import numpy as np
 from .works import Work
 
 
-def make_step(work: Work, data: dict[str, np.ndarray]) -> tuple[Callable[[Any], None], Any]:
+class Step:
+    """A training step.
+
+    Args:
+        update: Takes parameters and a batch, and returns new parameters.
+        parameters: The first ones.
+    """
+
+    def __init__(self, update: Callable[[Any, Any], Any], parameters: Any) -> None:
+        self._update = update
+        self._parameters = parameters
+
+    def __call__(self, batch: Any) -> None:
+        """Does a step, and waits for it."""
+        self.dispatch(batch)
+        self.wait()
+
+    def dispatch(self, batch: Any) -> None:
+        """Has a step done, and goes on."""
+        self._parameters = self._update(self._parameters, batch["image"])
+
+    def wait(self) -> None:
+        """Waits for all steps."""
+        jax.block_until_ready(self._parameters)
+
+
+def make_step(work: Work, data: dict[str, np.ndarray]) -> tuple[Step, Any]:
     """One step of gradient descent on a network with one hidden layer.
 
     Args:
@@ -20,7 +46,7 @@ def make_step(work: Work, data: dict[str, np.ndarray]) -> tuple[Callable[[Any], 
         data: Arrays of shape `(rows, ...)`; the step reads `image`.
 
     Returns:
-        A function that takes a batch on the device and returns when the step is done, and such a batch.
+        The step, which takes a batch on the device, and such a batch.
     """
     width = int(np.prod(data["image"].shape[1:]))
     keys = jax.random.split(jax.random.key(0))
@@ -38,8 +64,4 @@ def make_step(work: Work, data: dict[str, np.ndarray]) -> tuple[Callable[[Any], 
         slopes = jax.grad(loss)(parameters, image)
         return parameters[0] - 0.01 * slopes[0], parameters[1] - 0.01 * slopes[1]
 
-    def step(batch: Any) -> None:
-        nonlocal parameters
-        parameters = jax.block_until_ready(update(parameters, batch["image"]))
-
-    return step, jax.device_put({key: array[: work.batch] for key, array in data.items()})
+    return Step(update, parameters), jax.device_put({key: array[: work.batch] for key, array in data.items()})

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -196,3 +196,52 @@ def test_new_results_replace_only_their_own_work(part: Any) -> None:
     both = merged(merged(old, new), new)
     assert list(both["works"]) == ["W1", "W6"]
     assert [(run["work"], run["value"]) for run in both["runs"]] == [("W1", 1.0), ("W6", 2.0)]
+
+
+@pytest.mark.parametrize("loader", ["loadax", "loadax, pageable", "handwritten"])
+def test_beside_a_step_on_an_accelerator(loader: str) -> None:
+    done = run("benchmarks.gpu", "--quick", "--one", "W10", loader)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    assert 0 <= result["waited"] < 1
+    measured = {"value", "unwaited", "step_ms", "rate_gb_s"} | ({"bare_gb_s"} if loader != "handwritten" else set())
+    assert all(result[name] > 0 for name in measured)
+    # This platform's traces tell nothing of a device.
+    assert result["trace"] == {}
+
+
+def event(name: str, start: int, duration: int, size: int = 0) -> Any:
+    details = {"memcpy_details": f"kind_src:pinned kind_dst:device size:{size} dest:0 async:1"}
+    return SimpleNamespace(name=name, start_ns=start, duration_ns=duration, stats=details.items())
+
+
+def test_a_gpus_trace_is_read(part: Any) -> None:
+    gpu = part("gpu")
+    copies = [event("MemcpyH2D", 500, 1000, 8), event("MemcpyH2D", 4000, 100, 2), event("MemcpyD2H", 0, 9000, 8)]
+    kernels = [event("gemm", 1000, 2000), event("Memset 0", 0, 500)]
+    stream = SimpleNamespace(name="Stream #14(Compute,MemcpyH2D)", events=[*copies, *kernels])
+    derived = SimpleNamespace(name="XLA Modules", events=[event("jit_update", 0, 9000)])
+    host = SimpleNamespace(name="/host:CPU", lines=[stream])
+    device = SimpleNamespace(name="/device:GPU:0", lines=[stream, derived])
+    computed, received, sizes = gpu.events(SimpleNamespace(planes=[host, device]))
+    assert np.allclose(computed, [(1e-6, 3e-6)])
+    assert np.allclose(received, [(5e-7, 1.5e-6), (4e-6, 4.1e-6)])
+    assert sizes == [8, 2]
+    assert gpu.shared(received, computed) == pytest.approx(5e-7)
+    assert gpu.merged([(0, 1), (1, 2), (1.5, 1.7), (3, 4)]) == [(0, 2), (3, 4)]
+
+
+def test_the_report_on_a_gpu(part: Any, tmp_path: Path) -> None:
+    gpu = part("gpu")
+    trace = {"gb_s": 50.0, "overlap": 0.5, "kernels": [(0, 1e-3)], "transfers": [(0, 1e-4)]}
+    found = {"value": 0.9, "waited": 0.01, "step_ms": 3.0, "unwaited": 0.8, "rate_gb_s": 20.0, "trace": trace}
+    runs = [{"case": case, "loader": loader, "repeat": 0, **found} for case in gpu.CASES for loader in gpu.LOADERS]
+    where = {"cpu": "a cpu", "cores": 2, "python": "3.11", "date": "2026-01-02", "device": "a GPU"}
+    text = gpu.report({"machine": where, "quick": False, "runs": runs})
+    assert "Measured on 2026-01-02: a GPU, a cpu, 2 cores, Python 3.11; 1 repeat, medians" in text
+    row = "| W1, 1 worker, step of 3.0 ms | loadax | 0.900 (0.900-0.900) | 1.00% (1.00%-1.00%) | 50% (50%-50%) | 0.800"
+    assert row in text
+    assert "| W10 | loadax | 20.0 (20.0-20.0) |  | 50.0 (50.0-50.0) |  |" in text
+    path = tmp_path / "trace.svg"
+    part("plots").lanes({"W1": trace}, path)
+    assert "<svg" in path.read_text()
