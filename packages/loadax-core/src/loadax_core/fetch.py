@@ -114,7 +114,7 @@ class Fetch:
         self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
         self.gathers = self._gather is not None
         self.places = place is not None
-        mover = None if place is None else strategy or place
+        mover = None if place is None else place if strategy is None else strategy
         self.pin: Pin | None = getattr(mover, "pin", None)
         self.queued: bool = getattr(mover, "queued", False)
         self._read_many: ReadMany | None = getattr(dataset, "__getitems__", None)
