@@ -229,7 +229,7 @@ def measure(name: str, loader: str, quick: bool) -> dict[str, Any]:
     check_batches(work, data, list(islice(batches, 3)))
     step, on_device = make_step(work, data)
     result: dict[str, Any] = timing.beside_a_step(batches, step, on_device, seconds)
-    result["unwaited"] = unwaited(batches, step, on_device, round(1e3 * seconds / result["step_ms"]))
+    result["unwaited"] = unwaited(batches, step, on_device, max(1, round(1e3 * seconds / result["step_ms"])))
     result["trace"] = traced(batches, step)
     nbytes = sum(array[: work.batch].nbytes for array in data.values())
     result["rate_gb_s"] = nbytes * timing.rate(arrivals(batches), seconds, 0) / 1e9
