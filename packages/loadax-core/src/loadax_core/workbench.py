@@ -6,7 +6,6 @@ import threading
 from time import perf_counter
 from typing import Any
 
-from . import tasks
 from .buffers import Parts, Pin, Pool
 from .fetch import relayed
 from .pacing import BRIEF_SECONDS, Pace
@@ -14,7 +13,7 @@ from .plan import Step
 from .protocols import Alloc
 from .recorder import Recorder
 from .slots import Activity, Slot, Unit
-from .tasks import Crew, Done, Task, is_interrupt
+from .tasks import Crew, Done, Task, is_interrupt, perform
 
 
 class Workbench:
@@ -57,8 +56,8 @@ class Workbench:
         brief = self._pace.brief and activity.skips()
         memory = slot.memory
         alloc = self._pool if memory is None else memory.part(unit.start, len(task.rows))
-        perform = self._perform_briefly if brief else self._perform
-        done = perform(slot, task, alloc, activity)
+        method = self._perform_briefly if brief else self._perform
+        done = method(slot, task, alloc, activity)
         failure = None
         if done.error is not None:
             failure = self._relayed(done.error, done.stage, slot.steps[len(done.values)], activity, done.trace)
@@ -93,7 +92,7 @@ class Workbench:
         """Does a task of which no more than the time is noted."""
         helps, lane = activity is self.helper, activity.lane
         began = self._recorder.seen if helps else perf_counter()
-        done = tasks.perform(slot.fetch, task, alloc, None)
+        done = perform(slot.fetch, task, alloc, None)
         ended = perf_counter()
         if helps:
             self._recorder.seen = ended
