@@ -109,8 +109,9 @@ class Pins:
         self.spans.append(range(start, start + memory.nbytes))
 
     def hold(self, array: Any) -> bool:
-        start, stop = np.lib.array_utils.byte_bounds(array)
-        return any(start in span and stop - 1 in span for span in self.spans)
+        assert array.flags.c_contiguous
+        start = array.ctypes.data
+        return any(start in span and start + array.nbytes - 1 in span for span in self.spans)
 
 
 def test_memory_is_prepared_when_it_is_used_for_the_second_time() -> None:
