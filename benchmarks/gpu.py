@@ -75,7 +75,7 @@ TRACED, WINDOW = 40, 0.04
 def batches_of(loader: str, case: Case, work: Work, data: dict[str, Any]) -> Iterator[Any]:
     """Batches on the device, without end."""
     from loadax import ArrayDataset, DataLoader  # noqa: PLC0415
-    from loadax_distributed import DevicePlacement  # noqa: PLC0415
+    from loadax_distributed.pinning import Pinning  # noqa: PLC0415
 
     from .loaders.base import orders  # noqa: PLC0415
     from .loaders.handwritten_adapter import ahead, read_to_device  # noqa: PLC0415
@@ -84,7 +84,7 @@ def batches_of(loader: str, case: Case, work: Work, data: dict[str, Any]) -> Ite
         pool = ThreadPoolExecutor(case.workers)
         return ahead(pool, read_to_device, data, orders(len(data["image"]), work.batch), case.workers + 1)
     if loader == "loadax, pageable":
-        DevicePlacement.pin = None  # pyright: ignore[reportAttributeAccessIssue]
+        Pinning.__call__ = lambda _self, _memory: None
     chain = DataLoader().batch_size(work.batch, drop_remainder=True).epochs(None).workers(case.workers)
     return iter(chain.prefetch(to_device=True).build(ArrayDataset(data).shuffle(seed=0)))
 

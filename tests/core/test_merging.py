@@ -78,7 +78,7 @@ def test_parts_that_do_not_fit_are_refused_as_the_whole_is() -> None:
         assert caught.value.__notes__[0] == "loadax: item 0 is row 80, item 20 is row 100"
 
 
-class Slow:
+class Slow(Unlike):
     """Gathers in a slow way, so that batches are read in parts.
 
     Args:
@@ -88,12 +88,6 @@ class Slow:
     def __init__(self, make: Callable[[Any, Any], Any]) -> None:
         self.make = make
         self.made: list[Any] = []
-
-    def __len__(self) -> int:
-        return 120
-
-    def __getitem__(self, row: int) -> Any:
-        raise NotImplementedError
 
     def gather(self, rows: Any, alloc: Any) -> Any:
         sleep(1e-3 * len(rows))

@@ -86,7 +86,7 @@ def test_batches_are_placed_from_locked_memory(sharded: bool, kind: Any) -> None
     loader = chain.prefetch(2, to_device=True).build(rows)
     owner: Any = loader.sharding_strategy or loader._run.fetch.placement
     client = Client()
-    owner._pinning._gpu = GPU(client)
+    owner.pin._gpu = GPU(client)
     seen: set[int] = set()
     again: list[bool] = []
     for step, batch in enumerate(loader):

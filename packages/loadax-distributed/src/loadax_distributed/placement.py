@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import numpy.typing as npt
 from jax.sharding import NamedSharding, Sharding
 from loadax_core import tree
 
@@ -23,6 +22,11 @@ _NUMBERS = (bool, int, float, complex)
 
 class DevicePlacement:
     """Puts the leaves of a batch, arrays and numbers of any shape, on a device or over a sharding. Thread-safe.
+
+    Attributes:
+        pin: Page-locks memory from which batches will be placed on GPUs, until it is freed; elsewhere does nothing.
+        queued: Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a
+            GPU.
 
     >>> import numpy as np
     >>> from loadax_distributed import DevicePlacement
@@ -48,7 +52,8 @@ class DevicePlacement:
         self._target = None if target is True else _check_target(target)
         self._rules = LeafRules()
         self._templates = Templates()
-        self._pinning = Pinning(self._devices())
+        self.pin = Pinning(self._devices())
+        self.queued = self.pin.gpu
 
     def __call__(self, batch: Any, /) -> Any:
         """Places a batch.
@@ -85,19 +90,6 @@ class DevicePlacement:
         parts = math.prod(self._target.mesh.shape[axis] for axis in axes)
         if rows % parts:
             raise ValueError(f"a batch of {rows} rows is not divisible by the {parts} parts of {self._target}")
-
-    @property
-    def queued(self) -> bool:
-        """Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a GPU."""
-        return self._pinning.gpu
-
-    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Page-locks memory from which batches will be placed on a GPU, until it is freed; elsewhere does nothing.
-
-        Args:
-            memory: Bytes, of shape `(n,)`, in whole pages.
-        """
-        self._pinning(memory)
 
     def __repr__(self) -> str:
         return f"DevicePlacement({self._default if self._target is None else self._target})"

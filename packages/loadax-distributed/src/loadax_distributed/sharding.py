@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import numpy.typing as npt
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from loadax_core import Rows, tree
 
@@ -41,6 +40,11 @@ class MeshShardingStrategy:
 
     Leaves of a batch are arrays of shape `(rows, ...)`, of NumPy or of JAX on one device. On CPU a device uses
     memory that is aligned to 64 bytes in place, without a copy. Thread-safe.
+
+    Attributes:
+        pin: Page-locks memory from which batches will be placed on GPUs, until it is freed; elsewhere does nothing.
+        queued: Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a
+            GPU.
 
     >>> import jax, numpy as np
     >>> from loadax_distributed import MeshShardingStrategy
@@ -80,7 +84,8 @@ class MeshShardingStrategy:
         # A batch of one row per shard shows which shards are ours; all other sizes follow by multiplication.
         spans = row_spans(self._rows_only, self._num_data_shards, local=True)
         self._single_device = len(spans) == 1
-        self._pinning = Pinning(spans)
+        self.pin = Pinning(spans)
+        self.queued = self.pin.gpu
         own = sorted({start for start, _ in spans.values()})
         self._own_shards = np.array(own, np.int64)
         self._position = {shard: position for position, shard in enumerate(own)}
@@ -190,19 +195,6 @@ class MeshShardingStrategy:
                 f"the batch matches; it has {', '.join(map(tree.name, self._shardings)) or 'no leaves'}"
             )
         return batch
-
-    @property
-    def queued(self) -> bool:
-        """Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a GPU."""
-        return self._pinning.gpu
-
-    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Page-locks memory from which batches will be distributed to GPUs, until it is freed; elsewhere does nothing.
-
-        Args:
-            memory: Bytes, of shape `(n,)`, in whole pages.
-        """
-        self._pinning(memory)
 
     def table(self, batch_size: int | None = None) -> Table:
         """A picture of which rows land on which device of which process.
