@@ -209,4 +209,5 @@ class DoubledMap(Doubles, MappedDataset[Any]):
 def test_a_new_read_is_not_passed_by(dataset: BaseDataset[Any]) -> None:
     assert list(dataset) == [dataset[i] for i in range(4)] == [0, 2, 4, 6]
     assert list(dataset.read_range(range(1, 3))) == [2, 4]
+    assert list(dataset[::-1].read_many([0, 1, 3])) == [6, 4, 0]
     assert dataset.gather is None

@@ -81,6 +81,15 @@ def test_range_is_range(start: int, stop: int, step: int) -> None:
     assert rows.gather(np.arange(len(numbers)), aligned_empty).tolist() == list(numbers)
 
 
+@pytest.mark.parametrize("arguments", RANGES)
+def test_a_range_in_another_order(arguments: tuple[int, ...]) -> None:
+    numbers = range(*arguments)
+    rows = [row for row in (4, 0, 2, 1, 3) if row < len(numbers)]
+    read = RangeDataset(*arguments)[::-1].read_many(rows)
+    assert read == [numbers[::-1][row] for row in rows]
+    assert {type(number) for number in read} <= {int}
+
+
 @pytest.mark.parametrize("arguments", [(2**63,), (-(2**63) - 1, 0), (0, 1, 2**64), (-(2**63), 2**63 - 1)])
 def test_range_refuses_what_does_not_fit(arguments: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"fit int64|len\(\)"):

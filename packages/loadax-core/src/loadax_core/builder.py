@@ -52,8 +52,9 @@ class DataLoader(Generic[T_contra, B_co]):
 
     Every call returns a new `DataLoader`, so that one can be kept, branched, and used for several datasets. With
     nothing set, batches hold one row and are loaded when they are asked for; those that take less than a few hundred
-    microseconds and can be gathered come several at once, up to 4 MiB of them. `prefetch` alone brings one worker,
-    `workers` alone a prefetch of 2.
+    microseconds and can be gathered come several at once, up to 4 MiB of them, and small ones whose items are read by
+    `__getitems__`, up to 64 for a loop that does little else. `prefetch` alone brings one worker, `workers` alone a
+    prefetch of 2.
 
     Args:
         batcher: Makes a list of items into a batch. Left out, items are stacked (`StackBatcher`).

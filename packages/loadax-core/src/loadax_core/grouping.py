@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from sys import getsizeof
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,14 @@ def most_alike(batch: Any) -> int:
         return 0
     nbytes = GROUP_BYTES if all(map(is_leased, leaves)) else OTHER_BYTES
     return max(1, nbytes // max(1, size(batch)))
+
+
+def most_small(batch: Any) -> int:
+    """How many batches like this one may be kept; 1 unless all that it consists of is arrays, numbers and text."""
+    leaves = [leaf for _, leaf in tree.leaves(batch)]
+    if not all(isinstance(leaf, np.ndarray | np.generic | int | float | str | bytes) for leaf in leaves):
+        return 1
+    return max(1, OTHER_BYTES // max(1, sum(getattr(leaf, "nbytes", 0) or getsizeof(leaf) for leaf in leaves)))
 
 
 def runs(steps: list[Step]) -> Iterator[list[Step]]:

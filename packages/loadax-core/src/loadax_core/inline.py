@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from math import inf
 from time import perf_counter
 from typing import Any, cast
 
 from .buffers import Pool
 from .fetch import Epochs, Fetch, relayed
-from .grouping import most_alike, power_of_two, runs
+from .grouping import most_alike, most_small, power_of_two, runs
 from .plan import Step
 from .protocols import Rows
 from .recorder import Recorder
@@ -24,25 +25,44 @@ GROUP_SECONDS = 5e-4
 One that takes less is tried with twice as many: if it costs as much to begin as to read, it takes hardly longer then.
 """
 
+QUICK_SECONDS, SEVERAL_ITEMS = 2e-5, (8, 64)
+"""While the caller has less than this time for each batch, up to 64 are loaded at once whose items are read together.
+
+Where there is no room for 8, they are loaded one by one, as it takes no longer.
+"""
+
 
 class Inline:
     """The same interface as a `Window`, with nothing in flight.
 
-    Quick batches that are gathered are loaded several at once, and kept until they are asked for.
+    Quick batches that are gathered are loaded several at once, and kept until they are asked for. So are small ones
+    whose items are read many at once, for a caller who is quick.
     """
 
-    def __init__(self, fetch: Fetch, steps: Iterator[Step], recorder: Recorder) -> None:
-        self._fetches = Epochs(fetch)
-        self._places = fetch.places
+    def __init__(self, fetches: Epochs, steps: Iterator[Step], recorder: Recorder, limit: float = inf) -> None:
+        """Begins with nothing loaded.
+
+        Args:
+            fetches: The fetch of each epoch.
+            steps: The steps of the batches, in order.
+            recorder: Is told what is done.
+            limit: The most batches that may be loaded at once.
+        """
+        fetch = fetches.base
+        self._fetches = fetches
+        self._way, self._places = fetch.way, fetch.places
         self._steps = steps
         self._recorder = recorder
         self._pool = Pool(fetch.pin)
         self._waiting: deque[Sequence[Step]] = deque()
         self._loaded: deque[tuple[Step, Any]] = deque()
+        # When batches were loaded last, and how many.
+        self._asked, self._given = 0.0, 1
         # Of the batch after those that are loaded.
         self._failure: BaseException | None = None
         self._group = 1
-        self._most: int | None = None
+        self._most: float | None = None
+        self._limit = max(1, limit)
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
@@ -64,6 +84,11 @@ class Inline:
                 self._loaded.extend(zip(steps[1:], batches[1:], strict=False))
         return step, self._place(step, batch) if self._places else batch
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something to take before the steps go on."""
+        return bool(self._loaded or self._waiting or self._failure)
+
     def _more(self) -> Sequence[Step]:
         """The steps to load next, none at the end."""
         if self._group == 1:
@@ -78,7 +103,7 @@ class Inline:
         The error of that one is kept for the call after them.
         """
         try:
-            if self._fetches[steps[0].epoch].gathers:
+            if self._fetches[steps[0].epoch].way == self._way:
                 return self._load(steps)
         except BaseException as error:
             if is_interrupt(error):
@@ -121,7 +146,13 @@ class Inline:
                 if watched:
                     read = perf_counter()
                 stage = "batching"
-                batches = [fetch.batch(items, rows, self._pool)]
+                if len(steps) == 1:
+                    batches = [fetch.batch(items, rows, self._pool)]
+                else:
+                    # None of the rows may be for this process.
+                    each = len(rows) // len(steps)
+                    parts = [slice(i * each, (i + 1) * each) for i in range(len(steps))]
+                    batches = [fetch.batch(items[part], rows[part], self._pool) for part in parts]
         except BaseException as error:
             end_measuring()
             if len(steps) > 1:
@@ -145,10 +176,17 @@ class Inline:
             lane.slow(reading, rows)
         if fetch.gathers:
             if self._most is None:
-                self._most = most_alike(batches[0])
+                self._most = min(self._limit, most_alike(batches[0]))
             share = reading / GROUP_SECONDS
             more = max(self._group, 2 * len(steps)) if share < 1 else len(steps) / max(1, share / 2)
             self._group = power_of_two(min(self._most, more))
+        elif self._way == "many" and not self._places:
+            quick = began - self._asked < self._given * QUICK_SECONDS
+            self._asked, self._given = began, len(steps)
+            if quick and self._most is None:
+                most = min(self._limit, SEVERAL_ITEMS[1], most_small(batches[0]))
+                self._most = most if most >= SEVERAL_ITEMS[0] else 1
+            self._group = power_of_two(min(self._most or 1, 2 * len(steps))) if quick else 1
         return batches
 
     def _place(self, step: Step, batch: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import state as states
 from .checks import check_int
 from .errors import ClosedError
+from .fetch import Epochs
 from .gate import Gate
 from .inline import Inline
 from .plan import Position, Step
@@ -239,7 +240,7 @@ class LoaderIterator(Generic[B_co]):
         run = self._run
         steps = run.plan.steps_from(self._position)
         if not run.workers:
-            return Inline(run.fetch, steps, self._recorder)
+            return Inline(Epochs(run.fetch), steps, self._recorder)
         crew = run.crew() if run.crew else None
         window = Window(run.fetch, steps, self._recorder, run.workers, run.prefetch, run.timeout, crew)
         # An iterator that is dropped, say by `break`, must not leave its workers behind.

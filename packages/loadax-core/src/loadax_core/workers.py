@@ -7,6 +7,7 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
     ones) and puts their units of work into the queue, in the order of the steps. The oldest slot that is not done is
     therefore always being worked on, or next: in the queue, or with a worker that was sent a unit ahead. Waiting for it
     cannot deadlock.
+    While it is in haste (`haste`), the consumer adds none, and loads the next batches itself once those are handed out.
 2.  *No worker waits for another.* One may rest, with no unit in hand, but never the first. Slow slots are split into
     several units, and quick batches share a slot, so that a unit holds about a millisecond of work, more if it has to
     travel. Whichever worker completes a slot's last unit also batches, places and publishes the slot.
@@ -44,6 +45,8 @@ from typing import Any
 from .errors import ClosedError
 from .fetch import Epochs, Fetch, relayed
 from .grouping import runs
+from .haste import Haste
+from .inline import Inline
 from .pacing import Pace
 from .plan import Step
 from .recorder import MOST_READY, Recorder, cores, size
@@ -121,6 +124,11 @@ class Window:
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
         recorder.alone = False
+        # Of a consumer that may load batches itself, without workers: whether it is to, and what it then has.
+        may = not (fetch.places or self._crew.remote or timeout is not None)
+        self._haste = Haste() if may else None
+        self._hasty = False
+        self._inline: Inline | None = None
         # When work was given out last, and until when workers are to keep quiet.
         self._filled, self._quiet_until = inf, 0.0
         # How many workers are to load, and what wakes those that rest.
@@ -139,6 +147,10 @@ class Window:
             BaseException: Whatever was raised while loading this batch.
         """
         slots = self._slots
+        if self._haste is not None and (self._inline is not None or (self._hasty and not slots)):
+            if self._inline is None:
+                self._inline = Inline(self._fetches, self._steps, self._recorder, self._depth)
+            return self._take_inline(self._inline, self._haste)
         if not slots:
             # Only the first call finds no worker: the consumer holds no batch yet, so there is room for one more.
             self._fill(max(1, self._depth) if self._threads else self._depth + 1)
@@ -181,6 +193,22 @@ class Window:
                 self._filled, self._quiet_until = inf, 0.0
             self._fill(self._depth)
         return step, batch
+
+    def _take_inline(self, inline: Inline, haste: Haste) -> tuple[Step, Any] | None:
+        """Takes a batch of those that the consumer loads itself, while it is in haste, and as long as one is left."""
+        recorder = self._recorder
+        asked = recorder.seen
+        self._hasty = haste.look(asked, self._taken)
+        if not self._hasty and not inline.has_more:
+            self._inline = None
+            return self.take()
+        if recorder.calls:
+            recorder.ready[0] += recorder.calls
+        taken = inline.take()
+        haste.spent += recorder.seen - asked
+        self._taken += 1
+        self.bench.published += 1
+        return taken
 
     def stop(self) -> None:
         """Ends all background work without waiting for it. Rule 6 applies."""
@@ -227,6 +255,10 @@ class Window:
         if limit - self._ahead < self._group:
             return
         self._group = self._group_size(limit)
+        if self._haste is not None and self._group == 1:
+            self._hasty = self._is_hasty(self._haste)
+            if self._hasty:
+                return
         while not self.stopped and limit - self._ahead >= self._group:
             steps = list(islice(self._steps, self._group))
             if not steps:
@@ -274,6 +306,13 @@ class Window:
         self.bench.divide(slot)
         for start in starts:
             self.units.put(Unit(slot, start, Task(epoch, slot.rows[start : start + size], 1, False)))
+
+    def _is_hasty(self, haste: Haste) -> bool:
+        """Whether the consumer is to load the next batches itself."""
+        hasty, slots = haste.look(self._recorder.seen, self._taken), self._slots
+        if not hasty or self._hasty:
+            return hasty
+        return bool(slots) and self._pace.expected(len(slots[-1].rows)) < HELP_SECONDS
 
     def _group_size(self, limit: int) -> int:
         """How many batches are to share the next slot."""

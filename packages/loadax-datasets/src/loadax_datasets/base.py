@@ -50,7 +50,10 @@ class BaseDataset(ABC, Generic[T_co]):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         # Other ways to read, which are inherited, may know a short cut that passes a new one by.
-        for new, others in (("read", ("read_many", "batched", "gather")), ("read_many", ("read_range",))):
+        for new, others in (
+            ("read", ("read_many", "batched", "gather")),
+            ("read_many", ("read_range", "_read_numbers")),
+        ):
             for other in others:
                 if _depth(cls, new) < _depth(cls, other):
                     setattr(cls, other, vars(BaseDataset)[other])
@@ -70,6 +73,10 @@ class BaseDataset(ABC, Generic[T_co]):
         """`read_many` of neighbouring rows."""
         check_range(rows, len(self))
         return self.read_many(list(rows))
+
+    def _read_numbers(self, rows: Rows) -> Sequence[T_co]:
+        """`read_many` of rows that are known to be in range."""
+        return self.read_many(rows.tolist())
 
     @property
     def batched(self) -> bool:

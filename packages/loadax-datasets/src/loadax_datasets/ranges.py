@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
-from loadax_core import Alloc, Gather
+from loadax_core import Alloc, Gather, Rows
 
 from .base import BaseDataset
 from .rows import Wanted, as_array, rows_in_range
@@ -62,6 +62,9 @@ class RangeDataset(BaseDataset[int]):
         except (IndexError, TypeError):
             rows_in_range(rows, len(self))  # says which row it is
             raise
+
+    def _read_numbers(self, rows: Rows) -> list[int]:
+        return (rows * self._range.step + self._range.start).tolist()
 
     @property
     def batched(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, add_note
+from loadax_core import Alloc, Dataset, Gather, Rows, add_note
 
 from .adapt import as_dataset
 from .base import BaseDataset, take_from
@@ -94,11 +94,14 @@ class ReorderedDataset(Transform[T_co]):
         check_range(rows, len(self))
         return self._read(rows)
 
+    def _read_numbers(self, rows: Rows) -> Sequence[T_co]:
+        return self._read(rows)
+
     def _read(self, rows: Wanted) -> Sequence[T_co]:
         source_rows = self._source_rows(rows)
         if isinstance(source_rows, range):
             return self._source.read_range(source_rows)
-        return self._source.read_many(source_rows.tolist())
+        return self._source._read_numbers(source_rows)  # noqa: SLF001
 
     @property
     def gather(self) -> Gather | None:

@@ -1,0 +1,65 @@
+"""When a consumer had better load batches itself: it asks for quick ones so fast that workers only hold it up.
+
+To hand a batch from one thread to another takes longer than to load a very small one, and a consumer that does little
+between two of them has nothing to do meanwhile. So it is tried, and goes on as long as that is no slower.
+"""
+
+from __future__ import annotations
+
+HASTE_SECONDS = 6e-5
+"""A consumer that asks for batches more often than this is in haste."""
+
+BATCHES = 64
+"""It is so on average over a stretch of so many batches."""
+
+PATIENCE = (1, 256)
+"""How many stretches of haste it takes for a trial: at first; and at most, since the number doubles with each that soon
+fails."""
+
+SOON = 16
+"""Stretches."""
+
+
+class Haste:
+    """Knows whether a consumer is to load batches itself, from when it asked for how many of them.
+
+    Attributes:
+        spent: How long it has done so, in seconds, since the stretch began.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self._alone = False
+        self._patience = PATIENCE[0]
+        # For how many stretches it has been as it is, and how long the last one with workers took.
+        self._times = 0
+        self._usual = 0.0
+        # When this stretch began, and how many batches the consumer had got then.
+        self._began, self._before = 0.0, 0
+
+    def look(self, now: float, taken: int) -> bool:
+        """Whether the consumer is to load the next batch itself.
+
+        Args:
+            now: The value of `perf_counter` when it asks for it.
+            taken: How many it has got.
+        """
+        seconds = now - self._began
+        if seconds <= BATCHES * HASTE_SECONDS and taken - self._before < BATCHES:
+            return self._alone
+        self._times += 1
+        if self._alone:
+            # Slow steps are no fault of the loading.
+            loading = 2 * self.spent > seconds
+            if seconds > (self._usual if loading else BATCHES * HASTE_SECONDS):
+                failed = loading and self._times < SOON
+                self._patience = min(2 * self._patience, PATIENCE[1]) if failed else PATIENCE[0]
+                self._alone, self._times = False, 0
+        elif seconds > BATCHES * HASTE_SECONDS:
+            self._times = 0
+        else:
+            self._usual = seconds
+            if self._times >= self._patience:
+                self._alone, self._times = True, 0
+        self._began, self._before, self.spent = now, taken, 0.0
+        return self._alone

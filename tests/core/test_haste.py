@@ -1,0 +1,318 @@
+"""Callers that ask for very small batches so fast that they load several at once, and do without workers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+from loadax_core import DataLoader, LoaderIterator, inline, iterator, tasks, workbench, workers
+from loadax_core.haste import BATCHES, HASTE_SECONDS, PATIENCE, SOON, Haste
+from loadax_core.inline import QUICK_SECONDS, SEVERAL_ITEMS, Inline
+
+STEPS = 1000
+MOST = SEVERAL_ITEMS[1]
+
+
+class Clock:
+    """Goes on by little at each look, and by what a test adds."""
+
+    def __init__(self) -> None:
+        self.now = 1.0
+
+    def __call__(self) -> float:
+        self.now += 1e-7
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (inline, iterator, tasks, workbench, workers):
+        monkeypatch.setattr(module, "perf_counter", clock)
+    return clock
+
+
+class Items:
+    """Rows that are read many at once: how many were, by whom, and which could not be."""
+
+    def __init__(self, rows: int, fails_at: int | None = None) -> None:
+        self.rows, self.fails_at = rows, fails_at
+        self.reads: list[int] = []
+        self.readers: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> int:
+        return self.__getitems__([row])[0]
+
+    def __getitems__(self, rows: list[int]) -> list[int]:
+        self.reads.append(len(rows))
+        self.readers[threading.current_thread().name[:6]] += 1
+        if self.fails_at in rows:
+            raise OSError(f"row {self.fails_at} is gone")
+        return rows
+
+
+def as_it_is(items: list[Any]) -> list[Any]:
+    return items
+
+
+def pairs(dataset: Any, prefetch: int = 0, batcher: Callable[[list[Any]], Any] = as_it_is) -> LoaderIterator[Any]:
+    builder: DataLoader[Any, Any] = DataLoader(batcher).batch_size(2)
+    return iter((builder.prefetch(prefetch) if prefetch else builder).build(dataset))
+
+
+def pass_by(batches: Iterator[Any], count: int) -> None:
+    for _ in islice(batches, count):
+        pass
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.0, MOST), (0.9, MOST), (1.1, 1), (100.0, 1)])
+def test_a_quick_caller_gets_batches_that_were_read_together(share: float, most: int, clock: Clock) -> None:
+    """With the time between two calls, as a share of what is quick."""
+    dataset = Items(2 * STEPS)
+    batches = pairs(dataset)
+    for step in range(STEPS):
+        assert next(batches) == [2 * step, 2 * step + 1]
+        clock.now += share * QUICK_SECONDS
+    assert next(batches, None) is None
+    assert max(dataset.reads) == 2 * most
+
+
+def test_who_slows_down_gets_single_batches_again(clock: Clock) -> None:
+    dataset = Items(2 * STEPS)
+    batches = pairs(dataset)
+    pass_by(batches, STEPS // 2)
+    assert dataset.reads[-1] == 2 * MOST
+    for _ in islice(batches, 2 * MOST):
+        clock.now += 1.0
+    dataset.reads.clear()
+    for _ in islice(batches, 50):
+        clock.now += 1.0
+    assert set(dataset.reads) == {2}
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("batch", "most"),
+    [
+        (np.zeros(2), MOST),
+        ({"text": ["a", b"b"], "n": [1, 2.5, np.int8(3), None, True]}, MOST),
+        ([1, object()], 1),
+        ([bytes(400_000)], 1),
+        ([bytes(100_000)], 16),
+    ],
+)
+def test_only_what_is_known_to_be_small_is_kept(batch: Any, most: int) -> None:
+    dataset = Items(2 * STEPS)
+    pass_by(pairs(dataset, batcher=lambda _: batch), STEPS)
+    assert max(dataset.reads) == 2 * most
+
+
+@pytest.mark.usefixtures("clock")
+def test_rows_that_are_read_one_by_one_are_not_read_before_they_are_asked_for() -> None:
+    read: list[int] = []
+
+    class Single(list[int]):
+        def __getitem__(self, row: Any) -> Any:
+            read.append(row)
+            return row
+
+    for step, _ in enumerate(pairs(Single(range(2 * STEPS)))):
+        assert len(read) == 2 * step + 2
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("prefetch", [0, 2, 16])
+def test_an_error_reaches_only_its_batch(prefetch: int) -> None:
+    dataset = Items(2 * STEPS, fails_at=1401)
+    batches = pairs(dataset, prefetch)
+    assert [next(batches) for _ in range(700)] == [[row, row + 1] for row in range(0, 1400, 2)]
+    with pytest.raises(OSError, match="row 1401 is gone") as caught:
+        next(batches)
+    assert caught.value.__notes__ == [
+        "loadax: raised by row 1401",
+        "loadax: while reading the batch of epoch 0, step 700",
+    ]
+    assert batches.step == 700
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("prefetch", [0, 16])
+def test_an_error_of_the_batcher_reaches_only_its_batch(prefetch: int) -> None:
+    def refuse(items: list[int]) -> list[int]:
+        if 1401 in items:
+            raise KeyError("never")
+        return items
+
+    batches = pairs(Items(2 * STEPS), prefetch, refuse)
+    assert [next(batches) for _ in range(700)] == [[row, row + 1] for row in range(0, 1400, 2)]
+    with pytest.raises(KeyError, match="never") as caught:
+        next(batches)
+    assert caught.value.__notes__ == [
+        "loadax: made of rows 1400, 1401",
+        "loadax: while batching the batch of epoch 0, step 700",
+    ]
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("prefetch", [0, 2, 16])
+@pytest.mark.parametrize("drop", [False, True])
+def test_epochs_end_as_ever(drop: bool, prefetch: int) -> None:
+    builder: DataLoader[Any, Any] = DataLoader(as_it_is).batch_size(2, drop_remainder=drop).epochs(30)
+    loader = (builder.prefetch(prefetch) if prefetch else builder).build(Items(45))
+    rows = list(range(44 if drop else 45))
+    assert list(loader) == 30 * [rows[i : i + 2] for i in range(0, len(rows), 2)]
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("prefetch", [0, 2, 16])
+@pytest.mark.parametrize("step", [17, 100, 163, 164, 165, 700])
+def test_what_is_loaded_and_not_yet_taken_does_not_count(step: int, prefetch: int) -> None:
+    batches = pairs(Items(2 * STEPS), prefetch)
+    pass_by(batches, step)
+    stats = batches.stats()
+    assert (batches.step, stats.batches, stats.rows) == (step, step, 2 * step)
+    again = pairs(Items(2 * STEPS), prefetch)
+    pass_by(again, 300)
+    again.set_state(batches.get_state())
+    assert next(again) == next(batches) == [2 * step, 2 * step + 1]
+
+
+@pytest.mark.parametrize("prefetch", [0, 16])
+def test_who_closes_gets_none_of_what_is_loaded(prefetch: int, clock: Clock) -> None:
+    batches = pairs(Items(2 * STEPS), prefetch)
+    pass_by(batches, 300)
+    clock.now += 1.0
+    batches.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        next(batches)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(("prefetch", "most"), [(2, 1), (7, 1), (8, 8), (16, 16), (200, MOST)])
+def test_a_caller_in_haste_loads_itself_and_no_more_than_may_be_ready(prefetch: int, most: int) -> None:
+    dataset = Items(4 * STEPS)
+    batches = pairs(dataset, prefetch)
+    pass_by(batches, STEPS)
+    dataset.reads.clear()
+    dataset.readers.clear()
+    pass_by(batches, STEPS // 2)
+    assert set(dataset.readers) == {"MainTh"}
+    assert max(dataset.reads) == 2 * most
+
+
+@pytest.mark.parametrize("prefetch", [2, 16])
+def test_workers_load_ahead_again_when_it_has_time(prefetch: int, clock: Clock) -> None:
+    dataset = Items(4 * STEPS)
+    batches = pairs(dataset, prefetch)
+    pass_by(batches, STEPS)
+    for step in range(STEPS, STEPS + 3 * prefetch + 50):
+        assert next(batches) == [2 * step, 2 * step + 1]
+        clock.now += 1.0
+        deadline = time.monotonic() + 10
+        while step >= STEPS + 3 * prefetch and sum(dataset.reads) < 2 * step + prefetch:
+            assert time.monotonic() < deadline, f"at step {step}, {sum(dataset.reads)} rows have been read"
+            time.sleep(0.0001)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("way", ["timeout", "executor"])
+def test_workers_are_kept_where_the_caller_cannot_take_their_place(way: str) -> None:
+    dataset = Items(2 * STEPS)
+    builder: DataLoader[Any, Any] = DataLoader(as_it_is).batch_size(2).prefetch(2)
+    with ThreadPoolExecutor(1, "loadax") as executor:
+        builder = builder.timeout(60.0) if way == "timeout" else builder.workers(executor)
+        assert list(builder.build(dataset)) == [[row, row + 1] for row in range(0, 2 * STEPS, 2)]
+    assert set(dataset.readers) == {"loadax"}
+
+
+def test_a_caller_that_alone_is_slower_does_so_ever_more_rarely(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    takes: list[int] = []
+    take = Inline.take
+
+    def slowly(self: Inline) -> Any:
+        takes.append(1)
+        clock.now += HASTE_SECONDS / 2
+        return take(self)
+
+    monkeypatch.setattr(Inline, "take", slowly)
+    stretches = 600
+    batches = pairs(Items(2 * stretches * BATCHES), 2)
+    pass_by(batches, stretches * BATCHES)
+    # One after 1 stretch, and others after 2, 4, ..., 256.
+    assert 5 * BATCHES < len(takes) < 11 * BATCHES
+
+
+class Course:
+    """A consumer, from one stretch to the next."""
+
+    def __init__(self) -> None:
+        self.haste = Haste()
+        self.now, self.taken = 1.0, 0
+        # The first look begins a stretch.
+        self.alone = self.haste.look(self.now, self.taken)
+
+    def go_on(self, each: float, loading: float = 0.0) -> bool:
+        """Whether it is to load itself after a stretch with so many seconds for each batch, some of them to load it."""
+        for _ in range(BATCHES):
+            self.now, self.taken = self.now + each, self.taken + 1
+            self.haste.spent += loading
+            self.alone = self.haste.look(self.now, self.taken)
+        return self.alone
+
+    def stretches_to_a_trial(self, each: float = HASTE_SECONDS / 2) -> int:
+        """How many stretches of haste pass before it is to load itself."""
+        assert not self.alone
+        return next(i for i in range(1, 1000) if self.go_on(each))
+
+
+def test_one_stretch_of_haste_is_enough_at_first() -> None:
+    assert Course().stretches_to_a_trial() == PATIENCE[0]
+
+
+def test_who_takes_time_is_not_in_haste() -> None:
+    course = Course()
+    assert not any(course.go_on(1.1 * HASTE_SECONDS) for _ in range(100))
+
+
+def test_a_trial_that_is_no_slower_goes_on() -> None:
+    course = Course()
+    course.stretches_to_a_trial()
+    assert all(course.go_on(HASTE_SECONDS / 3, HASTE_SECONDS / 4) for _ in range(100))
+
+
+def test_one_that_is_slower_fails_and_the_next_one_takes_ever_longer() -> None:
+    course, passed = Course(), list[int]()
+    for _ in range(12):
+        passed.append(course.stretches_to_a_trial())
+        assert not course.go_on(0.75 * HASTE_SECONDS, 0.7 * HASTE_SECONDS)
+    assert passed == [min(2**i * PATIENCE[0], PATIENCE[1]) for i in range(12)]
+
+
+def test_after_a_long_one_another_is_soon_tried() -> None:
+    course = Course()
+    for _ in range(5):
+        course.stretches_to_a_trial()
+        assert not course.go_on(0.75 * HASTE_SECONDS, 0.7 * HASTE_SECONDS)
+    course.stretches_to_a_trial()
+    for _ in range(SOON):
+        assert course.go_on(HASTE_SECONDS / 3, HASTE_SECONDS / 4)
+    assert not course.go_on(0.75 * HASTE_SECONDS, 0.7 * HASTE_SECONDS)
+    assert course.stretches_to_a_trial() == PATIENCE[0]
+
+
+@pytest.mark.parametrize("each", [1.1 * HASTE_SECONDS, 1.0])
+def test_slow_steps_end_one_and_do_not_count_against_the_next(each: float) -> None:
+    course = Course()
+    for _ in range(5):
+        assert course.stretches_to_a_trial() == PATIENCE[0]
+        assert not course.go_on(each, HASTE_SECONDS / 4)
