@@ -84,7 +84,7 @@ def main() -> None:
     train = ArrayDataset({"image": images[~fifth], "label": labels[~fifth]})
     held_out = ArrayDataset({"image": images[fifth], "label": labels[fifth]})
     mesh = make_mesh(model=1)
-    builder = DataLoader().batch_size(64, drop_remainder=True).shard(mesh).prefetch(2, to_device=True)
+    builder = DataLoader().batch_size(64, drop_remainder=True).shard(mesh).prefetch(to_device=True)
 
     losses: list[jax.Array] = []
     with jax.set_mesh(mesh):

@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     digits = read_digits()
-    builder = DataLoader().batch_size(arguments.batch_size).workers(2).prefetch(2, to_device=True)
+    builder = DataLoader().batch_size(arguments.batch_size).workers(2).prefetch(to_device=True)
     loader = builder.epochs(arguments.epochs).build(digits.shuffle(seed=3))
     params = {"w": jnp.zeros((64, 10)), "b": jnp.zeros(10)}
     train: Any = {"params": params, "optimizer": optimizer.init(params)}

@@ -135,7 +135,7 @@ def main() -> None:
 
     mesh = mesh_for(arguments.parallel)
     train, held_out = read_digits()
-    builder = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).shard(mesh).prefetch(2, to_device=True)
+    builder = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).shard(mesh).prefetch(to_device=True)
     loader = builder.epochs(arguments.epochs).build(train.shuffle(seed=1))
     loader.check_agreement()  # fails on all processes if one was started differently
     say(loader.sharding_strategy)

@@ -100,6 +100,13 @@ def until_ready(batches: Any, which: slice) -> None:
         ({"reading": 0.03, "placing": 0.0, "way": "many"}, "would share the work"),
         ({"reading": 0.03, "placing": 0.0, "way": "gather"}, "would share the work"),
         (
+            {"batches": 10**6, "reading": 0.03, "way": "gather"},
+            "A batch came every 10.0 us, of which the Python around",
+        ),
+        ({"batches": 10**6, "kind": "caller", "workers": 0}, "larger batches would take less time for a row."),
+        ({"batches": 10**6, "first_wait": 2.0}, "A batch came every 8.0 us"),
+        ({"batches": 10**6, "waited": 0.1}, "a faster loader would not help"),
+        (
             {"kind": "process", "cores": 2},
             '.workers(3, kind="process") would share the work, as far as it waits for something: there are only 2 CPU',
         ),

@@ -27,6 +27,9 @@ BUSY = 0.8
 QUICK_SECONDS = 20e-6
 """An item that is read in less costs mostly the Python around it."""
 
+TINY_SECONDS = 60e-6
+"""A loop that takes less for a batch, loading included, has nothing to do while others load."""
+
 GUESS = 4
 """Advice multiplies a setting by this at most: what comes after the next bottleneck cannot be seen from here."""
 
@@ -56,6 +59,17 @@ def quick_items(stats: Stats) -> str | None:
     return (
         f"Rows are read one by one, in {seconds * 1e6:.1f} us each, which is mostly Python: read whole batches, with "
         "an ArrayDataset, map(fn, vectorized=True), or a dataset that has gather or __getitems__."
+    )
+
+
+def tiny_batches(stats: Stats) -> str | None:
+    """Batches follow each other so fast that it counts what each costs, however small it is."""
+    seconds = (stats.elapsed - stats.first_wait) / stats.batches
+    if seconds > TINY_SECONDS:
+        return None
+    return (
+        f"A batch came every {seconds * 1e6:.1f} us, of which the Python around each is a good part: larger batches "
+        "would take less time for a row."
     )
 
 
@@ -133,6 +147,7 @@ def busy_workers(stats: Stats) -> str | None:
 
 RULES: tuple[Callable[[Stats], str | None], ...] = (
     quick_items,
+    tiny_batches,
     placing,
     no_workers,
     all_cores,
