@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any, cast
 
 from .buffers import Pool
-from .fetch import Epochs, Fetch, relayed
+from .fetch import Epochs, relayed
 from .grouping import most_alike, most_small, power_of_two, runs
 from .plan import Step
 from .protocols import Rows
@@ -56,12 +56,13 @@ class Inline:
         self._pool = Pool(fetch.pin)
         self._waiting: deque[Sequence[Step]] = deque()
         self._loaded: deque[tuple[Step, Any]] = deque()
-        # When batches were loaded last, and how many.
-        self._asked, self._given = 0.0, 1
+        # When items were read last, and of how many batches.
+        self._began, self._count = 0.0, 1
         # Of the batch after those that are loaded.
         self._failure: BaseException | None = None
         self._group = 1
-        self._most: float | None = None
+        # The most batches to be loaded at once, None as long as that is not known.
+        self._most: float | None = None if fetch.gathers or (fetch.way == "many" and not fetch.places) else 1
         self._limit = max(1, limit)
 
     def take(self) -> tuple[Step, Any] | None:
@@ -136,7 +137,9 @@ class Inline:
             begin_measuring()
         stage, read = "preparing", None
         try:
-            fetch = self._traced(self._fetches[step.epoch], step)
+            fetch, annotate = self._fetches[step.epoch], recorder.annotate
+            if annotate is not None:
+                fetch = TracedFetch(fetch, annotate, step)
             rows = fetch.rows(steps)
             stage = "reading"
             if fetch.gathers:
@@ -162,38 +165,46 @@ class Inline:
                 raise
             raise failure from error
         ended = recorder.seen = perf_counter()
-        if watched:
+        reading = (read or ended) - began
+        if not watched:
+            lane.brief += ended - began
+        else:
             lane.add("reading", began, read or ended, step)
             if read:
                 lane.add("batching", read, ended, step)
-        else:
-            lane.brief += ended - began
-        reading = (read or ended) - began
-        if measured:
-            lane.measured += reading
-            lane.transforming += end_measuring()
+            if measured:
+                lane.measured += reading
+                lane.transforming += end_measuring()
         if reading > lane.floor:
             lane.slow(reading, rows)
-        if fetch.gathers:
-            if self._most is None:
-                self._most = min(self._limit, most_alike(batches[0]))
-            share = reading / GROUP_SECONDS
-            more = max(self._group, 2 * len(steps)) if share < 1 else len(steps) / max(1, share / 2)
-            self._group = power_of_two(min(self._most, more))
-        elif self._way == "many" and not self._places:
-            quick = began - self._asked < self._given * QUICK_SECONDS
-            self._asked, self._given = began, len(steps)
-            if quick and self._most is None:
-                most = min(self._limit, SEVERAL_ITEMS[1], most_small(batches[0]))
-                self._most = most if most >= SEVERAL_ITEMS[0] else 1
-            self._group = power_of_two(min(self._most or 1, 2 * len(steps))) if quick else 1
+        if self._most != 1:
+            self._group = self._next_group(batches, began, reading, gathered=fetch.gathers)
         return batches
+
+    def _next_group(self, loaded: list[Any], began: float, reading: float, *, gathered: bool) -> int:
+        """How many batches to load next, a power of two, after some that were read in so many seconds."""
+        count = len(loaded)
+        if gathered:
+            if self._most is None:
+                self._most = min(self._limit, most_alike(loaded[0]))
+            share = reading / GROUP_SECONDS
+            more = max(self._group, 2 * count) if share < 1 else count / max(1, share / 2)
+            return power_of_two(min(self._most, more))
+        quick = began - self._began < self._count * QUICK_SECONDS
+        self._began, self._count = began, count
+        if not quick:
+            return 1
+        if self._most is None:
+            most = min(self._limit, SEVERAL_ITEMS[1], most_small(loaded[0]))
+            self._most = most if most >= SEVERAL_ITEMS[0] else 1
+        return power_of_two(min(self._most, 2 * count))
 
     def _place(self, step: Step, batch: Any) -> Any:
         recorder = self._recorder
         began = recorder.seen
         try:
-            placed = self._traced(self._fetches.base, step).place(batch)
+            fetch, annotate = self._fetches.base, recorder.annotate
+            placed = (fetch if annotate is None else TracedFetch(fetch, annotate, step)).place(batch)
         except BaseException as error:
             failure = relayed(error, "placing", step)
             if failure is error:
@@ -202,10 +213,6 @@ class Inline:
         recorder.seen = perf_counter()
         recorder.caller.add("placing", began, recorder.seen, step)
         return placed
-
-    def _traced(self, fetch: Fetch, step: Step) -> Fetch | TracedFetch:
-        annotate = self._recorder.annotate
-        return fetch if annotate is None else TracedFetch(fetch, annotate, step)
 
     def stop(self) -> None:
         """Nothing runs in the background."""
