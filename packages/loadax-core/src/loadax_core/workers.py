@@ -6,8 +6,8 @@ process or an executor do them, is between it and its engine (`tasks`). What hol
 1.  *One producer of work.* Only the consumer, inside `Window.take`, adds slots (a batch to be loaded, or several quick
     ones) and puts their units of work into the queue, in the order of the steps. The oldest slot that is not done is
     therefore always being worked on, or next: in the queue, or with a worker that was sent a unit ahead. Waiting for it
-    cannot deadlock.
-    While it is in haste (`haste`), the consumer adds none, and loads the next batches itself once those are handed out.
+    cannot deadlock. A consumer in haste (`haste`) adds none, and loads the next batches itself once those are handed
+    out.
 2.  *No worker waits for another.* One may rest, with no unit in hand, but never the first. Slow slots are split into
     several units, and quick batches share a slot, so that a unit holds about a millisecond of work, more if it has to
     travel. Whichever worker completes a slot's last unit also batches, places and publishes the slot.
@@ -124,9 +124,9 @@ class Window:
         self.units: SimpleQueue[Unit | None] = SimpleQueue()
         self._turnout = None if self._crew.remote or fetch.gathers or workers == 1 else Turnout(workers)
         recorder.alone = False
-        # Of a consumer that may load batches itself, without workers: whether it is to, and what it then has.
-        may = not (fetch.places or self._crew.remote or timeout is not None)
-        self._haste = Haste() if may else None
+        # Whether the consumer may load batches itself, without workers, and is to now; and what it then has.
+        self._may_do_without = not (fetch.places or self._crew.remote or timeout is not None)
+        self._haste = Haste()
         self._hasty = False
         self._inline: Inline | None = None
         # When work was given out last, and until when workers are to keep quiet.
@@ -147,10 +147,8 @@ class Window:
             BaseException: Whatever was raised while loading this batch.
         """
         slots = self._slots
-        if self._haste is not None and (self._inline is not None or (self._hasty and not slots)):
-            if self._inline is None:
-                self._inline = Inline(self._fetches, self._steps, self._recorder, self._depth)
-            return self._take_inline(self._inline, self._haste)
+        if self._inline is not None or (self._hasty and not slots):
+            return self._take_inline()
         if not slots:
             # Only the first call finds no worker: the consumer holds no batch yet, so there is room for one more.
             self._fill(max(1, self._depth) if self._threads else self._depth + 1)
@@ -194,18 +192,20 @@ class Window:
             self._fill(self._depth)
         return step, batch
 
-    def _take_inline(self, inline: Inline, haste: Haste) -> tuple[Step, Any] | None:
+    def _take_inline(self) -> tuple[Step, Any] | None:
         """Takes a batch of those that the consumer loads itself, while it is in haste, and as long as one is left."""
-        recorder = self._recorder
+        recorder, inline = self._recorder, self._inline
+        if inline is None:
+            inline = self._inline = Inline(self._fetches, self._steps, recorder, self._depth)
         asked = recorder.seen
-        self._hasty = haste.look(asked, self._taken)
+        self._hasty = self._haste.look(asked, self._taken)
         if not self._hasty and not inline.has_more:
             self._inline = None
             return self.take()
         if recorder.calls:
             recorder.ready[0] += recorder.calls
         taken = inline.take()
-        haste.spent += recorder.seen - asked
+        self._haste.spent += recorder.seen - asked
         self._taken += 1
         self.bench.published += 1
         return taken
@@ -255,8 +255,8 @@ class Window:
         if limit - self._ahead < self._group:
             return
         self._group = self._group_size(limit)
-        if self._haste is not None and self._group == 1:
-            self._hasty = self._is_hasty(self._haste)
+        if self._may_do_without and self._group == 1:
+            self._hasty = self._does_without()
             if self._hasty:
                 return
         while not self.stopped and limit - self._ahead >= self._group:
@@ -307,9 +307,9 @@ class Window:
         for start in starts:
             self.units.put(Unit(slot, start, Task(epoch, slot.rows[start : start + size], 1, False)))
 
-    def _is_hasty(self, haste: Haste) -> bool:
-        """Whether the consumer is to load the next batches itself."""
-        hasty, slots = haste.look(self._recorder.seen, self._taken), self._slots
+    def _does_without(self) -> bool:
+        """Whether the consumer is to load the next batches itself, without workers."""
+        hasty, slots = self._haste.look(self._recorder.seen, self._taken), self._slots
         if not hasty or self._hasty:
             return hasty
         return bool(slots) and self._pace.expected(len(slots[-1].rows)) < HELP_SECONDS
