@@ -336,7 +336,7 @@ def test_a_restored_run_goes_on_counting() -> None:
 def test_the_course_of_a_run_lasts_until_its_end_also_if_its_last_batch_was_looked_at() -> None:
     notes = Recorder()
     for batch in range(2):
-        notes.enter(1.0 + batch, batch)
+        notes.enter(1.0 + batch, batch, None)
         notes.leave(1.0 + batch, 1.25 + batch, Step(0, batch, batch, batch + 1), batch)
     # The call that finds no batch left.
     notes.seen = 3.0
@@ -372,7 +372,7 @@ def test_memory_does_not_grow_with_the_run() -> None:
     recorder, batch = Recorder(), Batch()
     steps = 100_000
     for step in range(steps):
-        recorder.enter(step * 0.01, step)
+        recorder.enter(step * 0.01, step, None)
         recorder.ready[step % MOST_READY] += recorder.calls
         recorder.leave(step * 0.01, step * 0.01, Step(0, step, step, step + 1), batch)
     known: Any = {"local_rows": 0, "kind": "thread", "workers": 1, "way": "items"}

@@ -86,6 +86,10 @@ class Inline:
         return step, self._place(step, batch) if self._places else batch
 
     @property
+    def ready(self) -> None:
+        """Nothing is made ready before it is asked for."""
+
+    @property
     def has_more(self) -> bool:
         """Whether there is something to take before the steps go on."""
         return bool(self._loaded or self._waiting or self._failure)
@@ -128,14 +132,15 @@ class Inline:
 
     def _load(self, steps: Sequence[Step]) -> list[Any]:
         """The batches of some steps, which are gathered if they are several."""
-        step, recorder = steps[0], self._recorder
+        step, count, recorder = steps[0], len(steps), self._recorder
         lane, began = recorder.caller, recorder.seen
-        # Single batches that are asked for so often that it matters are mostly timed as a whole.
-        watched = recorder.calls or len(steps) > 1
-        measured = watched and lane.measures(began)
-        if measured:
-            begin_measuring()
         stage, read = "preparing", None
+        # Single batches that are asked for so often that it matters are mostly timed as a whole.
+        watched = measured = recorder.calls or count > 1
+        if watched:
+            measured = lane.measures(began)
+            if measured:
+                begin_measuring()
         try:
             fetch, annotate = self._fetches[step.epoch], recorder.annotate
             if annotate is not None:
@@ -143,22 +148,22 @@ class Inline:
             rows = fetch.rows(steps)
             stage = "reading"
             if fetch.gathers:
-                batches = fetch.gather(cast("Rows | range", rows), len(steps), self._pool)
+                batches = fetch.gather(cast("Rows | range", rows), count, self._pool)
             else:
                 items = list(fetch.read(cast("list[int] | range", rows)))
                 if watched:
                     read = perf_counter()
                 stage = "batching"
-                if len(steps) == 1:
+                if count == 1:
                     batches = [fetch.batch(items, rows, self._pool)]
                 else:
                     # None of the rows may be for this process.
-                    each = len(rows) // len(steps)
-                    parts = [slice(i * each, (i + 1) * each) for i in range(len(steps))]
+                    each = len(rows) // count
+                    parts = [slice(i * each, (i + 1) * each) for i in range(count)]
                     batches = [fetch.batch(items[part], rows[part], self._pool) for part in parts]
         except BaseException as error:
             end_measuring()
-            if len(steps) > 1:
+            if count > 1:
                 raise
             failure = relayed(error, stage, step)
             if failure is error:
@@ -167,7 +172,7 @@ class Inline:
         ended = recorder.seen = perf_counter()
         reading = (read or ended) - began
         if not watched:
-            lane.brief += ended - began
+            lane.brief += reading
         else:
             lane.add("reading", began, read or ended, step)
             if read:

@@ -257,7 +257,7 @@ class LoaderIterator(Generic[B_co]):
     def _take_watched(self, source: Inline | Window, entered: float) -> tuple[Step, Any] | None:
         """Takes a batch, and notes how long that takes."""
         recorder = self._recorder
-        recorder.enter(entered, self._yielded[0])
+        recorder.enter(entered, self._yielded[0], source.ready)
         if self._is_traced is not None and self._is_traced():
             assert self._annotate is not None, "something was found to ask whether a trace is being taken"
             recorder.annotate = self._annotate

@@ -162,6 +162,7 @@ class Recorder:
         self.calls = 0
         self._due = self._entered = self._waited = self._handing = self._usual = 0.0
         self._noted = 0
+        self._ready: int | None = None
         self.depth = 0
         self.alone = False
         self._cpu_before = self._cpu = self._first_busy = 0.0
@@ -218,17 +219,19 @@ class Recorder:
         """Seconds from the first call of `next` to the return of the last one."""
         return max(0.0, self.seen - self.began)
 
-    def enter(self, now: float, batches: int) -> None:
+    def enter(self, now: float, batches: int, ready: int | None) -> None:
         """Notes that a call of `next` begins which is watched.
 
         Args:
             now: The value of `perf_counter`.
             batches: How many were yielded before.
+            ready: How many may be taken at once, None where that does not matter.
         """
         self.began = self.began or now
         self._entered, self._waited = now, self.waited
         self.calls = batches + 1 - self._noted
         self._noted = batches + 1
+        self._ready = ready
 
     def leave(self, began: float, ended: float, step: Step | None, batch: Any) -> None:
         """Notes that it ends, with a batch unless there is none left.
@@ -244,6 +247,8 @@ class Recorder:
         # The calls that were not watched took as long, unless this one came after a pause.
         self._handing += began - self._entered + handing + (self.calls - 1) * min(handing, self._usual)
         self._usual = handing
+        if self._ready is not None and step is not None:
+            self.ready[min(self._ready, MOST_READY)] += self.calls
         self.calls = 0
         if self.waits is None and self.annotate is None and self._noted > WATCHED_CALLS:
             self.watch_from = ended + min(WATCH_SHARE * (ended - self.began), WATCH_SECONDS)

@@ -49,7 +49,7 @@ from .haste import Haste
 from .inline import Inline
 from .pacing import Pace
 from .plan import Step
-from .recorder import MOST_READY, Recorder, cores, size
+from .recorder import Recorder, cores, size
 from .slots import Activity, Slot, Unit
 from .tasks import Crew, Task, Threads, is_interrupt
 from .turnout import Turnout
@@ -155,9 +155,6 @@ class Window:
         if not slots:
             return None
         slot, offset = slots[0], self._offset
-        recorder = self._recorder
-        if recorder.calls and self._taken:
-            recorder.ready[min(self.bench.published - self._taken, MOST_READY) if slot.done else 0] += recorder.calls
         if not slot.done:
             self._wait(slot)
         if self._queued and self._taken and self._depth >= QUEUED_DEPTH and offset + 1 >= len(slot.batches):
@@ -192,6 +189,14 @@ class Window:
             self._fill(self._depth)
         return step, batch
 
+    @property
+    def ready(self) -> int | None:
+        """How many batches may be taken at once; None before the first one."""
+        slots = self._slots
+        if not self._taken:
+            return None
+        return self.bench.published - self._taken if slots and slots[0].done else 0
+
     def _take_inline(self) -> tuple[Step, Any] | None:
         """Takes a batch of those that the consumer loads itself, while it is in haste, and as long as one is left."""
         recorder, inline = self._recorder, self._inline
@@ -202,8 +207,6 @@ class Window:
         if not self._hasty and not inline.has_more:
             self._inline = None
             return self.take()
-        if recorder.calls:
-            recorder.ready[0] += recorder.calls
         taken = inline.take()
         self._haste.spent += recorder.seen - asked
         self._taken += 1
