@@ -15,6 +15,7 @@ import pytest
 from loadax_core import DataLoader, LoaderIterator, inline, iterator, tasks, workbench, workers
 from loadax_core.haste import BATCHES, HASTE_SECONDS, PATIENCE, SOON, Haste
 from loadax_core.inline import QUICK_SECONDS, SEVERAL_ITEMS, Inline
+from loadax_core.recorder import Recorder
 
 STEPS = 1000
 MOST = SEVERAL_ITEMS[1]
@@ -256,7 +257,8 @@ class Course:
     """A consumer, from one stretch to the next."""
 
     def __init__(self) -> None:
-        self.haste = Haste()
+        self.lane = Recorder().caller
+        self.haste = Haste(self.lane)
         self.now, self.taken = 1.0, 0
         # The first look begins a stretch.
         self.alone = self.haste.look(self.now, self.taken)
@@ -265,7 +267,7 @@ class Course:
         """Whether it is to load itself after a stretch with so many seconds for each batch, some of them to load it."""
         for _ in range(BATCHES):
             self.now, self.taken = self.now + each, self.taken + 1
-            self.haste.spent += loading
+            self.lane.brief += loading
             self.alone = self.haste.look(self.now, self.taken)
         return self.alone
 

@@ -6,6 +6,8 @@ between two of them has nothing to do meanwhile. So it is tried, and goes on as 
 
 from __future__ import annotations
 
+from .recorder import Lane
+
 HASTE_SECONDS = 6e-5
 """A consumer that asks for batches more often than this is in haste."""
 
@@ -21,21 +23,22 @@ SOON = 16
 
 
 class Haste:
-    """Knows whether a consumer is to load batches itself, from when it asked for how many of them.
+    """Knows whether a consumer is to load batches itself, from when it asked for how many of them, and what it did."""
 
-    Attributes:
-        spent: How long it has done so, in seconds, since the stretch began.
-    """
+    def __init__(self, lane: Lane) -> None:
+        """Begins with a consumer that is not.
 
-    def __init__(self) -> None:
-        self.spent = 0.0
+        Args:
+            lane: What it does.
+        """
+        self._lane = lane
         self._alone = False
         self._patience = PATIENCE[0]
         # For how many stretches it has been as it is, and how long the last one with workers took.
         self._times = 0
         self._usual = 0.0
-        # When this stretch began, and how many batches the consumer had got then.
-        self._began, self._before = 0.0, 0
+        # When this stretch began, how many batches the consumer had got then, and how long it had loaded some.
+        self._began, self._before, self._busy = 0.0, 0, 0.0
 
     def look(self, now: float, taken: int) -> bool:
         """Whether the consumer is to load the next batch itself.
@@ -48,9 +51,10 @@ class Haste:
         if seconds <= BATCHES * HASTE_SECONDS and taken - self._before < BATCHES:
             return self._alone
         self._times += 1
+        busy = self._lane.busy
         if self._alone:
             # Slow steps are no fault of the loading.
-            loading = 2 * self.spent > seconds
+            loading = 2 * (busy - self._busy) > seconds
             if seconds > (self._usual if loading else BATCHES * HASTE_SECONDS):
                 failed = loading and self._times < SOON
                 self._patience = min(2 * self._patience, PATIENCE[1]) if failed else PATIENCE[0]
@@ -61,5 +65,5 @@ class Haste:
             self._usual = seconds
             if self._times >= self._patience:
                 self._alone, self._times = True, 0
-        self._began, self._before, self.spent = now, taken, 0.0
+        self._began, self._before, self._busy = now, taken, busy
         return self._alone

@@ -126,7 +126,7 @@ class Window:
         recorder.alone = False
         # Whether the consumer may load batches itself, without workers, and is to now; and what it then has.
         self._may_do_without = not (fetch.places or self._crew.remote or timeout is not None)
-        self._haste = Haste()
+        self._haste = Haste(recorder.caller)
         self._hasty = False
         self._inline: Inline | None = None
         # When work was given out last, and until when workers are to keep quiet.
@@ -202,13 +202,11 @@ class Window:
         recorder, inline = self._recorder, self._inline
         if inline is None:
             inline = self._inline = Inline(self._fetches, self._steps, recorder, self._depth)
-        asked = recorder.seen
-        self._hasty = self._haste.look(asked, self._taken)
+        self._hasty = self._haste.look(recorder.seen, self._taken)
         if not self._hasty and not inline.has_more:
             self._inline = None
             return self.take()
         taken = inline.take()
-        self._haste.spent += recorder.seen - asked
         self._taken += 1
         self.bench.published += 1
         return taken
