@@ -63,13 +63,13 @@ def quick_items(stats: Stats) -> str | None:
 
 
 def tiny_batches(stats: Stats) -> str | None:
-    """Batches follow each other so fast that it counts what each costs, however small it is."""
+    """Batches follow each other so fast that to hand them over from other threads would take as long."""
     seconds = (stats.elapsed - stats.first_wait) / stats.batches
     if seconds > TINY_SECONDS:
         return None
     return (
-        f"A batch came every {seconds * 1e6:.1f} us, of which the Python around each is a good part: larger batches "
-        "would take less time for a row."
+        f"A batch came every {seconds * 1e6:.1f} us, too fast for more threads to help: larger batches, or transforms "
+        "of whole ones, map(fn, vectorized=True), would take less time for a row."
     )
 
 
