@@ -144,12 +144,14 @@ def test_a_worker_that_is_not_admitted_rests_until_it_is_or_the_run_ends() -> No
         window._admit(1)
         draw(30)
         assert draw(60) == {"loadax-0"}
-        # The next look begins to watch the one that is left.
-        turnout.look_from, turnout._began = 0.0, None
+        # The next look begins to watch the one that is left, and no trial is due.
+        turnout.look_from, turnout._began, turnout._tried = 0.0, None, perf_counter() + 60
         draw(few)
         assert batches.stats().alone
         assert "3 threads, one of which loads, busy" in str(batches.stats())
-        # The next look finds that all are better, and wakes them.
+        # The next look finds that all are better, and wakes them. What it looks at is all that the one has ever done: it
+        # may not have loaded anything since the look before.
+        turnout._before = Sums(0, 0.0, 0.0)
         turnout.look_from, turnout._known, turnout._began = 0.0, 1e9, perf_counter()
         draw(few)
         assert turnout.admitted == 3
