@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, LoaderIterator, inline, iterator, tasks, workbench, workers
+from loadax_core import ClosedError, DataLoader, LoaderIterator, inline, iterator, tasks, timeline, workbench, workers
 from loadax_core.haste import BATCHES, HASTE_SECONDS, PATIENCE, SOON, Haste
-from loadax_core.inline import QUICK_SECONDS, SEVERAL_ITEMS, Inline
+from loadax_core.inline import HANDFUL, QUICK_SECONDS, SEVERAL_ITEMS, Inline
 from loadax_core.recorder import Recorder
 
 STEPS = 1000
@@ -26,16 +26,18 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1.0
+        self.looks = 0
 
     def __call__(self) -> float:
         self.now += 1e-7
+        self.looks += 1
         return self.now
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (inline, iterator, tasks, workbench, workers):
+    for module in (inline, iterator, tasks, timeline, workbench, workers):
         monkeypatch.setattr(module, "perf_counter", clock)
     return clock
 
@@ -99,6 +101,84 @@ def test_who_slows_down_gets_single_batches_again(clock: Clock) -> None:
     for _ in islice(batches, 50):
         clock.now += 1.0
     assert set(dataset.reads) == {2}
+
+
+# Enough of them that a caller in haste does without workers.
+hands = pytest.mark.parametrize("prefetch", [0, 2 * HANDFUL])
+
+
+@hands
+def test_a_quick_caller_gets_a_handful_by_one_look_at_the_clock(prefetch: int, clock: Clock) -> None:
+    dataset = Items(2 * STEPS)
+    with pairs(dataset, prefetch) as batches:
+        pass_by(batches, STEPS // 2)
+        dataset.readers.clear()
+        clock.looks = 0
+        for step in range(STEPS // 2, STEPS):
+            assert next(batches) == [2 * step, 2 * step + 1]
+            clock.now += QUICK_SECONDS / 2
+        assert clock.looks < STEPS / 2 / (HANDFUL / 4)
+        assert set(dataset.readers) == {"MainTh"}
+
+
+@hands
+def test_the_time_of_who_slows_down_is_known_a_handful_later(prefetch: int, clock: Clock) -> None:
+    with pairs(Items(2 * STEPS), prefetch) as batches:
+        pass_by(batches, STEPS // 2)
+        before = batches.stats().elapsed
+        for steps in range(4 * MOST):
+            next(batches)
+            # The return of this call is the end.
+            assert steps - HANDFUL < batches.stats().elapsed - before < steps + 0.1
+            clock.now += 1.0
+        assert batches.stats().elapsed - before > 4 * MOST - 1.1
+
+
+@hands
+@pytest.mark.usefixtures("clock")
+def test_a_timeline_has_every_batch_of_a_quick_caller(prefetch: int) -> None:
+    with pairs(Items(2 * STEPS), prefetch) as batches:
+        pass_by(batches, STEPS // 2)
+        while not batches._source.hand:  # pyright: ignore[reportOptionalMemberAccess]
+            next(batches)
+        first = batches.step
+        with batches.timeline() as recorded:
+            for step in range(first, first + 3 * HANDFUL):
+                assert next(batches) == [2 * step, 2 * step + 1]
+        assert [span.step for span in recorded.lanes["training"]] == list(range(first, first + 3 * HANDFUL))
+        assert list(batches) == [[2 * step, 2 * step + 1] for step in range(first + 3 * HANDFUL, STEPS)]
+
+
+class Interrupted(deque[Any]):
+    def popleft(self) -> Any:
+        super().popleft()
+        raise KeyboardInterrupt
+
+
+@hands
+@pytest.mark.usefixtures("clock")
+def test_what_is_in_hand_goes_with_what_it_came_from(prefetch: int) -> None:
+    with pairs(Items(2 * STEPS), prefetch) as batches:
+
+        def with_hand() -> int:
+            pass_by(batches, STEPS // 3)
+            while not batches._source.hand:  # pyright: ignore[reportOptionalMemberAccess]
+                next(batches)
+            return batches.step
+
+        with_hand()
+        batches.set_state({**batches.get_state(), "row": 20})
+        assert next(batches) == [20, 21]
+        step = with_hand()
+        source: Any = batches._source
+        source.hand = Interrupted(source.hand)
+        with pytest.raises(KeyboardInterrupt):
+            next(batches)
+        assert next(batches) == [2 * step, 2 * step + 1]
+        batches.set_state({**batches.get_state(), "row": 0})
+        with_hand()
+    with pytest.raises(ClosedError):
+        next(batches)
 
 
 @pytest.mark.usefixtures("clock")

@@ -405,6 +405,21 @@ def test_what_was_not_watched_is_divided_as_what_was() -> None:
     assert (stats.reading, stats.batching, stats.placing, stats.busy) == (6.0, 2.0, 0.5, 8.5)
 
 
+def test_calls_that_got_what_was_at_hand_count_for_half_as_much() -> None:
+    notes, step = Recorder(), Step(0, 0, 0, 1)
+    notes.enter(1.0, 0, None)
+    notes.leave(1.0, 1.1, step, None)
+    notes.enter(2.0, 20, None)
+    notes.handed = 10
+    notes.leave(2.0, 2.1, step, None)
+    assert notes.waited == pytest.approx((1 + 9 + 10 / 2 + 1) * 0.1)
+    # All of these are watched, as for a timeline.
+    notes.enter(3.0, 21, None)
+    notes.handed = 10
+    notes.leave(3.0, 3.1, step, None)
+    assert notes.waited == pytest.approx(1.7)
+
+
 @pytest.mark.parametrize(("prefetch", "timeout"), [(0, None), (2, None), (2, 60.0)])
 def test_calls_that_follow_each_other_fast_are_counted_and_their_loads_timed(
     monkeypatch: pytest.MonkeyPatch, prefetch: int, timeout: float | None

@@ -149,8 +149,8 @@ def test_a_worker_that_is_not_admitted_rests_until_it_is_or_the_run_ends() -> No
         draw(few)
         assert batches.stats().alone
         assert "3 threads, one of which loads, busy" in str(batches.stats())
-        # The next look finds that all are better, and wakes them. What it looks at is all that the one has ever done: it
-        # may not have loaded anything since the look before.
+        # The next look finds that all are better, and wakes them. It is shown all that was ever done, since the one may
+        # not have loaded anything after the look before.
         turnout._before = Sums(0, 0.0, 0.0)
         turnout.look_from, turnout._known, turnout._began = 0.0, 1e9, perf_counter()
         draw(few)

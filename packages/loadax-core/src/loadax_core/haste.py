@@ -23,7 +23,12 @@ SOON = 16
 
 
 class Haste:
-    """Knows whether a consumer is to load batches itself, from when it asked for how many of them, and what it did."""
+    """Knows whether a consumer is to load batches itself, from when it asked for how many of them, and what it did.
+
+    Attributes:
+        ends: The value of `perf_counter` up to which nothing changes,
+        full: before so many batches have been taken.
+    """
 
     def __init__(self, lane: Lane) -> None:
         """Begins with a consumer that is not.
@@ -37,8 +42,9 @@ class Haste:
         # For how many stretches it has been as it is, and how long the last one with workers took.
         self._times = 0
         self._usual = 0.0
-        # When this stretch began, how many batches the consumer had got then, and how long it had loaded some.
-        self._began, self._before, self._busy = 0.0, 0, 0.0
+        # When this stretch began, and how long the consumer had loaded batches then.
+        self._began, self._busy = 0.0, 0.0
+        self.ends, self.full = 0.0, 0
 
     def look(self, now: float, taken: int) -> bool:
         """Whether the consumer is to load the next batch itself.
@@ -48,7 +54,7 @@ class Haste:
             taken: How many it has got.
         """
         seconds = now - self._began
-        if seconds <= BATCHES * HASTE_SECONDS and taken - self._before < BATCHES:
+        if now <= self.ends and taken < self.full:
             return self._alone
         self._times += 1
         busy = self._lane.busy
@@ -65,5 +71,6 @@ class Haste:
             self._usual = seconds
             if self._times >= self._patience:
                 self._alone, self._times = True, 0
-        self._began, self._before, self._busy = now, taken, busy
+        self._began, self._busy = now, busy
+        self.ends, self.full = now + BATCHES * HASTE_SECONDS, taken + BATCHES
         return self._alone

@@ -31,12 +31,18 @@ QUICK_SECONDS, SEVERAL_ITEMS = 2e-5, (8, 64)
 Where there is no room for 8, they are loaded one by one, as it takes no longer.
 """
 
+HANDFUL = 16
+"""Such a caller gets so many batches by one look at the clock, which takes a good part of the time for one."""
+
 
 class Inline:
     """The same interface as a `Window`, with nothing in flight.
 
     Quick batches that are gathered are loaded several at once, and kept until they are asked for. So are small ones
     whose items are read many at once, for a caller who is quick.
+
+    Attributes:
+        hand: Batches, with their steps, that are to be handed out before `take` is called again.
     """
 
     def __init__(self, fetches: Epochs, steps: Iterator[Step], recorder: Recorder, limit: float = inf) -> None:
@@ -55,9 +61,10 @@ class Inline:
         self._recorder = recorder
         self._pool = Pool(fetch.pin)
         self._waiting: deque[Sequence[Step]] = deque()
-        self._loaded: deque[tuple[Step, Any]] = deque()
-        # When items were read last, and of how many batches.
-        self._began, self._count = 0.0, 1
+        self.hand: deque[tuple[Step, Any]] = deque()
+        self._loaded: deque[deque[tuple[Step, Any]]] = deque()
+        # When items were read last, of how many batches, and whether the caller took little time for those before.
+        self._began, self._count, self._quick = 0.0, 1, False
         # Of the batch after those that are loaded.
         self._failure: BaseException | None = None
         self._group = 1
@@ -72,7 +79,9 @@ class Inline:
             BaseException: Whatever was raised while loading this batch.
         """
         if self._loaded:
-            step, batch = self._loaded.popleft()
+            hand = self.hand = self._loaded.popleft()
+            step, batch = hand.popleft()
+            self._recorder.handed += len(hand)
         elif self._failure is not None:
             raise self._failure
         else:
@@ -82,7 +91,9 @@ class Inline:
             batches = self._load(steps) if len(steps) == 1 else self._load_group(steps)
             step, batch = steps[0], batches[0]
             if len(batches) > 1:
-                self._loaded.extend(zip(steps[1:], batches[1:], strict=False))
+                pairs = list(zip(steps, batches, strict=False))
+                size = HANDFUL if self._quick else 1
+                self._loaded.extend(deque(pairs[i : i + size]) for i in range(1, len(pairs), size))
         return step, self._place(step, batch) if self._places else batch
 
     @property
@@ -135,12 +146,11 @@ class Inline:
         step, count, recorder = steps[0], len(steps), self._recorder
         lane, began = recorder.caller, recorder.seen
         stage, read = "preparing", None
-        # Single batches that are asked for so often that it matters are mostly timed as a whole.
-        watched = measured = recorder.calls or count > 1
-        if watched:
-            measured = lane.measures(began)
-            if measured:
-                begin_measuring()
+        # Where batches are asked for so often that it matters, what is loaded is mostly timed as a whole.
+        watched = recorder.calls or (count > 1 and began >= lane.measure_from)
+        measured = watched and lane.measures(began)
+        if measured:
+            begin_measuring()
         try:
             fetch, annotate = self._fetches[step.epoch], recorder.annotate
             if annotate is not None:
@@ -177,9 +187,9 @@ class Inline:
             lane.add("reading", began, read or ended, step)
             if read:
                 lane.add("batching", read, ended, step)
-            if measured:
-                lane.measured += reading
-                lane.transforming += end_measuring()
+        if measured:
+            lane.measured += reading
+            lane.transforming += end_measuring()
         if reading > lane.floor:
             lane.slow(reading, rows)
         if self._most != 1:
@@ -195,9 +205,9 @@ class Inline:
             share = reading / GROUP_SECONDS
             more = max(self._group, 2 * count) if share < 1 else count / max(1, share / 2)
             return power_of_two(min(self._most, more))
-        quick = began - self._began < self._count * QUICK_SECONDS
+        self._quick = began - self._began < self._count * QUICK_SECONDS
         self._began, self._count = began, count
-        if not quick:
+        if not self._quick:
             return 1
         if self._most is None:
             most = min(self._limit, SEVERAL_ITEMS[1], most_small(loaded[0]))

@@ -78,16 +78,22 @@ class LoaderIterator(Generic[B_co]):
             except IndexError:
                 turn.wait()
         try:
-            now, source, recorder = perf_counter(), self._source, self._recorder
+            now, source, recorder = 0.0, self._source, self._recorder
             # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
             if source is None or self._closed:
+                now = perf_counter()
                 source = self._open()
+            hand = source.hand
             try:
-                if now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
-                    recorder.seen = now
-                    taken = source.take()
+                if hand and recorder.waits is None:
+                    taken = hand.popleft()
                 else:
-                    taken = self._take_watched(source, now)
+                    now = now or perf_counter()
+                    if now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
+                        recorder.seen = now
+                        taken = source.take()
+                    else:
+                        taken = self._take_watched(source, now)
             except BaseException as error:
                 # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
                 self._let_go(source).stop()
@@ -271,7 +277,7 @@ class LoaderIterator(Generic[B_co]):
     def _take_timed(self, source: Inline | Window) -> tuple[Step, Any] | None:
         recorder = self._recorder
         began = recorder.seen = perf_counter()
-        taken = source.take()
+        taken = source.hand.popleft() if source.hand else source.take()
         recorder.leave(began, perf_counter(), *taken or (None, None))
         return taken
 

@@ -58,6 +58,7 @@ class Lane:
         rows: Rows that were read in units that were watched.
         floor: What a read must take to be among the slowest.
         slowest: A heap of the slowest reads.
+        measure_from: The value of `perf_counter` from which on transforms are to be measured again.
         measured: Time of reads whose transforms were measured.
         transforming: Time of these transforms.
         brief: Time spent reading and batching in units that were not watched.
@@ -66,10 +67,10 @@ class Lane:
     """
 
     __slots__ = (
-        "_measure_from",
         "brief",
         "cpu",
         "floor",
+        "measure_from",
         "measured",
         "recorder",
         "rows",
@@ -83,7 +84,7 @@ class Lane:
         self.recorder = recorder
         self.spans: deque[Note] | None = None
         self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
-        self.brief = self.cpu = self.floor = self.measured = self.transforming = self._measure_from = 0.0
+        self.brief = self.cpu = self.floor = self.measured = self.transforming = self.measure_from = 0.0
         self.rows = 0
         self.slowest: list[SlowRead] = []
 
@@ -94,9 +95,9 @@ class Lane:
 
     def measures(self, now: float) -> bool:
         """Whether a read that begins is one whose transforms are measured."""
-        if now < self._measure_from:
+        if now < self.measure_from:
             return False
-        self._measure_from = now + MEASURE_SECONDS
+        self.measure_from = now + MEASURE_SECONDS
         return True
 
     @property
@@ -148,6 +149,7 @@ class Recorder:
         watch_from: The value of `perf_counter` from which on the next call of `next` is to be watched. In others, only
             what is loaded in them or waited for is timed.
         calls: How many calls the one that is watched stands for, 0 while none is.
+        handed: How many of these get their batches without a look at the clock.
         depth: How many batches are kept ready, at most.
         first_wait: How long the first batch was waited for.
         alone: Whether one worker loads and the others rest.
@@ -159,7 +161,7 @@ class Recorder:
         self.waits: deque[Note] | None = None
         self.ready = [0] * (MOST_READY + 1)
         self.began = self.seen = self.blocked = self.first_wait = self.watch_from = 0.0
-        self.calls = 0
+        self.calls = self.handed = 0
         self._due = self._entered = self._waited = self._handing = self._usual = 0.0
         self._noted = 0
         self._ready: int | None = None
@@ -244,12 +246,14 @@ class Recorder:
         """
         self.seen = ended
         handing = ended - began - (self.waited - self._waited)
-        # The calls that were not watched took as long, unless this one came after a pause.
-        self._handing += began - self._entered + handing + (self.calls - 1) * min(handing, self._usual)
+        # The calls that were not watched took as long, unless this one came after a pause, and half as long if they got
+        # what was at hand.
+        others = max(0.0, self.calls - 1 - self.handed / 2)
+        self._handing += began - self._entered + handing + others * min(handing, self._usual)
         self._usual = handing
         if self._ready is not None and step is not None:
             self.ready[min(self._ready, MOST_READY)] += self.calls
-        self.calls = 0
+        self.calls = self.handed = 0
         if self.waits is None and self.annotate is None and self._noted > WATCHED_CALLS:
             self.watch_from = ended + min(WATCH_SHARE * (ended - self.began), WATCH_SECONDS)
         if step is not None:

@@ -129,6 +129,8 @@ class Window:
         self._haste = Haste(recorder.caller)
         self._hasty = False
         self._inline: Inline | None = None
+        # See `Inline`.
+        self.hand: deque[tuple[Step, Any]] = deque()
         # When work was given out last, and until when workers are to keep quiet.
         self._filled, self._quiet_until = inf, 0.0
         # How many workers are to load, and what wakes those that rest.
@@ -202,13 +204,17 @@ class Window:
         recorder, inline = self._recorder, self._inline
         if inline is None:
             inline = self._inline = Inline(self._fetches, self._steps, recorder, self._depth)
-        self._hasty = self._haste.look(recorder.seen, self._taken)
+        haste = self._haste
+        if recorder.seen > haste.ends or self._taken >= haste.full:
+            self._hasty = haste.look(recorder.seen, self._taken)
         if not self._hasty and not inline.has_more:
             self._inline = None
             return self.take()
         taken = inline.take()
-        self._taken += 1
-        self.bench.published += 1
+        self.hand = inline.hand
+        count = 1 + len(self.hand)
+        self._taken += count
+        self.bench.published += count
         return taken
 
     def stop(self) -> None:
