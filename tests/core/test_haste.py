@@ -352,9 +352,11 @@ class Course:
         return self.alone
 
     def stretches_to_a_trial(self, each: float = HASTE_SECONDS / 2) -> int:
-        """How many stretches of haste pass before it is to load itself."""
+        """How many stretches of haste pass before it loads itself."""
         assert not self.alone
-        return next(i for i in range(1, 1000) if self.go_on(each))
+        stretches = next(i for i in range(1, 1000) if self.go_on(each))
+        self.haste.begin(self.now, self.taken)
+        return stretches
 
 
 def test_one_stretch_of_haste_is_enough_at_first() -> None:
@@ -378,6 +380,16 @@ def test_one_that_is_slower_fails_and_the_next_one_takes_ever_longer() -> None:
         passed.append(course.stretches_to_a_trial())
         assert not course.go_on(0.75 * HASTE_SECONDS, 0.7 * HASTE_SECONDS)
     assert passed == [min(2**i * PATIENCE[0], PATIENCE[1]) for i in range(12)]
+
+
+def test_a_trial_begins_when_what_workers_had_loaded_has_been_handed_out() -> None:
+    course = Course()
+    assert course.go_on(HASTE_SECONDS / 2)
+    # It helps with some of that.
+    assert course.go_on(0.75 * HASTE_SECONDS, 0.7 * HASTE_SECONDS)
+    course.haste.begin(course.now, course.taken)
+    assert not course.go_on(0.75 * HASTE_SECONDS, 0.7 * HASTE_SECONDS)
+    assert course.stretches_to_a_trial() == 2 * PATIENCE[0]
 
 
 def test_after_a_long_one_another_is_soon_tried() -> None:

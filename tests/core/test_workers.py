@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext, suppress
+import time
+from contextlib import nullcontext
 from itertools import islice
 from math import inf
 from time import perf_counter
@@ -104,13 +105,18 @@ def test_workers_that_rest_are_called_when_batches_are_slow_again(monkeypatch: p
 
     monkeypatch.setattr(Pace, "learn", learn)
     # Each waits for the other, so that two must be there.
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=20)
 
     class Meeting(Gathered):
         def gather(self, rows: Any, alloc: Any) -> Any:
-            if seconds[0] and rows[0] >= 1200:
-                with suppress(threading.BrokenBarrierError):
-                    both.wait()
+            if seconds[0]:
+                # Long enough to be noticed, after which it is learnt how long they take.
+                time.sleep(0.001)
+                if rows[0] >= 1200:
+                    try:
+                        both.wait()
+                    except threading.BrokenBarrierError:
+                        assert not seconds[0], "one worker has waited for the other in vain"
             return super().gather(rows, alloc)
 
     with iter(DataLoader().batch_size(4).workers(2).prefetch(8).build(Meeting(4000))) as batches:

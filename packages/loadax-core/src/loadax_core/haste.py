@@ -26,8 +26,8 @@ class Haste:
     """Knows whether a consumer is to load batches itself, from when it asked for how many of them, and what it did.
 
     Attributes:
-        ends: The value of `perf_counter` up to which nothing changes,
-        full: before so many batches have been taken.
+        ends: The value of `perf_counter` at which what it does now is judged,
+        full: and the number of batches taken, if that is reached before.
     """
 
     def __init__(self, lane: Lane) -> None:
@@ -37,7 +37,8 @@ class Haste:
             lane: What it does.
         """
         self._lane = lane
-        self._alone = False
+        # Whether it is to load batches itself, and whether those that workers loaded before have been handed out.
+        self._alone = self._begun = False
         self._patience = PATIENCE[0]
         # For how many stretches it has been as it is, and how long the last one with workers took.
         self._times = 0
@@ -45,6 +46,16 @@ class Haste:
         # When this stretch began, and how long the consumer had loaded batches then.
         self._began, self._busy = 0.0, 0.0
         self.ends, self.full = 0.0, 0
+
+    def begin(self, now: float, taken: int) -> None:
+        """Notes that the consumer loads the next batch itself.
+
+        Args:
+            now: The value of `perf_counter` when it asks for it.
+            taken: How many it has got.
+        """
+        self._begun, self._times = True, 0
+        self._watch(now, taken)
 
     def look(self, now: float, taken: int) -> bool:
         """Whether the consumer is to load the next batch itself.
@@ -57,20 +68,23 @@ class Haste:
         if now <= self.ends and taken < self.full:
             return self._alone
         self._times += 1
-        busy = self._lane.busy
         if self._alone:
             # Slow steps are no fault of the loading.
-            loading = 2 * (busy - self._busy) > seconds
+            loading = self._begun and 2 * (self._lane.busy - self._busy) > seconds
             if seconds > (self._usual if loading else BATCHES * HASTE_SECONDS):
                 failed = loading and self._times < SOON
                 self._patience = min(2 * self._patience, PATIENCE[1]) if failed else PATIENCE[0]
-                self._alone, self._times = False, 0
+                self._alone, self._begun, self._times = False, False, 0
         elif seconds > BATCHES * HASTE_SECONDS:
             self._times = 0
         else:
             self._usual = seconds
             if self._times >= self._patience:
                 self._alone, self._times = True, 0
-        self._began, self._busy = now, busy
-        self.ends, self.full = now + BATCHES * HASTE_SECONDS, taken + BATCHES
+        self._watch(now, taken)
         return self._alone
+
+    def _watch(self, now: float, taken: int) -> None:
+        """Begins another stretch."""
+        self._began, self._busy = now, self._lane.busy
+        self.ends, self.full = now + BATCHES * HASTE_SECONDS, taken + BATCHES

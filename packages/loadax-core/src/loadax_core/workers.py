@@ -201,10 +201,10 @@ class Window:
 
     def _take_inline(self) -> tuple[Step, Any] | None:
         """Takes a batch of those that the consumer loads itself, while it is in haste, and as long as one is left."""
-        recorder, inline = self._recorder, self._inline
+        recorder, haste, inline = self._recorder, self._haste, self._inline
         if inline is None:
             inline = self._inline = Inline(self._fetches, self._steps, recorder, self._depth)
-        haste = self._haste
+            haste.begin(recorder.seen, self._taken)
         if recorder.seen > haste.ends or self._taken >= haste.full:
             self._hasty = haste.look(recorder.seen, self._taken)
         if not self._hasty and not inline.has_more:
