@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import islice
 from math import inf
@@ -104,28 +105,45 @@ def test_workers_that_rest_are_called_when_batches_are_slow_again(monkeypatch: p
         pace.row = seconds[0] / 4
 
     monkeypatch.setattr(Pace, "learn", learn)
+    rests, meet = threading.Event(), threading.Event()
+    rest = Window.rest
+
+    def noted(window: Window, number: int) -> None:
+        if number >= window._admitted:
+            rests.set()
+        rest(window, number)
+
+    monkeypatch.setattr(Window, "rest", noted)
     # Each waits for the other, so that two must be there.
     both = threading.Barrier(2, timeout=20)
 
     class Meeting(Gathered):
         def gather(self, rows: Any, alloc: Any) -> Any:
-            if seconds[0]:
-                # Long enough to be noticed, after which it is learnt how long they take.
-                time.sleep(0.001)
-                if rows[0] >= 1200:
-                    try:
-                        both.wait()
-                    except threading.BrokenBarrierError:
-                        assert not seconds[0], "one worker has waited for the other in vain"
+            # Long enough to be noticed, after which it is learnt how long they take.
+            time.sleep(0.001 if seconds[0] else 0.0)
+            if meet.is_set():
+                try:
+                    both.wait()
+                except threading.BrokenBarrierError:
+                    assert not meet.is_set(), "one worker has waited for the other in vain"
             return super().gather(rows, alloc)
 
-    with iter(DataLoader().batch_size(4).workers(2).prefetch(8).build(Meeting(4000))) as batches:
-        for seconds[0], rows in ((0.1, 100), (0.0, 900), (0.1, 1600)):
-            for batch in batches:
-                if batch[0] >= rows:
-                    break
-            assert window_of(batches)._admitted == (2 if seconds[0] else 1)
+    with iter(DataLoader().batch_size(4).workers(2).prefetch(8).build(Meeting(40_000))) as batches:
+
+        def draw_until(done: Callable[[], bool]) -> None:
+            for _ in islice(batches, 2000):
+                if done():
+                    return
+            raise AssertionError("2,000 batches have not been enough")
+
+        draw_until(lambda: len(window_of(batches)._threads) == 2)
         seconds[0] = 0.0
+        draw_until(rests.is_set)
+        seconds[0] = 0.1
+        draw_until(lambda: window_of(batches)._admitted == 2)
+        meet.set()
+        assert len(list(islice(batches, 100))) == 100
+        meet.clear()
         both.abort()
 
 
