@@ -39,6 +39,14 @@ def test_no_library_is_imported_with_the_package() -> None:
     assert imported("import loadax_datasets.sources") <= {"sqlite3"}
 
 
+def test_random_generators_are_imported_when_they_are_needed() -> None:
+    """Older NumPy imports them itself."""
+    program = "import sys, numpy as np; known = {*sys.modules}; import loadax_datasets; print({*sys.modules} - known)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "loadax_datasets.random_mapped" in done.stdout
+    assert "numpy.random" not in done.stdout
+
+
 def test_a_library_would_be_seen() -> None:
     assert imported("import loadax_datasets, sqlite3") == {"sqlite3"}
 

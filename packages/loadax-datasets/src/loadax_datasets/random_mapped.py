@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from loadax_core import Dataset, transformed
-from numpy.random.bit_generator import ISpawnableSeedSequence, SeedSequence
 
 from .base import BaseDataset
 from .naming import name_of
@@ -46,7 +45,10 @@ class RandomMappedDataset(Transform[U_co]):
     def __init__(self, source: Dataset[T], fn: Callable[[T, np.random.Generator], U_co], seed: int = 0) -> None:
         if not callable(fn):
             raise TypeError(f"random_map takes a function of an item and a generator, got {fn!r}")
+        from .row_seed import RowSeed  # noqa: PLC0415 - an eighth of what importing `loadax` would take
+
         super().__init__(source)
+        self._row_seed = RowSeed
         self._fn: Callable[[Any, np.random.Generator], U_co] = fn
         self._seed = check_int("seed", seed, 0)
         before = _random_maps(self._source)
@@ -73,40 +75,11 @@ class RandomMappedDataset(Transform[U_co]):
         # of its own, which no other row reaches.
         counter = np.array((0, 0, row, 0), np.uint64)
         # NumPy's stubs know its own seeds only.
-        seed: Any = _RowSeed(self._key, row)
+        seed: Any = self._row_seed(self._key, row)
         return self._fn(item, np.random.Generator(np.random.Philox(seed, counter=counter)))
 
     def _set_epoch(self, epoch: int) -> None:
         self._key = np.array(derive_keys(self._purpose, self._seed, epoch, 2), np.uint64)
-
-
-class _RowSeed(ISpawnableSeedSequence):
-    """What a row's generator is seeded from: the key as it is.
-
-    `Philox(key=...)` asks the system for randomness as well, which takes longer than all else and is not used, and its
-    generators cannot spawn others.
-    """
-
-    def __init__(self, key: np.ndarray[Any, np.dtype[np.uint64]], row: int) -> None:
-        self._key = key
-        self._row = row
-        self._parent: SeedSequence | None = None
-
-    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
-        """The key, which Philox asks for; other bit generators, for which nobody uses this, get a hash of it."""
-        if n_words == len(self._key) and dtype == self._key.dtype:
-            return self._key
-        return self._sequence.generate_state(n_words, dtype)
-
-    def spawn(self, n_children: int) -> list[Any]:
-        """Seeds of further generators, which belong to the row as this one does."""
-        return self._sequence.spawn(n_children)
-
-    @property
-    def _sequence(self) -> SeedSequence:
-        if self._parent is None:
-            self._parent = SeedSequence([*self._key.tolist(), self._row])
-        return self._parent
 
 
 def _random_maps(dataset: BaseDataset[Any]) -> int:
