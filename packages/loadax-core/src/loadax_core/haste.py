@@ -26,8 +26,8 @@ class Haste:
     """Knows whether a consumer is to load batches itself, from when it asked for how many of them, and what it did.
 
     Attributes:
-        ends: The value of `perf_counter` at which what it does now is judged,
-        full: and the number of batches taken, if that is reached before.
+        ends: A value of `perf_counter`, after which `look` may decide otherwise than before.
+        full: A number of batches taken, from which on it may do so, too.
     """
 
     def __init__(self, lane: Lane) -> None:

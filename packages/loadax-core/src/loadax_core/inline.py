@@ -32,7 +32,7 @@ Where there is no room for 8, they are loaded one by one, as it takes no longer.
 """
 
 HANDFUL = 16
-"""Such a caller gets so many batches by one look at the clock, which takes a good part of the time for one."""
+"""Such a caller gets so many batches by one look at the clock: it takes longer than all else that is noted of one."""
 
 
 class Inline:

@@ -85,6 +85,7 @@ class LoaderIterator(Generic[B_co]):
                 source = self._open()
             hand = source.hand
             try:
+                # A timeline shows each call; otherwise these need no look at the clock.
                 if hand and recorder.waits is None:
                     taken = hand.popleft()
                 else:

@@ -45,7 +45,7 @@ class RandomMappedDataset(Transform[U_co]):
     def __init__(self, source: Dataset[T], fn: Callable[[T, np.random.Generator], U_co], seed: int = 0) -> None:
         if not callable(fn):
             raise TypeError(f"random_map takes a function of an item and a generator, got {fn!r}")
-        from .row_seed import RowSeed  # noqa: PLC0415 - an eighth of what importing `loadax` would take
+        from .row_seed import RowSeed  # noqa: PLC0415 - a sixth of what importing `loadax` would take
 
         super().__init__(source)
         self._row_seed = RowSeed
