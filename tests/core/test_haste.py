@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -125,6 +125,9 @@ def test_a_quick_caller_gets_a_handful_by_one_look_at_the_clock(prefetch: int, c
 def test_the_time_of_who_slows_down_is_known_a_handful_later(prefetch: int, clock: Clock) -> None:
     with pairs(Items(2 * STEPS), prefetch) as batches:
         pass_by(batches, STEPS // 2)
+        # As many as there are at most.
+        while len(batches._recorder.hand) < HANDFUL - 1:
+            next(batches)
         before = batches.stats().elapsed
         for steps in range(4 * MOST):
             next(batches)
@@ -139,7 +142,7 @@ def test_the_time_of_who_slows_down_is_known_a_handful_later(prefetch: int, cloc
 def test_a_timeline_has_every_batch_of_a_quick_caller(prefetch: int) -> None:
     with pairs(Items(2 * STEPS), prefetch) as batches:
         pass_by(batches, STEPS // 2)
-        while not batches._source.hand:  # pyright: ignore[reportOptionalMemberAccess]
+        while not batches._recorder.hand:
             next(batches)
         first = batches.step
         with batches.timeline() as recorded:
@@ -149,9 +152,42 @@ def test_a_timeline_has_every_batch_of_a_quick_caller(prefetch: int) -> None:
         assert list(batches) == [[2 * step, 2 * step + 1] for step in range(first + 3 * HANDFUL, STEPS)]
 
 
-class Interrupted(deque[Any]):
-    def popleft(self) -> Any:
-        super().popleft()
+@hands
+@pytest.mark.usefixtures("clock")
+def test_nothing_is_handed_out_after_a_timeline_or_an_end_that_came_in_the_midst_of_a_call(prefetch: int) -> None:
+    with pairs(Items(2 * STEPS), prefetch) as batches:
+
+        def in_the_next_call_that_takes(do: Callable[[], object]) -> None:
+            pass_by(batches, STEPS // 3)
+            called = False
+
+            def is_traced() -> bool:
+                nonlocal called
+                if not called and not batches._recorder.hand:
+                    called = True
+                    do()
+                return False
+
+            batches._is_traced = is_traced
+            while not called:
+                next(batches)
+            assert not batches._recorder.hand
+
+        recorded = batches.timeline()
+        in_the_next_call_that_takes(recorded.__enter__)
+        first = batches.step
+        for step in range(first, first + HANDFUL):
+            assert next(batches) == [2 * step, 2 * step + 1]
+        recorded.__exit__(None, None, None)
+        assert [span.step for span in recorded.lanes["training"]] == list(range(first, first + HANDFUL))
+        in_the_next_call_that_takes(batches.close)
+        with pytest.raises(ClosedError):
+            next(batches)
+
+
+class Interrupted(list[Any]):
+    def pop(self, *args: Any) -> Any:
+        super().pop(*args)
         raise KeyboardInterrupt
 
 
@@ -162,7 +198,7 @@ def test_what_is_in_hand_goes_with_what_it_came_from(prefetch: int) -> None:
 
         def with_hand() -> int:
             pass_by(batches, STEPS // 3)
-            while not batches._source.hand:  # pyright: ignore[reportOptionalMemberAccess]
+            while not batches._recorder.hand:
                 next(batches)
             return batches.step
 
@@ -170,8 +206,7 @@ def test_what_is_in_hand_goes_with_what_it_came_from(prefetch: int) -> None:
         batches.set_state({**batches.get_state(), "row": 20})
         assert next(batches) == [20, 21]
         step = with_hand()
-        source: Any = batches._source
-        source.hand = Interrupted(source.hand)
+        batches._recorder.hand = Interrupted(batches._recorder.hand)
         with pytest.raises(KeyboardInterrupt):
             next(batches)
         assert next(batches) == [2 * step, 2 * step + 1]
@@ -188,7 +223,8 @@ def test_what_is_in_hand_goes_with_what_it_came_from(prefetch: int) -> None:
         (np.zeros(2), MOST),
         ({"text": ["a", b"b"], "n": [1, 2.5, np.int8(3), None, True]}, MOST),
         ([1, object()], 1),
-        ([bytes(400_000)], 1),
+        ([bytes(600_000)], 1),
+        ([bytes(400_000)], 4),
         ([bytes(100_000)], 16),
     ],
 )
@@ -279,7 +315,7 @@ def test_who_closes_gets_none_of_what_is_loaded(prefetch: int, clock: Clock) -> 
 
 
 @pytest.mark.usefixtures("clock")
-@pytest.mark.parametrize(("prefetch", "most"), [(2, 1), (7, 1), (8, 8), (16, 16), (200, MOST)])
+@pytest.mark.parametrize(("prefetch", "most"), [(2, 1), (3, 1), (4, 4), (8, 8), (16, 16), (200, MOST)])
 def test_a_caller_in_haste_loads_itself_and_no_more_than_may_be_ready(prefetch: int, most: int) -> None:
     dataset = Items(4 * STEPS)
     batches = pairs(dataset, prefetch)

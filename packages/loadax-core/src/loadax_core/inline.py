@@ -25,13 +25,13 @@ GROUP_SECONDS = 5e-4
 One that takes less is tried with twice as many: if it costs as much to begin as to read, it takes hardly longer then.
 """
 
-QUICK_SECONDS, SEVERAL_ITEMS = 2e-5, (8, 64)
+QUICK_SECONDS, SEVERAL_ITEMS = 2e-5, (4, 64)
 """While the caller has less than this time for each batch, up to 64 are loaded at once whose items are read together.
 
-Where there is no room for 8, they are loaded one by one, as it takes no longer.
+Where there is no room for 4, they are loaded one by one, as it takes no longer.
 """
 
-HANDFUL = 16
+HANDFUL = 32
 """Such a caller gets so many batches by one look at the clock: it takes longer than all else that is noted of one."""
 
 
@@ -42,7 +42,7 @@ class Inline:
     whose items are read many at once, for a caller who is quick.
 
     Attributes:
-        hand: Batches, with their steps, that are to be handed out before `take` is called again.
+        taken: How many batches have been handed out, or are to be before `take` is called again.
     """
 
     def __init__(self, fetches: Epochs, steps: Iterator[Step], recorder: Recorder, limit: float = inf) -> None:
@@ -61,8 +61,10 @@ class Inline:
         self._recorder = recorder
         self._pool = Pool(fetch.pin)
         self._waiting: deque[Sequence[Step]] = deque()
-        self.hand: deque[tuple[Step, Any]] = deque()
-        self._loaded: deque[deque[tuple[Step, Any]]] = deque()
+        self.taken = 0
+        # The batches to hand out next, and those after them, the next one last.
+        self._hand: list[tuple[Step, Any]] = []
+        self._loaded: list[tuple[Step, Any]] = []
         # When items were read last, of how many batches, and whether the caller took little time for those before.
         self._began, self._count, self._quick = 0.0, 1, False
         # Of the batch after those that are loaded.
@@ -78,22 +80,28 @@ class Inline:
         Raises:
             BaseException: Whatever was raised while loading this batch.
         """
-        if self._loaded:
-            hand = self.hand = self._loaded.popleft()
-            step, batch = hand.popleft()
-            self._recorder.handed += len(hand)
-        elif self._failure is not None:
-            raise self._failure
-        else:
-            steps = self._waiting.popleft() if self._waiting else self._more()
-            if not steps:
-                return None
-            batches = self._load(steps) if len(steps) == 1 else self._load_group(steps)
-            step, batch = steps[0], batches[0]
-            if len(batches) > 1:
-                pairs = list(zip(steps, batches, strict=False))
-                size = HANDFUL if self._quick else 1
-                self._loaded.extend(deque(pairs[i : i + size]) for i in range(1, len(pairs), size))
+        hand = self._hand
+        if not hand:
+            loaded = self._loaded
+            if not loaded:
+                if self._failure is not None:
+                    raise self._failure
+                steps = self._waiting.popleft() if self._waiting else self._more()
+                if not steps:
+                    return None
+                if len(steps) == 1:
+                    step, batch = steps[0], self._load(steps, self._recorder.calls)[0]
+                    self.taken += 1
+                    return step, self._place(step, batch) if self._places else batch
+                loaded = self._loaded = list(zip(steps, self._load_group(steps), strict=False))
+                loaded.reverse()
+            size = HANDFUL if self._quick else 1
+            hand = self._hand = loaded[-size:]
+            del loaded[-size:]
+            self.taken += len(hand)
+        step, batch = hand.pop()
+        if hand:
+            self._recorder.offer(hand)
         return step, self._place(step, batch) if self._places else batch
 
     @property
@@ -103,7 +111,7 @@ class Inline:
     @property
     def has_more(self) -> bool:
         """Whether there is something to take before the steps go on."""
-        return bool(self._loaded or self._waiting or self._failure)
+        return bool(self._hand or self._loaded or self._waiting or self._failure)
 
     def _more(self) -> Sequence[Step]:
         """The steps to load next, none at the end."""
@@ -118,9 +126,11 @@ class Inline:
 
         The error of that one is kept for the call after them.
         """
+        recorder = self._recorder
         try:
             if self._fetches[steps[0].epoch].way == self._way:
-                return self._load(steps)
+                # Where batches are asked for so often that it matters, what is loaded is mostly timed as a whole.
+                return self._load(steps, recorder.calls or recorder.seen >= recorder.caller.measure_from)
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -128,11 +138,11 @@ class Inline:
         else:
             self._group = 1
             self._waiting.extendleft((step,) for step in reversed(steps[1:]))
-            return self._load(steps[:1])
+            return self._load(steps[:1], recorder.calls)
         batches: list[Any] = []
         for step in steps:
             try:
-                batches += self._load((step,))
+                batches += self._load((step,), recorder.calls)
             except BaseException as error:
                 if not batches or is_interrupt(error):
                     raise
@@ -141,20 +151,19 @@ class Inline:
         # An error that does not come again was one all the same.
         raise relayed(together, "reading", steps[0])
 
-    def _load(self, steps: Sequence[Step]) -> list[Any]:
-        """The batches of some steps, which are gathered if they are several."""
+    def _load(self, steps: Sequence[Step], watched: int) -> list[Any]:
+        """The batches of some steps, which are gathered if they are several; all that is done is noted if watched."""
         step, count, recorder = steps[0], len(steps), self._recorder
         lane, began = recorder.caller, recorder.seen
-        stage, read = "preparing", None
-        # Where batches are asked for so often that it matters, what is loaded is mostly timed as a whole.
-        watched = recorder.calls or (count > 1 and began >= lane.measure_from)
-        measured = watched and lane.measures(began)
-        if measured:
-            begin_measuring()
+        stage, read, measured = "preparing", None, False
         try:
-            fetch, annotate = self._fetches[step.epoch], recorder.annotate
-            if annotate is not None:
-                fetch = TracedFetch(fetch, annotate, step)
+            fetch = self._fetches[step.epoch]
+            if watched:
+                measured = lane.measures(began)
+                if measured:
+                    begin_measuring()
+                if recorder.annotate is not None:
+                    fetch = TracedFetch(fetch, recorder.annotate, step)
             rows = fetch.rows(steps)
             stage = "reading"
             if fetch.gathers:
@@ -181,15 +190,15 @@ class Inline:
             raise failure from error
         ended = recorder.seen = perf_counter()
         reading = (read or ended) - began
-        if not watched:
-            lane.brief += reading
-        else:
+        if watched:
             lane.add("reading", began, read or ended, step)
             if read:
                 lane.add("batching", read, ended, step)
-        if measured:
-            lane.measured += reading
-            lane.transforming += end_measuring()
+            if measured:
+                lane.measured += reading
+                lane.transforming += end_measuring()
+        else:
+            lane.brief += reading
         if reading > lane.floor:
             lane.slow(reading, rows)
         if self._most != 1:

@@ -6,7 +6,7 @@ import weakref
 from functools import partial
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
 from . import state as states
 from .checks import check_int
@@ -47,7 +47,6 @@ class LoaderIterator(Generic[B_co]):
         self._source: Inline | Window | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._error: BaseException | None = None
-        self._closed = False
         self._recorder = Recorder()
         self._annotate, self._is_traced = tracer()
         # What was yielded before the last `set_state`.
@@ -78,18 +77,16 @@ class LoaderIterator(Generic[B_co]):
             except IndexError:
                 turn.wait()
         try:
-            now, source, recorder = 0.0, self._source, self._recorder
-            # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
-            if source is None or self._closed:
-                now = perf_counter()
-                source = self._open()
-            hand = source.hand
+            source, recorder = self._source, self._recorder
+            hand = recorder.hand
             try:
-                # A timeline shows each call; otherwise these need no look at the clock.
-                if hand and recorder.waits is None:
-                    taken = hand.popleft()
+                if hand:
+                    taken = hand.pop()
                 else:
-                    now = now or perf_counter()
+                    now = perf_counter()
+                    # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
+                    if source is None or recorder.closed:
+                        source = self._open()
                     if now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
                         recorder.seen = now
                         taken = source.take()
@@ -97,16 +94,13 @@ class LoaderIterator(Generic[B_co]):
                         taken = self._take_watched(source, now)
             except BaseException as error:
                 # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
-                self._let_go(source).stop()
-                if not isinstance(error, KeyboardInterrupt | ClosedError):
-                    self._error = error
+                if source is not None:
+                    self._let_go(source).stop()
+                    if not isinstance(error, KeyboardInterrupt | ClosedError):
+                        self._error = error
                 raise
             if taken is None:
-                # Another thread may have closed it meanwhile.
-                self._check_open()
-                recorder.seen = perf_counter()
-                source.stop()
-                raise StopIteration
+                self._end()
             self._last, batch = taken
             return batch
         finally:
@@ -194,7 +188,7 @@ class LoaderIterator(Generic[B_co]):
 
         Waits up to 0.1 s for reads that are under way; a longer one ends in the background, and its result is dropped.
         """
-        self._closed = True
+        self._recorder.closed = True
         if (source := self._source) is not None:
             self._let_go(source).close()
 
@@ -211,7 +205,9 @@ class LoaderIterator(Generic[B_co]):
 
     def __repr__(self) -> str:
         epoch, row = self._position
-        return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._closed}>"
+        return (
+            f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._recorder.closed}>"
+        )
 
     @property
     def _position(self) -> Position:
@@ -257,9 +253,19 @@ class LoaderIterator(Generic[B_co]):
     def _let_go(self, source: Inline | Window) -> Inline | Window:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""
         self._source = None
+        self._recorder.hand = []
         if self._finalizer is not None:
             self._finalizer.detach()
         return source
+
+    def _end(self) -> Never:
+        """Raises what comes after the last batch."""
+        # Another thread may have closed it meanwhile.
+        self._check_open()
+        self._recorder.seen = perf_counter()
+        if self._source is not None:
+            self._source.stop()
+        raise StopIteration
 
     def _take_watched(self, source: Inline | Window, entered: float) -> tuple[Step, Any] | None:
         """Takes a batch, and notes how long that takes."""
@@ -278,10 +284,10 @@ class LoaderIterator(Generic[B_co]):
     def _take_timed(self, source: Inline | Window) -> tuple[Step, Any] | None:
         recorder = self._recorder
         began = recorder.seen = perf_counter()
-        taken = source.hand.popleft() if source.hand else source.take()
+        taken = source.take()
         recorder.leave(began, perf_counter(), *taken or (None, None))
         return taken
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._recorder.closed:
             raise ClosedError("this iterator is closed; iter(loader) starts a new one")

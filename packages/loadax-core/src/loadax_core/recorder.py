@@ -140,6 +140,8 @@ class Recorder:
     Attributes:
         annotate: What marks a block in a trace of `jax.profiler`, while one is taken.
         waits: When `next` was called, if a timeline is recorded.
+        closed: Whether the run has been closed.
+        hand: Batches, with their steps, the next one last, that `next` hands out, and nothing is noted.
         caller: What was done in the thread that calls `next`.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
         began: The value of `perf_counter` when the first batch was asked for, 0 before that.
@@ -155,10 +157,46 @@ class Recorder:
         alone: Whether one worker loads and the others rest.
     """
 
+    # With 30 attributes or more, those of an instance without slots take a third longer to look up.
+    __slots__ = (
+        "_course",
+        "_cpu",
+        "_cpu_before",
+        "_due",
+        "_entered",
+        "_first_busy",
+        "_handing",
+        "_noted",
+        "_ready",
+        "_sampled_bytes",
+        "_sampled_rows",
+        "_stride",
+        "_usual",
+        "_waited",
+        "_workers",
+        "alone",
+        "annotate",
+        "began",
+        "blocked",
+        "caller",
+        "calls",
+        "closed",
+        "depth",
+        "first_wait",
+        "hand",
+        "handed",
+        "ready",
+        "seen",
+        "waits",
+        "watch_from",
+    )
+
     def __init__(self) -> None:
         self.caller = Lane(self)
         self.annotate: Annotate | None = None
         self.waits: deque[Note] | None = None
+        self.closed = False
+        self.hand: list[tuple[Step, Any]] = []
         self.ready = [0] * (MOST_READY + 1)
         self.began = self.seen = self.blocked = self.first_wait = self.watch_from = 0.0
         self.calls = self.handed = 0
@@ -183,7 +221,7 @@ class Recorder:
     def record(self, most: int) -> None:
         """Begins to keep when each stage was, the last `most` of each lane."""
         self.waits = deque(maxlen=most)
-        self.watch_from = 0.0
+        self.hand, self.watch_from = [], 0.0
         for lane in [self.caller, *self._workers.values()]:
             lane.spans = deque(maxlen=most)
 
@@ -194,6 +232,14 @@ class Recorder:
         for number, lane in sorted(self._workers.items()):
             lanes[f"worker {number}"] = lane.take_spans()
         return {name: spans for name, spans in lanes.items() if spans}
+
+    def offer(self, hand: list[tuple[Step, Any]]) -> None:
+        """Has batches handed out and nothing noted, unless a timeline is to show each call, or there is to be none."""
+        self.hand = hand
+        self.handed += len(hand)
+        # Either may have been decided meanwhile.
+        if self.waits is not None or self.closed:
+            self.hand, self.handed = [], 0
 
     @property
     def watched(self) -> Sums:

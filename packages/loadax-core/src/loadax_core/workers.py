@@ -89,6 +89,43 @@ EXIT_SECONDS = 0.5
 class Window:
     """Loads up to `depth` batches ahead of the consumer, with a pool of threads, and hands them over in order."""
 
+    # As for `Recorder`.
+    __slots__ = (
+        "__weakref__",
+        "_admitted",
+        "_ahead",
+        "_auto",
+        "_calls",
+        "_cores",
+        "_crew",
+        "_depth",
+        "_fetches",
+        "_filled",
+        "_group",
+        "_haste",
+        "_hasty",
+        "_inline",
+        "_may_do_without",
+        "_offset",
+        "_pace",
+        "_pid",
+        "_queued",
+        "_quiet_until",
+        "_recorder",
+        "_slots",
+        "_steps",
+        "_taken",
+        "_threads",
+        "_timeout",
+        "_turnout",
+        "_workers",
+        "_yields",
+        "activities",
+        "bench",
+        "stopped",
+        "units",
+    )
+
     def __init__(
         self,
         fetch: Fetch,
@@ -129,8 +166,6 @@ class Window:
         self._haste = Haste(recorder.caller)
         self._hasty = False
         self._inline: Inline | None = None
-        # See `Inline`.
-        self.hand: deque[tuple[Step, Any]] = deque()
         # When work was given out last, and until when workers are to keep quiet.
         self._filled, self._quiet_until = inf, 0.0
         # How many workers are to load, and what wakes those that rest.
@@ -210,9 +245,9 @@ class Window:
         if not self._hasty and not inline.has_more:
             self._inline = None
             return self.take()
+        before = inline.taken
         taken = inline.take()
-        self.hand = inline.hand
-        count = 1 + len(self.hand)
+        count = inline.taken - before
         self._taken += count
         self.bench.published += count
         return taken
