@@ -7,15 +7,29 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import islice
+from math import inf
 from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import ClosedError, DataLoader, LoaderIterator, inline, iterator, tasks, timeline, workbench, workers
+from loadax_core import (
+    ClosedError,
+    DataLoader,
+    LoaderIterator,
+    inline,
+    iterator,
+    recorder,
+    tasks,
+    timeline,
+    watching,
+    workbench,
+    workers,
+)
 from loadax_core.haste import BATCHES, HASTE_SECONDS, PATIENCE, SOON, Haste
-from loadax_core.inline import HANDFUL, QUICK_SECONDS, SEVERAL_ITEMS, Inline
-from loadax_core.recorder import Recorder
+from loadax_core.inline import QUICK_SECONDS, SEVERAL_ITEMS, Inline
+from loadax_core.recorder import PLAIN_SECONDS, Recorder
 
 STEPS = 1000
 MOST = SEVERAL_ITEMS[1]
@@ -37,7 +51,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in (inline, iterator, tasks, timeline, workbench, workers):
+    for module in (inline, iterator, tasks, timeline, watching, workbench, workers):
         monkeypatch.setattr(module, "perf_counter", clock)
     return clock
 
@@ -104,37 +118,95 @@ def test_who_slows_down_gets_single_batches_again(clock: Clock) -> None:
 
 
 # Enough of them that a caller in haste does without workers.
-hands = pytest.mark.parametrize("prefetch", [0, 2 * HANDFUL])
+hands = pytest.mark.parametrize("prefetch", [0, 2 * MOST])
 
 
 @hands
-def test_a_quick_caller_gets_a_handful_by_one_look_at_the_clock(prefetch: int, clock: Clock) -> None:
+def test_a_quick_caller_looks_at_the_clock_once_for_all_that_was_read_together(prefetch: int, clock: Clock) -> None:
     dataset = Items(2 * STEPS)
     with pairs(dataset, prefetch) as batches:
         pass_by(batches, STEPS // 2)
         dataset.readers.clear()
-        clock.looks = 0
+        looking = 0
         for step in range(STEPS // 2, STEPS):
+            looks = clock.looks
             assert next(batches) == [2 * step, 2 * step + 1]
+            looking += clock.looks > looks
             clock.now += QUICK_SECONDS / 2
-        assert clock.looks < STEPS / 2 / (HANDFUL / 4)
+        assert looking < STEPS / 2 / (MOST / 2)
         assert set(dataset.readers) == {"MainTh"}
 
 
+@pytest.mark.parametrize("prefetch", [0, 2, 2 * MOST])
+def test_a_quick_caller_asks_for_a_trace_once_in_a_moment(
+    prefetch: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Calls that are watched ask, too.
+    monkeypatch.setattr(recorder, "WATCH_SECONDS", 60.0)
+    monkeypatch.setattr(recorder, "WATCH_SHARE", inf)
+    with pairs(Items(4 * STEPS), prefetch) as batches:
+        pass_by(batches, STEPS // 2)
+        asked = 0
+        begun = inf
+
+        def is_traced() -> bool:
+            nonlocal asked
+            asked += 1
+            return clock.now > begun
+
+        marks: Counter[str] = Counter()
+
+        def annotate(name: str, **_: Any) -> Any:
+            marks[name] += 1
+            return nullcontext()
+
+        batches._is_traced, batches._annotate = is_traced, annotate
+        for _ in islice(batches, STEPS):
+            clock.now += 0.9 * QUICK_SECONDS
+        assert 0 < asked <= 1 + STEPS * QUICK_SECONDS / PLAIN_SECONDS
+        begun = clock.now
+        while clock.now < begun + PLAIN_SECONDS + MOST * QUICK_SECONDS:
+            next(batches)
+            clock.now += 0.9 * QUICK_SECONDS
+        assert batches._recorder.annotate is annotate
+        marks.clear()
+        pass_by(batches, 2 * MOST)
+        assert marks["loadax.wait"] == 2 * MOST
+        begun = inf
+        next(batches)
+        assert batches._recorder.annotate is None
+
+
 @hands
-def test_the_time_of_who_slows_down_is_known_a_handful_later(prefetch: int, clock: Clock) -> None:
+def test_the_time_of_who_slows_down_is_known_when_what_is_at_hand_is_taken(prefetch: int, clock: Clock) -> None:
     with pairs(Items(2 * STEPS), prefetch) as batches:
         pass_by(batches, STEPS // 2)
         # As many as there are at most.
-        while len(batches._recorder.hand) < HANDFUL - 1:
+        while len(batches._recorder.hand) < MOST - 1:
             next(batches)
-        before = batches.stats().elapsed
+        notes = batches._recorder
+        before = notes.elapsed
         for steps in range(4 * MOST):
             next(batches)
             # The return of this call is the end.
-            assert steps - HANDFUL < batches.stats().elapsed - before < steps + 0.1
+            assert steps - MOST < notes.elapsed - before < steps + 0.1
             clock.now += 1.0
-        assert batches.stats().elapsed - before > 4 * MOST - 1.1
+        assert notes.elapsed - before > 4 * MOST - 1.1
+
+
+@hands
+def test_who_asks_for_the_time_again_knows_it_up_to_the_call_before(prefetch: int, clock: Clock) -> None:
+    dataset = Items(2 * STEPS)
+    with pairs(dataset, prefetch) as batches:
+        pass_by(batches, STEPS // 2)
+        while len(batches._recorder.hand) < MOST - 1:
+            next(batches)
+        reads, before = len(dataset.reads), batches.stats().elapsed
+        for steps in range(MOST // 2):
+            next(batches)
+            assert steps - 0.1 < batches.stats().elapsed - before < steps + 0.1
+            clock.now += 1.0
+        assert len(dataset.reads) == reads
 
 
 @hands
@@ -146,40 +218,45 @@ def test_a_timeline_has_every_batch_of_a_quick_caller(prefetch: int) -> None:
             next(batches)
         first = batches.step
         with batches.timeline() as recorded:
-            for step in range(first, first + 3 * HANDFUL):
+            for step in range(first, first + 3 * MOST):
                 assert next(batches) == [2 * step, 2 * step + 1]
-        assert [span.step for span in recorded.lanes["training"]] == list(range(first, first + 3 * HANDFUL))
-        assert list(batches) == [[2 * step, 2 * step + 1] for step in range(first + 3 * HANDFUL, STEPS)]
+        assert [span.step for span in recorded.lanes["training"]] == list(range(first, first + 3 * MOST))
+        assert {span.stage for span in recorded.lanes["caller"]} == {"reading", "batching"}
+        assert list(batches) == [[2 * step, 2 * step + 1] for step in range(first + 3 * MOST, STEPS)]
 
 
 @hands
 @pytest.mark.usefixtures("clock")
-def test_nothing_is_handed_out_after_a_timeline_or_an_end_that_came_in_the_midst_of_a_call(prefetch: int) -> None:
+def test_nothing_is_handed_out_after_a_timeline_or_an_end_that_came_in_the_midst_of_a_call(
+    prefetch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_it_was = Recorder.let_pass
     with pairs(Items(2 * STEPS), prefetch) as batches:
 
         def in_the_next_call_that_takes(do: Callable[[], object]) -> None:
             pass_by(batches, STEPS // 3)
             called = False
 
-            def is_traced() -> bool:
+            def let_pass(notes: Recorder, now: float) -> None:
                 nonlocal called
-                if not called and not batches._recorder.hand:
+                if not called:
                     called = True
                     do()
-                return False
+                as_it_was(notes, now)
 
-            batches._is_traced = is_traced
+            monkeypatch.setattr(Recorder, "let_pass", let_pass)
             while not called:
+                batches._recorder.plain_until = 0.0
                 next(batches)
             assert not batches._recorder.hand
 
         recorded = batches.timeline()
         in_the_next_call_that_takes(recorded.__enter__)
         first = batches.step
-        for step in range(first, first + HANDFUL):
+        for step in range(first, first + MOST):
             assert next(batches) == [2 * step, 2 * step + 1]
         recorded.__exit__(None, None, None)
-        assert [span.step for span in recorded.lanes["training"]] == list(range(first, first + HANDFUL))
+        assert [span.step for span in recorded.lanes["training"]] == list(range(first, first + MOST))
         in_the_next_call_that_takes(batches.close)
         with pytest.raises(ClosedError):
             next(batches)
@@ -356,10 +433,10 @@ def test_a_caller_that_alone_is_slower_does_so_ever_more_rarely(clock: Clock, mo
     takes: list[int] = []
     take = Inline.take
 
-    def slowly(self: Inline) -> Any:
+    def slowly(self: Inline, watched: bool) -> Any:
         takes.append(1)
         clock.now += HASTE_SECONDS / 2
-        return take(self)
+        return take(self, watched)
 
     monkeypatch.setattr(Inline, "take", slowly)
     stretches = 600
@@ -446,3 +523,12 @@ def test_slow_steps_end_one_and_do_not_count_against_the_next(each: float) -> No
     for _ in range(5):
         assert course.stretches_to_a_trial() == PATIENCE[0]
         assert not course.go_on(each, HASTE_SECONDS / 4)
+
+
+def test_what_is_taken_back_has_not_been_handed_out() -> None:
+    notes = Recorder()
+    at_hand: list[Any] = [(None, None)] * 10
+    notes.offer(at_hand)
+    del at_hand[7:]
+    notes.ask()
+    assert (notes.hand, notes.handed) == ([], 3)

@@ -72,6 +72,13 @@ def test_what_did_not_happen_is_not_shown(workers: int) -> None:
     assert {span.stage for spans in timeline.lanes.values() for span in spans} == {"waiting", "reading"}
 
 
+def test_a_caller_that_places_batches_itself_is_shown() -> None:
+    builder = DataLoader().batch_size(2).shard(Placing()).prefetch(0, to_device=True)
+    with iter(builder.build(np.arange(6))) as batches, batches.timeline() as timeline:
+        list(batches)
+    assert [span.step for span in timeline.lanes["caller"] if span.stage == "placing"] == [0, 1, 2]
+
+
 def test_traces_for_chrome_and_perfetto(recorded: tuple[int, Timeline], tmp_path: Path) -> None:
     _, timeline = recorded
     timeline.save(tmp_path / "run.json")

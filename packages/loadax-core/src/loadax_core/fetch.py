@@ -258,6 +258,13 @@ class Fetch:
             # error as without workers.
             return self.gather(cast("Rows | range", rows), 1, alloc)[0]
 
+    def batches(self, items: list[Any], rows: Numbers, count: int, alloc: Alloc) -> list[Any]:
+        """So many batches, alike in size, of items that lie one batch after the other."""
+        # None of the rows may be for this process.
+        each = len(rows) // count
+        parts = [slice(i * each, (i + 1) * each) for i in range(count)]
+        return [self.batch(items[part], rows[part], alloc) for part in parts]
+
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
         if self._stack:

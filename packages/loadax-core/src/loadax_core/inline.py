@@ -10,14 +10,13 @@ from time import perf_counter
 from typing import Any, cast
 
 from .buffers import Pool
-from .fetch import Epochs, relayed
+from .fetch import Epochs, Fetch, relayed
 from .grouping import most_alike, most_small, power_of_two, runs
 from .plan import Step
 from .protocols import Rows
 from .recorder import Recorder
 from .tasks import is_interrupt
-from .traces import TracedFetch
-from .transforming import begin_measuring, end_measuring
+from .watching import WatchedFetch
 
 GROUP_SECONDS = 5e-4
 """A gather of several batches may take this long, since the caller waits for the first of them.
@@ -28,11 +27,9 @@ One that takes less is tried with twice as many: if it costs as much to begin as
 QUICK_SECONDS, SEVERAL_ITEMS = 2e-5, (4, 64)
 """While the caller has less than this time for each batch, up to 64 are loaded at once whose items are read together.
 
-Where there is no room for 4, they are loaded one by one, as it takes no longer.
+It gets them by one look at the clock, which takes longer than all else that is noted of one. Where there is no room for
+4, they are loaded one by one, as it takes no longer.
 """
-
-HANDFUL = 32
-"""Such a caller gets so many batches by one look at the clock: it takes longer than all else that is noted of one."""
 
 
 class Inline:
@@ -42,7 +39,7 @@ class Inline:
     whose items are read many at once, for a caller who is quick.
 
     Attributes:
-        taken: How many batches have been handed out, or are to be before `take` is called again.
+        total: How many batches have been loaded.
     """
 
     def __init__(self, fetches: Epochs, steps: Iterator[Step], recorder: Recorder, limit: float = inf) -> None:
@@ -61,9 +58,8 @@ class Inline:
         self._recorder = recorder
         self._pool = Pool(fetch.pin)
         self._waiting: deque[Sequence[Step]] = deque()
-        self.taken = 0
-        # The batches to hand out next, and those after them, the next one last.
-        self._hand: list[tuple[Step, Any]] = []
+        self.total = 0
+        # The next one last.
         self._loaded: list[tuple[Step, Any]] = []
         # When items were read last, of how many batches, and whether the caller took little time for those before.
         self._began, self._count, self._quick = 0.0, 1, False
@@ -74,34 +70,34 @@ class Inline:
         self._most: float | None = None if fetch.gathers or (fetch.way == "many" and not fetch.places) else 1
         self._limit = max(1, limit)
 
-    def take(self) -> tuple[Step, Any] | None:
+    def take(self, watched: bool = False) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
+
+        Args:
+            watched: Whether all that is done for it is noted.
 
         Raises:
             BaseException: Whatever was raised while loading this batch.
         """
-        hand = self._hand
-        if not hand:
-            loaded = self._loaded
-            if not loaded:
-                if self._failure is not None:
-                    raise self._failure
-                steps = self._waiting.popleft() if self._waiting else self._more()
-                if not steps:
-                    return None
-                if len(steps) == 1:
-                    step, batch = steps[0], self._load(steps, self._recorder.calls)[0]
-                    self.taken += 1
-                    return step, self._place(step, batch) if self._places else batch
-                loaded = self._loaded = list(zip(steps, self._load_group(steps), strict=False))
+        loaded = self._loaded
+        if loaded:
+            step, batch = loaded.pop()
+        else:
+            if self._failure is not None:
+                raise self._failure
+            steps = self._waiting.popleft() if self._waiting else self._more()
+            if not steps:
+                return None
+            if len(steps) == 1:
+                step, batch = steps[0], self._load(steps, watched)[0]
+                self.total += 1
+            else:
+                loaded = self._loaded = list(zip(steps, self._load_group(steps, watched), strict=False))
                 loaded.reverse()
-            size = HANDFUL if self._quick else 1
-            hand = self._hand = loaded[-size:]
-            del loaded[-size:]
-            self.taken += len(hand)
-        step, batch = hand.pop()
-        if hand:
-            self._recorder.offer(hand)
+                self.total += len(loaded)
+                step, batch = loaded.pop()
+        if loaded and self._quick:
+            self._recorder.offer(loaded)
         return step, self._place(step, batch) if self._places else batch
 
     @property
@@ -111,7 +107,7 @@ class Inline:
     @property
     def has_more(self) -> bool:
         """Whether there is something to take before the steps go on."""
-        return bool(self._hand or self._loaded or self._waiting or self._failure)
+        return bool(self._loaded or self._waiting or self._failure)
 
     def _more(self) -> Sequence[Step]:
         """The steps to load next, none at the end."""
@@ -121,7 +117,7 @@ class Inline:
         self._waiting.extend(runs(list(islice(self._steps, self._group))))
         return self._waiting.popleft() if self._waiting else ()
 
-    def _load_group(self, steps: Sequence[Step]) -> list[Any]:
+    def _load_group(self, steps: Sequence[Step], watched: bool) -> list[Any]:
         """The batches of the first of some steps: of all, unless they cannot be gathered together, or one fails.
 
         The error of that one is kept for the call after them.
@@ -130,7 +126,7 @@ class Inline:
         try:
             if self._fetches[steps[0].epoch].way == self._way:
                 # Where batches are asked for so often that it matters, what is loaded is mostly timed as a whole.
-                return self._load(steps, recorder.calls or recorder.seen >= recorder.caller.measure_from)
+                return self._load(steps, watched or recorder.seen >= recorder.caller.measure_from)
         except BaseException as error:
             if is_interrupt(error):
                 raise
@@ -138,11 +134,11 @@ class Inline:
         else:
             self._group = 1
             self._waiting.extendleft((step,) for step in reversed(steps[1:]))
-            return self._load(steps[:1], recorder.calls)
+            return self._load(steps[:1], watched)
         batches: list[Any] = []
         for step in steps:
             try:
-                batches += self._load((step,), recorder.calls)
+                batches += self._load((step,), watched)
             except BaseException as error:
                 if not batches or is_interrupt(error):
                     raise
@@ -151,58 +147,41 @@ class Inline:
         # An error that does not come again was one all the same.
         raise relayed(together, "reading", steps[0])
 
-    def _load(self, steps: Sequence[Step], watched: int) -> list[Any]:
-        """The batches of some steps, which are gathered if they are several; all that is done is noted if watched."""
+    def _load(self, steps: Sequence[Step], watched: bool) -> list[Any]:
+        """The batches of some steps, which are read together if they are several."""
         step, count, recorder = steps[0], len(steps), self._recorder
         lane, began = recorder.caller, recorder.seen
-        stage, read, measured = "preparing", None, False
+        stage = "preparing"
         try:
-            fetch = self._fetches[step.epoch]
+            fetch: Fetch | WatchedFetch = self._fetches[step.epoch]
             if watched:
-                measured = lane.measures(began)
-                if measured:
-                    begin_measuring()
-                if recorder.annotate is not None:
-                    fetch = TracedFetch(fetch, recorder.annotate, step)
+                fetch = WatchedFetch(fetch, recorder, step)
             rows = fetch.rows(steps)
             stage = "reading"
             if fetch.gathers:
                 batches = fetch.gather(cast("Rows | range", rows), count, self._pool)
             else:
                 items = list(fetch.read(cast("list[int] | range", rows)))
-                if watched:
-                    read = perf_counter()
                 stage = "batching"
                 if count == 1:
                     batches = [fetch.batch(items, rows, self._pool)]
                 else:
-                    # None of the rows may be for this process.
-                    each = len(rows) // count
-                    parts = [slice(i * each, (i + 1) * each) for i in range(count)]
-                    batches = [fetch.batch(items[part], rows[part], self._pool) for part in parts]
+                    batches = fetch.batches(items, rows, count, self._pool)
         except BaseException as error:
-            end_measuring()
             if count > 1:
                 raise
             failure = relayed(error, stage, step)
             if failure is error:
                 raise
             raise failure from error
-        ended = recorder.seen = perf_counter()
-        reading = (read or ended) - began
-        if watched:
-            lane.add("reading", began, read or ended, step)
-            if read:
-                lane.add("batching", read, ended, step)
-            if measured:
-                lane.measured += reading
-                lane.transforming += end_measuring()
-        else:
-            lane.brief += reading
-        if reading > lane.floor:
-            lane.slow(reading, rows)
+        if not watched:
+            recorder.seen = perf_counter()
+            seconds = recorder.seen - began
+            lane.brief += seconds
+            if seconds > lane.floor:
+                lane.slow(seconds, rows)
         if self._most != 1:
-            self._group = self._next_group(batches, began, reading, gathered=fetch.gathers)
+            self._group = self._next_group(batches, began, recorder.seen - began, gathered=fetch.gathers)
         return batches
 
     def _next_group(self, loaded: list[Any], began: float, reading: float, *, gathered: bool) -> int:
@@ -224,19 +203,13 @@ class Inline:
         return power_of_two(min(self._most, 2 * count))
 
     def _place(self, step: Step, batch: Any) -> Any:
-        recorder = self._recorder
-        began = recorder.seen
         try:
-            fetch, annotate = self._fetches.base, recorder.annotate
-            placed = (fetch if annotate is None else TracedFetch(fetch, annotate, step)).place(batch)
+            return WatchedFetch(self._fetches.base, self._recorder, step).place(batch)
         except BaseException as error:
             failure = relayed(error, "placing", step)
             if failure is error:
                 raise
             raise failure from error
-        recorder.seen = perf_counter()
-        recorder.caller.add("placing", began, recorder.seen, step)
-        return placed
 
     def stop(self) -> None:
         """Nothing runs in the background."""

@@ -84,17 +84,14 @@ class LoaderIterator(Generic[B_co]):
                     taken = hand.pop()
                 else:
                     now = perf_counter()
-                    # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
-                    if source is None or recorder.closed:
-                        source = self._open()
-                    if now < recorder.watch_from and (self._is_traced is None or not self._is_traced()):
+                    if source is not None and now < recorder.plain_until:
                         recorder.seen = now
                         taken = source.take()
                     else:
-                        taken = self._take_watched(source, now)
+                        taken = self._take(now)
             except BaseException as error:
                 # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
-                if source is not None:
+                if (source := self._source) is not None:
                     self._let_go(source).stop()
                     if not isinstance(error, KeyboardInterrupt | ClosedError):
                         self._error = error
@@ -253,7 +250,7 @@ class LoaderIterator(Generic[B_co]):
     def _let_go(self, source: Inline | Window) -> Inline | Window:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""
         self._source = None
-        self._recorder.hand = []
+        self._recorder.ask()
         if self._finalizer is not None:
             self._finalizer.detach()
         return source
@@ -267,24 +264,27 @@ class LoaderIterator(Generic[B_co]):
             self._source.stop()
         raise StopIteration
 
-    def _take_watched(self, source: Inline | Window, entered: float) -> tuple[Step, Any] | None:
-        """Takes a batch, and notes how long that takes."""
-        recorder = self._recorder
-        recorder.enter(entered, self._yielded[0], source.ready)
-        if self._is_traced is not None and self._is_traced():
-            assert self._annotate is not None, "something was found to ask whether a trace is being taken"
-            recorder.annotate = self._annotate
-            with self._annotate(NAMES["waiting"]):
-                taken = self._take_timed(source)
-        else:
-            recorder.annotate = None
-            taken = self._take_timed(source)
-        return taken
+    def _take(self, now: float) -> tuple[Step, Any] | None:
+        """Takes a batch in a call that asks what is to be noted, which is done again after a moment."""
+        source, recorder = self._source, self._recorder
+        # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
+        if source is None or recorder.closed:
+            source = self._open()
+        traced = self._is_traced is not None and self._is_traced()
+        annotate = recorder.annotate = self._annotate if traced else None
+        if now < recorder.watch_from and annotate is None:
+            recorder.let_pass(now)
+            return source.take()
+        recorder.enter(now, self._yielded[0], source.ready)
+        if annotate is None:
+            return self._take_timed(source)
+        with annotate(NAMES["waiting"]):
+            return self._take_timed(source)
 
     def _take_timed(self, source: Inline | Window) -> tuple[Step, Any] | None:
         recorder = self._recorder
         began = recorder.seen = perf_counter()
-        taken = source.take()
+        taken = source.take(watched=True)
         recorder.leave(began, perf_counter(), *taken or (None, None))
         return taken
 

@@ -45,6 +45,12 @@ WATCH_SHARE, WATCH_SECONDS = 1 / 4, 0.25
 Beside a training step, to note what a call does takes longer than the call itself.
 """
 
+PLAIN_SECONDS = 1e-3
+"""A call that follows one that is not watched within this time is not either.
+
+To ask JAX each time whether a trace is taken would cost more than all else that is noted of such a call.
+"""
+
 WATCHED = 256
 """Of brief units of work, one in so many is watched."""
 
@@ -150,6 +156,7 @@ class Recorder:
         blocked: Seconds that the caller waited for workers.
         watch_from: The value of `perf_counter` from which on the next call of `next` is to be watched. In others, only
             what is loaded in them or waited for is timed.
+        plain_until: The same until which calls do not ask whether they are to be, or whether a trace is taken.
         calls: How many calls the one that is watched stands for, 0 while none is.
         handed: How many of these get their batches without a look at the clock.
         depth: How many batches are kept ready, at most.
@@ -185,6 +192,7 @@ class Recorder:
         "first_wait",
         "hand",
         "handed",
+        "plain_until",
         "ready",
         "seen",
         "waits",
@@ -198,7 +206,7 @@ class Recorder:
         self.closed = False
         self.hand: list[tuple[Step, Any]] = []
         self.ready = [0] * (MOST_READY + 1)
-        self.began = self.seen = self.blocked = self.first_wait = self.watch_from = 0.0
+        self.began = self.seen = self.blocked = self.first_wait = self.watch_from = self.plain_until = 0.0
         self.calls = self.handed = 0
         self._due = self._entered = self._waited = self._handing = self._usual = 0.0
         self._noted = 0
@@ -221,7 +229,8 @@ class Recorder:
     def record(self, most: int) -> None:
         """Begins to keep when each stage was, the last `most` of each lane."""
         self.waits = deque(maxlen=most)
-        self.hand, self.watch_from = [], 0.0
+        self.watch_from = 0.0
+        self.ask()
         for lane in [self.caller, *self._workers.values()]:
             lane.spans = deque(maxlen=most)
 
@@ -233,13 +242,26 @@ class Recorder:
             lanes[f"worker {number}"] = lane.take_spans()
         return {name: spans for name, spans in lanes.items() if spans}
 
+    def ask(self) -> None:
+        """Has the next call ask what is to be noted, and get nothing without a look at the clock."""
+        self.handed -= len(self.hand)
+        self.hand, self.plain_until = [], 0.0
+
+    def let_pass(self, now: float) -> None:
+        """Has nothing noted of a call that begins, nor of those that follow it, unless a timeline is to show them."""
+        self.seen = now
+        self.plain_until = now + PLAIN_SECONDS
+        # It may have begun meanwhile.
+        if self.waits is not None:
+            self.ask()
+
     def offer(self, hand: list[tuple[Step, Any]]) -> None:
-        """Has batches handed out and nothing noted, unless a timeline is to show each call, or there is to be none."""
+        """Has batches handed out and nothing noted, unless a timeline or a trace is to show it, or none is to come."""
         self.hand = hand
         self.handed += len(hand)
-        # Either may have been decided meanwhile.
-        if self.waits is not None or self.closed:
-            self.hand, self.handed = [], 0
+        # Any of it may have been decided meanwhile.
+        if self.waits is not None or self.annotate is not None or self.closed:
+            self.ask()
 
     @property
     def watched(self) -> Sums:
@@ -335,6 +357,8 @@ class Recorder:
         way: Way,
     ) -> Stats:
         """What has been noted so far, beside what the iterator knows itself."""
+        # Whoever looks again later is to find what came meanwhile.
+        self.ask()
         by_workers = list(self._workers.values())
         lanes = [self.caller, *by_workers]
         reading, batching = (sum(lane.seconds[stage] for lane in lanes) for stage in ("reading", "batching"))

@@ -69,7 +69,8 @@ class Stats:
         batches: Batches yielded.
         rows: Rows of the global batches yielded.
         elapsed: From the first call of `next` to the return of the last one. For a loop that takes less than 20 us a
-            batch, the clock is looked at for every 32nd of them, so that up to 31 batches may not be in it yet.
+            batch, the clock is looked at for every 64th of them, and for the first after a call of `stats`; what came
+            since then is not in it yet.
         waited: Time the caller spent inside `next`, waiting for data. The few microseconds that handing a batch
             over takes, and `ready`, are estimated, after a run's first batches, from a few calls in each second.
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.

@@ -175,8 +175,11 @@ class Window:
         self.stopped = False
         self._pid = os.getpid()
 
-    def take(self) -> tuple[Step, Any] | None:
+    def take(self, watched: bool = False) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end.
+
+        Args:
+            watched: Whether all that the consumer does for it is noted.
 
         Raises:
             TimeoutError: If a read takes longer than the timeout.
@@ -185,7 +188,7 @@ class Window:
         """
         slots = self._slots
         if self._inline is not None or (self._hasty and not slots):
-            return self._take_inline()
+            return self._take_inline(watched)
         if not slots:
             # Only the first call finds no worker: the consumer holds no batch yet, so there is room for one more.
             self._fill(max(1, self._depth) if self._threads else self._depth + 1)
@@ -234,7 +237,7 @@ class Window:
             return None
         return self.bench.published - self._taken if slots and slots[0].done else 0
 
-    def _take_inline(self) -> tuple[Step, Any] | None:
+    def _take_inline(self, watched: bool) -> tuple[Step, Any] | None:
         """Takes a batch of those that the consumer loads itself, while it is in haste, and as long as one is left."""
         recorder, haste, inline = self._recorder, self._haste, self._inline
         if inline is None:
@@ -244,10 +247,10 @@ class Window:
             self._hasty = haste.look(recorder.seen, self._taken)
         if not self._hasty and not inline.has_more:
             self._inline = None
-            return self.take()
-        before = inline.taken
-        taken = inline.take()
-        count = inline.taken - before
+            return self.take(watched)
+        before = inline.total
+        taken = inline.take(watched)
+        count = inline.total - before
         self._taken += count
         self.bench.published += count
         return taken
