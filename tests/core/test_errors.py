@@ -5,7 +5,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -151,6 +151,38 @@ def test_stop_iteration_from_a_dataset_does_not_end_the_loop(workers: int) -> No
     assert isinstance(error.__cause__, StopIteration)
     assert "loadax: raised by row 4" in error.__cause__.__notes__
     assert error.__notes__ == ["loadax: raised by row 4", "loadax: while reading the batch of epoch 0, step 1"]
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_an_item_that_fails_as_it_is_made_is_named_like_one_that_fails_as_it_is_read(workers: int) -> None:
+    class Made:
+        """Items that are made only when they are asked for."""
+
+        def __init__(self, rows: list[int]) -> None:
+            self.rows = rows
+
+        def __len__(self) -> int:
+            return len(self.rows)
+
+        def __iter__(self) -> Iterator[int]:
+            for row in self.rows:
+                if row == 5:
+                    raise Failure("not made")
+                yield row
+
+    class Lazy:
+        def __len__(self) -> int:
+            return 9
+
+        def __getitem__(self, row: int) -> int:
+            return next(iter(Made([row])))
+
+        def __getitems__(self, rows: list[int]) -> Any:
+            return Made(rows)
+
+    step, error = run(DataLoader().batch_size(3).workers(workers).build(Lazy()))
+    assert (step, str(error)) == (1, "not made")
+    assert error.__notes__ == ["loadax: raised by row 5", "loadax: while reading the batch of epoch 0, step 1"]
 
 
 @pytest.mark.parametrize("workers", WORKERS)

@@ -212,8 +212,8 @@ class Fetch:
             f"{tuple(shape)}; each leaf must have one entry for each row"
         )
 
-    def read(self, rows: list[int] | range, watch: Callable[[int], None] | None = None) -> Sequence[Any]:
-        """The items of `rows`.
+    def read(self, rows: list[int] | range, watch: Callable[[int], None] | None = None) -> list[Any]:
+        """The items of `rows`; they may have been made only as they are asked for, which is part of the reading.
 
         Args:
             rows: Row numbers.
@@ -222,9 +222,9 @@ class Fetch:
         if self._read_many is not None and len(rows) > 1:
             try:
                 if self._read_range is not None and isinstance(rows, range):
-                    return _as_many(self._read_range(rows), rows, self._dataset, "read_range")
+                    return list(_as_many(self._read_range(rows), rows, self._dataset, "read_range"))
                 wanted = list(rows)
-                return _as_many(self._read_many(wanted), wanted, self._dataset)
+                return list(_as_many(self._read_many(wanted), wanted, self._dataset))
             except BaseException as error:
                 self._note_culprit(error, list(rows))
                 raise

@@ -161,7 +161,7 @@ class Inline:
             if fetch.gathers:
                 batches = fetch.gather(cast("Rows | range", rows), count, self._pool)
             else:
-                items = list(fetch.read(cast("list[int] | range", rows)))
+                items = fetch.read(cast("list[int] | range", rows))
                 stage = "batching"
                 if count == 1:
                     batches = [fetch.batch(items, rows, self._pool)]

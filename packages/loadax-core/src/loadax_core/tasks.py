@@ -215,7 +215,7 @@ def _attempt(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Don
             if watch is not None:
                 watch.begin("batching")
                 done.reading = watch.seconds
-            done.values = [fetch.batch(list(done.values[0]), task.rows, alloc)]
+            done.values = [fetch.batch(done.values[0], task.rows, alloc)]
             if watch is not None:
                 watch.end()
                 done.batching = watch.seconds

@@ -38,7 +38,7 @@ class WatchedFetch:
         """As of `Fetch`."""
         return self._read(rows, self._fetch.gather, rows, count, alloc)
 
-    def read(self, rows: list[int] | range) -> Sequence[Any]:
+    def read(self, rows: list[int] | range) -> list[Any]:
         """As of `Fetch`."""
         return self._read(rows, self._fetch.read, rows)
 
