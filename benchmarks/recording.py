@@ -5,6 +5,8 @@
 Two copies of the core take turns in one process, one of which records nothing. All that is left in it is the time that
 decides whether a caller is in haste, and the looks at the clock which that takes. In both, a caller that is found to be
 quick stays so, whatever the machine does: both are to load in the same way.
+
+It is done again in fresh processes, since where the code of each copy comes to lie makes a difference of about 1%.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import json
 import shutil
 import statistics
 import sys
@@ -28,6 +31,8 @@ import loadax_core
 from loadax_datasets import RangeDataset
 
 from .report import markdown, write_between
+from .runner import in_python
+from .summary import Spread
 from .works import WORKS, Work
 
 Pieces = dict[str, list[tuple[str, str]]]
@@ -155,8 +160,8 @@ def batches(core: Any, work: Work) -> Iterator[Any]:
     return iter(chain.build(RangeDataset(work.data(False)).shuffle(seed=0)))
 
 
-def ratios(loops: list[Iterator[Any]], turns: int) -> list[float]:
-    """The time of the first loop over that of the second, in each turn."""
+def ratio(loops: list[Iterator[Any]], turns: int) -> float:
+    """The time of the first loop over that of the second, the median over turns."""
     found: list[float] = []
     for turn in range(turns):
         seconds = [0.0, 0.0]
@@ -166,26 +171,13 @@ def ratios(loops: list[Iterator[Any]], turns: int) -> list[float]:
             deque(islice(loops[which], BATCHES), 0)
             seconds[which] = perf_counter() - began
         found.append(seconds[0] / seconds[1])
-    return found
+    return statistics.median(found)
 
 
-def cell(found: list[float]) -> str:
-    """The median of some ratios, as what is above 1, and the medians of each quarter of them."""
-    quarter = len(found) // 4
-    parts = [statistics.median(found[i * quarter : (i + 1) * quarter]) for i in range(4)]
-    return f"{statistics.median(found) - 1:.1%} ({min(parts) - 1:.1%} to {max(parts) - 1:.1%})"
-
-
-def main() -> int:
-    """Prints what recording costs, or writes it into the page."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.recording", description=__doc__)
-    parser.add_argument("--turns", type=int, default=400)
-    parser.add_argument("--quick", action="store_true", help="few turns, to see that it works")
-    parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
-    arguments = parser.parse_args()
-    works = [work for name, work in WORKS.items() if name.startswith("W9")]
-    rows = [[f"{work.name}: {work.title}"] for work in works]
+def measure(turns: int) -> list[float]:
+    """The ratio for each work, and for each where JAX is imported, in this process."""
     gc.disable()
+    found: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cores = [copied(folder, "recorded", STEADY), copied(folder, "unrecorded", STEADY, UNRECORDED)]
@@ -193,9 +185,38 @@ def main() -> int:
             if jax:
                 # From now on there is somebody to ask whether a trace is taken.
                 importlib.import_module("jax.profiler")
-            for work, row in zip(works, rows, strict=True):
-                found = ratios([batches(core, work) for core in cores], 4 if arguments.quick else arguments.turns)
-                row.append(cell(found))
+            found += [ratio([batches(core, work) for core in cores], turns) for work in works()]
+    return found
+
+
+def works() -> list[Work]:
+    """The shortest loops."""
+    return [work for name, work in WORKS.items() if name.startswith("W9")]
+
+
+def cell(found: Spread) -> str:
+    """A ratio as what is above 1."""
+    return "{:.1%} ({:.1%} to {:.1%})".format(*(number - 1 for number in found))
+
+
+def main() -> int:
+    """Prints what recording costs, or writes it into the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recording", description=__doc__)
+    parser.add_argument("--processes", type=int, default=9)
+    parser.add_argument("--turns", type=int, default=60, help="in each process")
+    parser.add_argument("--quick", action="store_true", help="one process and few turns, to see that it works")
+    parser.add_argument("--write", action="store_true", help="into benchmarks/README.md")
+    parser.add_argument("--here", action="store_true", help="prints the ratios of this process, as JSON")
+    arguments = parser.parse_args()
+    turns, processes = (4, 1) if arguments.quick else (arguments.turns, arguments.processes)
+    if arguments.here:
+        print(json.dumps(measure(turns)))
+        return 0
+    again = ("-m", f"{__package__}.recording", "--here", "--turns", str(turns))
+    runs = [json.loads(in_python(*again)) for _ in range(processes)]
+    cells = [cell(spread) for spread in map(Spread.of, zip(*runs, strict=True)) if spread]
+    names = [f"{work.name}: {work.title}" for work in works()]
+    rows = list(zip(names, cells, cells[len(names) :], strict=False))
     text = markdown(["work", "without JAX", "where JAX is imported"], rows)
     print(text)
     if arguments.write:

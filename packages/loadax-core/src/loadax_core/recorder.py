@@ -150,28 +150,28 @@ class Recorder:
         hand: Batches, with their steps, the next one last, that `next` hands out, and nothing is noted.
         caller: What was done in the thread that calls `next`.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
-        began: The value of `perf_counter` when the first batch was asked for, 0 before that.
-        seen: The same at the last look at the clock in a call of `next`: where a stage begins as another ends, one look
-            is for both.
+        seen: The value of `perf_counter` at the last look at the clock in a call of `next`: where a stage begins as
+            another ends, one look is for both.
         blocked: Seconds that the caller waited for workers.
         watch_from: The value of `perf_counter` from which on the next call of `next` is to be watched. In others, only
             what is loaded in them or waited for is timed.
         plain_until: The same until which calls do not ask whether they are to be, or whether a trace is taken.
-        calls: How many calls the one that is watched stands for, 0 while none is.
-        handed: How many of these get their batches without a look at the clock.
+        handed: How many calls since the last one that was watched have got their batches without a look at the clock.
         depth: How many batches are kept ready, at most.
-        first_wait: How long the first batch was waited for.
         alone: Whether one worker loads and the others rest.
     """
 
     # With 30 attributes or more, those of an instance without slots take a third longer to look up.
     __slots__ = (
+        "_began",
+        "_calls",
         "_course",
         "_cpu",
         "_cpu_before",
         "_due",
         "_entered",
         "_first_busy",
+        "_first_wait",
         "_handing",
         "_noted",
         "_ready",
@@ -183,13 +183,10 @@ class Recorder:
         "_workers",
         "alone",
         "annotate",
-        "began",
         "blocked",
         "caller",
-        "calls",
         "closed",
         "depth",
-        "first_wait",
         "hand",
         "handed",
         "plain_until",
@@ -206,8 +203,12 @@ class Recorder:
         self.closed = False
         self.hand: list[tuple[Step, Any]] = []
         self.ready = [0] * (MOST_READY + 1)
-        self.began = self.seen = self.blocked = self.first_wait = self.watch_from = self.plain_until = 0.0
-        self.calls = self.handed = 0
+        self.seen = self.blocked = self.watch_from = self.plain_until = 0.0
+        self.handed = 0
+        # When the first batch was asked for, 0 before that, and how long it was waited for.
+        self._began = self._first_wait = 0.0
+        # How many calls the one that is watched stands for.
+        self._calls = 0
         self._due = self._entered = self._waited = self._handing = self._usual = 0.0
         self._noted = 0
         self._ready: int | None = None
@@ -287,7 +288,7 @@ class Recorder:
     @property
     def elapsed(self) -> float:
         """Seconds from the first call of `next` to the return of the last one."""
-        return max(0.0, self.seen - self.began)
+        return max(0.0, self.seen - self._began)
 
     def enter(self, now: float, batches: int, ready: int | None) -> None:
         """Notes that a call of `next` begins which is watched.
@@ -297,9 +298,9 @@ class Recorder:
             batches: How many were yielded before.
             ready: How many may be taken at once, None where that does not matter.
         """
-        self.began = self.began or now
+        self._began = self._began or now
         self._entered, self._waited = now, self.waited
-        self.calls = batches + 1 - self._noted
+        self._calls = batches + 1 - self._noted
         self._noted = batches + 1
         self._ready = ready
 
@@ -316,14 +317,14 @@ class Recorder:
         handing = ended - began - (self.waited - self._waited)
         # The calls that were not watched took as long, unless this one came after a pause, and half as long if they got
         # what was at hand.
-        others = max(0.0, self.calls - 1 - self.handed / 2)
+        others = max(0.0, self._calls - 1 - self.handed / 2)
         self._handing += began - self._entered + handing + others * min(handing, self._usual)
         self._usual = handing
         if self._ready is not None and step is not None:
-            self.ready[min(self._ready, MOST_READY)] += self.calls
-        self.calls = self.handed = 0
+            self.ready[min(self._ready, MOST_READY)] += self._calls
+        self._calls = self.handed = 0
         if self.waits is None and self.annotate is None and self._noted > WATCHED_CALLS:
-            self.watch_from = ended + min(WATCH_SHARE * (ended - self.began), WATCH_SECONDS)
+            self.watch_from = ended + min(WATCH_SHARE * (ended - self._began), WATCH_SECONDS)
         if step is not None:
             if self.waits is not None:
                 self.waits.append(("waiting", self._entered, ended, step))
@@ -334,7 +335,7 @@ class Recorder:
         """Looks closer at one batch: at the first, and then ever more rarely."""
         cpu = process_time()
         if not self._course:
-            self.first_wait, self._cpu_before = self.waited, cpu
+            self._first_wait, self._cpu_before = self.waited, cpu
             self._first_busy = self._busy
         self._sampled_rows += rows
         self._sampled_bytes += size(batch)
@@ -378,7 +379,7 @@ class Recorder:
             transforming=reading * transforming / measured if measured else 0.0,
             batching=batching,
             placing=sum(lane.seconds["placing"] for lane in lanes),
-            first_wait=self.first_wait,
+            first_wait=self._first_wait,
             bytes=round(rows * self._sampled_bytes / max(1, self._sampled_rows)),
             kind=kind,
             workers=workers,
