@@ -6,14 +6,13 @@ Run it with `make demo`. It ends with an error if fewer than 95% of the held-out
 from __future__ import annotations
 
 import sys
-from itertools import islice
 from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 import optax
 from flax import nnx
-from loadax import ArrayDataset, DataLoader
+from loadax import ArrayDataset, DataLoader, progress
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
@@ -99,14 +98,15 @@ def main() -> int:
     learning_rate = optax.cosine_decay_schedule(1e-2, decay_steps=len(loader))
     optimizer = nnx.Optimizer(network, optax.adam(learning_rate), wrt=nnx.Param)
     accuracy = 0.0
-    with iter(loader) as batches, tqdm(total=len(loader), unit="batch") as bar:
-        for epoch in range(EPOCHS):
-            losses: list[jax.Array] = []
-            for batch in islice(batches, loader.steps_per_epoch):
-                losses.append(train_step(network, optimizer, batch))
-                bar.update()
-            accuracy = float(accuracy_of(network, held_out))
-            bar.write(f"epoch {epoch + 1:2}: loss {np.mean(losses):.3f}, held-out accuracy {accuracy:.3f}")
+    losses: list[jax.Array] = []
+    with iter(loader) as batches:
+        for step, batch in enumerate(progress(batches), start=1):
+            losses.append(train_step(network, optimizer, batch))
+            if step % loader.steps_per_epoch == 0:
+                accuracy = float(accuracy_of(network, held_out))
+                epoch, loss = step // loader.steps_per_epoch, np.mean(losses)
+                tqdm.write(f"epoch {epoch:2}: loss {loss:.3f}, held-out accuracy {accuracy:.3f}")
+                losses.clear()
         stats = batches.stats()
 
     print(f"held-out accuracy {accuracy:.3f}")
