@@ -122,6 +122,17 @@ def test_the_rows_that_differ_are_named_by_the_loader() -> None:
     ]
 
 
+@pytest.mark.parametrize("batcher", [StackBatcher(), PadBatcher()])
+def test_the_rows_of_a_batch_that_cannot_be_made_are_named_by_the_loader(batcher: Any) -> None:
+    rows: list[Any] = [np.ones(2)] * 5 + [np.ma.array([1.0, 2.0], mask=[True, False])]
+    with pytest.raises(TypeError, match="masked array") as caught:
+        list(DataLoader(batcher).batch_size(4).build(rows))
+    assert caught.value.__notes__ == [
+        "loadax: made of rows 4, 5",
+        "loadax: while batching the batch of epoch 0, step 1",
+    ]
+
+
 ragged = [{"ids": np.array([1, 2, 3]), "y": 0}, {"ids": np.array([4]), "y": 1}]
 
 
@@ -306,6 +317,11 @@ def test_padding_that_its_leaf_cannot_hold_names_the_leaf() -> None:
     for value in (float("nan"), -1.5):
         with pytest.raises(ValueError, match=rf"cannot pad batch\['ids'\]: value={value} is no int64; choose another"):
             PadBatcher(value=value)(items)
+    for kind, number in (("int4", 300), ("uint4", -1)):
+        short = np.dtype(getattr(pytest.importorskip("ml_dtypes"), kind))
+        with pytest.raises(ValueError, match=f"value={number} is no {kind}; choose another"):
+            PadBatcher(value=number)([np.ones(1, short), np.ones(2, short)])
+        check_same(PadBatcher(value=7, add=None)([np.zeros(1, short), np.ones(2, short)])[0], np.array([0, 7], short))
     with pytest.raises(ValueError, match=r"value=2\.7 is no bool"):
         PadBatcher(value=2.7)([np.ones(1, bool), np.ones(2, bool)])
     check_same(PadBatcher(value=0.1, add=None)([np.ones(1, "f2"), np.ones(2, "f2")])[0], np.array([1, 0.1], "f2"))

@@ -71,6 +71,8 @@ def test_defaults_of_workers_and_prefetch(builder: DataLoader[Any, Any], workers
         ({"prefetch": 1.5}, TypeError, "prefetch must be an integer of at least 0, got 1.5"),
         ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
         ({"timeout": 0}, ValueError, "timeout must be a positive number of seconds, got 0"),
+        ({"timeout": 1e30}, ValueError, r"timeout must be at most \d+ seconds, got 1e\+30; None waits for ever"),
+        ({"timeout": 10**400}, ValueError, r"timeout must be at most \d+ seconds, got 1000"),
         ({"timeout": "1"}, TypeError, "timeout must be a number of seconds, got '1'"),
         ({"workers": 0, "prefetch": 2}, ValueError, r"prefetch\(2\) needs a worker .* set \.workers\(1\)"),
         ({"prefetch": None, "workers": 0}, ValueError, r"prefetch\(\) needs a worker"),
@@ -335,6 +337,28 @@ def test_a_loader_shows_its_dataset_and_plan() -> None:
         "└─ Shuffled\n"
         "   └─ Rows"
     )
+
+
+@pytest.mark.parametrize("shown", ["/data/train.jpg, " * 1_000_000, None])
+def test_what_a_dataset_shows_is_not_kept_and_need_not_be_shown(shown: str | None) -> None:
+    class Rows:
+        asked = 0
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, row: int) -> int:
+            return row
+
+        def __repr__(self) -> str:
+            Rows.asked += 1
+            if shown is None:
+                raise LookupError
+            return shown
+
+    loader = DataLoader().build(Rows())
+    assert Rows.asked == 0
+    assert repr(loader).endswith("\n└─ Rows")
 
 
 @pytest.mark.parametrize("seconds", [np.int64(5), np.float32(5), Fraction(5)])

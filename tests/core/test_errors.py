@@ -262,6 +262,17 @@ def test_a_batched_read_of_the_wrong_length_is_an_error() -> None:
     assert str(error) == "Losing.__getitems__ was asked for 3 items, gave 2; it must return one for each row"
 
 
+@pytest.mark.parametrize("columns", [{"x": [0, 1], "y": [2, 3]}, "ab"])
+def test_as_many_columns_as_rows_are_no_items(columns: Any) -> None:
+    class Columns(Failing):
+        def __getitems__(self, rows: list[int]) -> Any:
+            return columns
+
+    _, error = run(DataLoader().batch_size(2).build(Columns({})))
+    assert isinstance(error, TypeError)
+    assert f"Columns.__getitems__ gave a {type(columns).__name__} for 2 items; it must return a list" in str(error)
+
+
 def test_a_read_of_neighbours_of_the_wrong_length_is_an_error() -> None:
     class Losing(GettingItems):
         def read_range(self, rows: range) -> list[int]:
@@ -294,7 +305,7 @@ def test_a_stuck_read_becomes_an_error_that_names_the_row_and_the_place() -> Non
             next(batches)
         assert perf_counter() - began < 5
         assert "a_disk_that_hangs" in str(caught.value)
-        assert ("row 5" in str(caught.value)) == (kind is Stuck)
+        assert ("reading row 5 (" if kind is Stuck else "reading rows 4, 5 (") in str(caught.value)
         with pytest.raises(TimeoutError):
             next(batches)
         released.set()
@@ -640,6 +651,16 @@ def test_a_batcher_that_returns_nothing_is_told_so(workers: int) -> None:
     _, error = run(DataLoader(forgets).batch_size(2).workers(workers).build([1, 2]))
     assert isinstance(error, TypeError)
     assert "forgets gave None for a batch; a batcher returns the batch" in str(error)
+
+
+def test_a_message_that_cannot_be_shown_does_not_take_the_place_of_its_error() -> None:
+    class SilentError(ValueError):
+        def __str__(self) -> str:
+            raise LookupError
+
+    with pytest.raises(SilentError) as caught:
+        list(DataLoader().batch_size(3).build(Failing({4: SilentError()})))
+    assert caught.value.__notes__ == ["loadax: raised by row 4", "loadax: while reading the batch of epoch 0, step 1"]
 
 
 def test_writing_to_a_row_that_is_a_view_is_explained() -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from itertools import islice
 from math import inf
 from typing import Any
@@ -293,11 +294,28 @@ def test_what_is_in_hand_goes_with_what_it_came_from(prefetch: int) -> None:
         next(batches)
 
 
+@dataclass
+class Derived:
+    """What no batch can be made of part by part, which a batcher may return nonetheless."""
+
+    items: list[int]
+    count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.count = len(self.items)
+
+
+ENDLESS: dict[str, Any] = {}
+ENDLESS["self"] = ENDLESS
+
+
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(
     ("batch", "most"),
     [
         (np.zeros(2), MOST),
+        (Derived([1, 2]), 1),
+        (ENDLESS, 1),
         ({"text": ["a", b"b"], "n": [1, 2.5, np.int8(3), None, True]}, MOST),
         ([1, object()], 1),
         ([bytes(600_000)], 1),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -207,6 +208,15 @@ def test_stats_count_what_was_yielded(workers: int) -> None:
     assert 0 < stats.waited <= stats.elapsed
     assert min(stats.reading, stats.batching) > 0
     assert str(stats).startswith("3 batches, 10 rows in ")
+
+
+def test_a_run_that_is_longer_than_a_length_can_say() -> None:
+    loader = DataLoader().epochs(10**9).build(range(10**12))
+    with pytest.raises(OverflowError, match=f"a run of {10**21} batches is longer than .* see loader.steps_per_epoch"):
+        len(loader)
+    batches = iter(loader)
+    assert batches.__length_hint__() == sys.maxsize
+    assert (next(batches), batches.steps_left) == ([0], 10**21 - 1)
 
 
 def test_length_hint_is_what_is_left() -> None:

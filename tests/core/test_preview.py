@@ -97,6 +97,13 @@ def test_what_is_no_array_is_shown_by_its_type() -> None:
     assert repr(preview) == "2 rows\nbatch  int\nmemory: not known, since a batch holds no array"
 
 
+def test_what_cannot_be_opened_is_shown_by_its_type() -> None:
+    endless: dict[str, Any] = {}
+    endless["self"] = endless
+    preview = DataLoader(lambda _: endless).build([1, 2]).peek()
+    assert repr(preview) == "1 row\nbatch  dict\nmemory: not known, since a batch holds no array"
+
+
 def test_objects_are_not_counted() -> None:
     preview = DataLoader().batch_size(2).build(["a", "b"]).peek()
     assert repr(preview).splitlines()[0] == "2 rows, at least 16 B"

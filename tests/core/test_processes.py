@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from copy import deepcopy
 from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 from time import perf_counter, sleep
@@ -22,6 +23,7 @@ from elsewhere import (
     Batches,
     Echo,
     EchoError,
+    Foreign,
     Gathered,
     HoldsTheInterpreter,
     Lines,
@@ -35,6 +37,7 @@ from elsewhere import (
     OnlyHere,
     Peculiar,
     PeculiarError,
+    PeculiarHere,
     Ragged,
     Repeated,
     Rotating,
@@ -307,6 +310,17 @@ def test_an_error_that_pickle_could_not_make_again_arrives_as_it_is() -> None:
     assert caught.value.__notes__[0] == "loadax: raised by row 0"
 
 
+def test_an_error_of_opening_the_dataset_arrives_as_it_is() -> None:
+    batches = iter(DataLoader().batch_size(3).workers(1, kind="process").build(PeculiarHere(12)))
+    for _ in range(2):
+        with pytest.raises(PeculiarError, match="no such mount at 12") as caught:
+            next(batches)
+        assert caught.value.__notes__ == [
+            "loadax: while starting a worker process for the batch of epoch 0, step 0",
+        ]
+        assert "in peculiar_in" in str(caught.value.__cause__)
+
+
 def test_an_error_that_pickle_would_change_arrives_as_it_is() -> None:
     assert str(pickle.loads(pickle.dumps(EchoError(0)))) == "broken: broken: 0"
     with pytest.raises(EchoError) as caught:
@@ -362,9 +376,11 @@ def test_a_batch_that_cannot_be_received_is_an_error() -> None:
     assert caught.value.__notes__ == ["loadax: while receiving the batch of epoch 0, step 0"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "name"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGTERM, "SIGTERM"), (signal.SIGRTMIN + 1, "signal 35")]
+)
 @pytest.mark.parametrize("prefetch", [2, 8])
-def test_a_process_that_is_killed_is_an_error_at_once(how: signal.Signals, prefetch: int, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_is_an_error_at_once(how: int, name: str, prefetch: int, tmp_path: Path) -> None:
     loader = DataLoader().batch_size(4).workers(1, kind="process").prefetch(prefetch).build(Stuck(60, tmp_path))
     batches = iter(loader)
     assert next(batches).tolist() == [0, 1, 2, 3]
@@ -372,7 +388,7 @@ def test_a_process_that_is_killed_is_an_error_at_once(how: signal.Signals, prefe
     threading.Timer(0.2, os.kill, (victim, how)).start()
     began = perf_counter()
     with pytest.raises(
-        WorkerError, match=rf"worker process {victim} was killed by {how.name}.* read rows 4 to 7"
+        WorkerError, match=rf"worker process {victim} was killed by {name}.* read rows 4 to 7"
     ) as caught:
         next(batches)
     assert perf_counter() - began < 5
@@ -617,6 +633,24 @@ def test_executors_load_what_the_caller_would(make: Any) -> None:
         assert "raise self.errors[row]" in str(caught.value.__cause__)
         # It is not ours to shut down.
         assert executor.submit(len, [1]).result() == 1
+
+
+def test_the_byte_order_of_arrays_is_the_same_by_any_way() -> None:
+    foreign: Any = np.arange(12, dtype=">i4").reshape(6, 2)
+    with spawned() as executor:
+        for dataset in (foreign, Foreign(6)):
+            builder = DataLoader(first).batch_size(3)
+            expected = list(builder.build(dataset))
+            assert expected[0].dtype == ">i4"
+            for workers in (builder.workers(1), builder.workers(1, kind="process"), builder.workers(executor)):
+                for batch, other in zip(workers.build(dataset), expected, strict=True):
+                    check_same(batch, other)
+
+
+def test_a_loader_with_processes_can_be_copied() -> None:
+    loader = DataLoader().batch_size(3).workers(1, kind="process").build(Numbers(6))
+    for copied in (pickle.loads(pickle.dumps(loader)), deepcopy(loader)):
+        assert [batch.tolist() for batch in copied] == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_an_executor_is_not_sent_the_dataset_with_each_task() -> None:

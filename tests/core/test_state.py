@@ -172,7 +172,10 @@ GOOD = iter(builder.build(Counted(5))).get_state()
         ({**GOOD, "fingerprint": None}, "the fingerprint was None when saved"),
         (iter(builder.build(Counted(6))).get_state(), "rows was 6 when saved, and is 5 here"),
         (iter(builder.build(Counted(5, seed=3))).get_state(), r"order\.seed was 3 when saved, and is 0 here"),
-        (iter(builder.build(range(5))).get_state(), r"order\.seed was None when saved.*order\.sizes\[0\] was None"),
+        (
+            iter(builder.build(range(5))).get_state(),
+            r"order\.seed was missing when saved.*order\.sizes\[0\] was missing",
+        ),
     ],
 )
 def test_a_wrong_state_is_refused_and_says_what_differs(state: object, message: str) -> None:
@@ -189,6 +192,24 @@ def test_a_fingerprint_must_survive_json() -> None:
             return {"seed": np.int64(3)}
 
     with pytest.raises(TypeError, match=r"Odd\.fingerprint\(\) must return a JSON-able dict: .*int64"):
+        builder.build(Odd(3))
+
+
+@pytest.mark.parametrize(
+    ("facts", "error", "message"),
+    [
+        ("abcdef", TypeError, "JSON-able dict, got 'abcdef'"),
+        (["ab"], TypeError, r"JSON-able dict, got \['ab'\]"),
+        # It would differ from itself.
+        ({"t": float("nan")}, ValueError, "JSON-able dict: .*not JSON compliant"),
+    ],
+)
+def test_a_fingerprint_is_a_dict_that_equals_itself(facts: Any, error: type[Exception], message: str) -> None:
+    class Odd(Counted):
+        def fingerprint(self) -> Any:
+            return facts
+
+    with pytest.raises(error, match=r"Odd\.fingerprint\(\) must return a " + message):
         builder.build(Odd(3))
 
 

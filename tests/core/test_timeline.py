@@ -128,6 +128,18 @@ def test_only_the_block_is_recorded_and_only_so_much() -> None:
     assert batches._recorder.waits is batches._recorder.caller.spans is None
 
 
+def test_there_is_one_at_a_time() -> None:
+    with iter(DataLoader(list[int]).build(range(30))) as batches, batches.timeline() as timeline:
+        next(batches)
+        with (
+            pytest.raises(RuntimeError, match="a timeline of this iterator is being recorded; end its with block"),
+            batches.timeline(),
+        ):
+            pass
+        next(batches)
+    assert [span.step for span in timeline.lanes["training"]] == [0, 1]
+
+
 def test_a_stage_that_fails_is_recorded() -> None:
     class Broken(list[int]):
         def __getitem__(self, row: Any) -> Any:

@@ -139,6 +139,26 @@ class PeculiarError(Exception):
         self.where = where
 
 
+class PeculiarHere(OnlyHere):
+    """Raises an error of that kind where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return peculiar_in, (os.getpid(), self.rows)
+
+
+def peculiar_in(process: int, rows: int) -> Numbers:
+    if os.getpid() != process:
+        raise PeculiarError("no such mount", rows)
+    return PeculiarHere(rows)
+
+
+class Foreign(Numbers):
+    """Arrays in the other byte order."""
+
+    def __getitem__(self, row: int) -> Any:
+        return np.arange(row, row + 2, dtype=">i4")
+
+
 class EchoError(Exception):
     """Its message grows whenever pickle makes it anew."""
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, cast, overload
 
-import numpy as np
-
 from . import resolve
 from .batchers import Batcher, StackBatcher
 from .checks import check_bool, check_int, check_length, check_seconds
@@ -239,7 +237,7 @@ class DataLoader(Generic[T_contra, B_co]):
 
         Raises:
             TypeError: If it is not a number.
-            ValueError: If it is not positive and finite, or if `workers(0)` leaves nobody to watch.
+            ValueError: If it is not positive, longer than a thread can wait, or if `workers(0)` leaves nobody to watch.
         """
         if seconds is not None:
             seconds = check_seconds("timeout", seconds)
@@ -308,7 +306,6 @@ class DataLoader(Generic[T_contra, B_co]):
             timeout=settings.timeout,
             strategy=settings.strategy,
             fingerprint=fingerprint(dataset),
-            dataset_name=_name(dataset),
         )
         run.check_divisible(plan.start)
         _check_lengths(settings)
@@ -354,10 +351,3 @@ def _check_lengths(settings: Settings) -> None:
             f"{batcher!r} pads to the longest of the rows that it is given, and this process is given {local} of the "
             f"{rows} of a batch, so that the pieces would differ in shape; use PadBatcher(length=...)"
         )
-
-
-def _name(dataset: object) -> str:
-    """The dataset as a loader's `repr` shows it: as it shows itself, if that is a description and not its contents."""
-    kind = type(dataset)
-    plain = kind.__repr__ is object.__repr__ or issubclass(kind, list | tuple | np.ndarray)
-    return kind.__name__ if plain else repr(dataset)

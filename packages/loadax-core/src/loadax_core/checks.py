@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping
 from numbers import Real
+from threading import TIMEOUT_MAX
 from typing import Any, SupportsIndex, cast
 
 import numpy as np
@@ -69,14 +69,16 @@ def check_seconds(name: str, value: object) -> float:
 
     Raises:
         TypeError: If it is not a number.
-        ValueError: If it is not positive and finite.
+        ValueError: If it is not positive, or longer than a thread can wait.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real | np.number):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
-    seconds = float(cast("float", value))
-    if not 0 < seconds < math.inf:
+    number = cast("float", value)
+    if not number > 0:
         raise ValueError(f"{name} must be a positive number of seconds, got {value}")
-    return seconds
+    if number > TIMEOUT_MAX:
+        raise ValueError(f"{name} must be at most {TIMEOUT_MAX:.0f} seconds, got {value}; None waits for ever")
+    return float(number)
 
 
 def check_length(dataset: Any) -> int:

@@ -50,7 +50,7 @@ class _Reference:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if not self._sent:
             return _recall, (self.token,)
-        return _recall, (self.token, bytes(ForkingPickler.dumps(self._fetch)) if self._wrapped else self._fetch)
+        return _recall, (self.token, bytes(ForkingPickler.dumps(self._fetch, 5)) if self._wrapped else self._fetch)
 
 
 def _recall(token: str, sent: Fetch | bytes | None = None) -> Epochs | Done | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, TypeAlias, TypeVar, cast
@@ -61,13 +61,20 @@ def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
         The items, in the order of `rows`.
 
     Raises:
-        ValueError: If the dataset's `__getitems__` returns another number of items than it was asked for.
+        TypeError: If the dataset's `__getitems__` returns something else than items, such as a dict of columns.
+        ValueError: If it returns another number of them than it was asked for.
     """
     read_many = getattr(dataset, "__getitems__", None)
     return [dataset[row] for row in rows] if read_many is None else _as_many(read_many(rows), rows, dataset)
 
 
 def _as_many(items: Sequence[T], rows: Sequence[int], dataset: Dataset[T], method: str = "__getitems__") -> Sequence[T]:
+    if isinstance(items, Mapping | str | bytes):
+        # As many entries as rows would pass for items.
+        raise TypeError(
+            f"{type(dataset).__name__}.{method} gave a {type(items).__name__} for {len(rows)} items; it must return a "
+            "list with one for each row"
+        )
     if len(items) != len(rows):
         raise ValueError(
             f"{type(dataset).__name__}.{method} was asked for {len(rows)} items, gave {len(items)}; it must return "
@@ -273,6 +280,9 @@ class Fetch:
             except StackError as error:
                 self._note_items(error, rows)
                 raise
+            except BaseException as error:
+                add_note(error, f"loadax: made of rows {describe(rows)}")
+                raise
         try:
             batch = self._batcher(items)
         except BaseException as error:
@@ -350,8 +360,8 @@ def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> Ba
         step: The batch that it was done for.
         trace: The traceback, if it was raised in another process.
     """
-    if isinstance(error, ValueError) and "read-only" in str(error):
-        # NumPy's words.
+    # NumPy's words.
+    if isinstance(error, ValueError) and "read-only" in _message(error):
         add_note(error, "loadax: items may be views of the dataset's arrays; make new ones instead of changing them")
     if trace:
         BaseException.__setattr__(error, "__cause__", RemoteTraceback(trace))
@@ -362,6 +372,14 @@ def relayed(error: BaseException, stage: str, step: Step, trace: str = "") -> Ba
         error.__cause__ = stopped
     add_note(error, f"loadax: while {stage} the batch of {step}")
     return error
+
+
+def _message(error: BaseException) -> str:
+    """What an error says; nothing if it cannot be shown."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def describe(rows: Numbers) -> str:

@@ -38,7 +38,11 @@ def most_alike(batch: Any) -> int:
 
 def most_small(batch: Any) -> int:
     """How many batches like this one may be kept; 1 unless all that it consists of is arrays, numbers and text."""
-    leaves = [leaf for _, leaf in tree.leaves(batch)]
+    try:
+        leaves = [leaf for _, leaf in tree.leaves(batch)]
+    except Exception:
+        # A batch may be any object, such as one that refers to itself.
+        return 1
     if not all(isinstance(leaf, np.ndarray | np.generic | int | float | str | bytes) for leaf in leaves):
         return 1
     return max(1, OTHER_BYTES // max(1, sum(getattr(leaf, "nbytes", 0) or getsizeof(leaf) for leaf in leaves)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from functools import partial
 from time import perf_counter
@@ -108,7 +109,7 @@ class LoaderIterator(Generic[B_co]):
                     turn.calls.put(None)
 
     def __length_hint__(self) -> int:
-        return self.steps_left or 0
+        return min(self.steps_left or 0, sys.maxsize)
 
     @property
     def epoch(self) -> int:
@@ -172,7 +173,7 @@ class LoaderIterator(Generic[B_co]):
             most: How many spans are kept of each worker and of the caller; the last ones, if there are more.
 
         Returns:
-            A timeline, which records while its `with` block is open.
+            A timeline, which records while its `with` block is open. There may be one at a time.
 
         Raises:
             TypeError: If `most` is not an integer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
@@ -35,7 +36,6 @@ class Run(NamedTuple):
         timeout: Seconds that one read may take, or None.
         strategy: How batches are divided among processes and devices, or None.
         fingerprint: What fixes the order of the rows.
-        dataset_name: The dataset, as `repr` shows it.
     """
 
     plan: Plan
@@ -47,7 +47,6 @@ class Run(NamedTuple):
     timeout: float | None
     strategy: ShardingStrategy | None
     fingerprint: dict[str, Any]
-    dataset_name: str
 
     def check_divisible(self, position: Position) -> None:
         """Makes sure that every batch from `position` on can be divided among the data shards, or by the placement.
@@ -112,10 +111,16 @@ class Loader(Generic[B_co]):
 
         Raises:
             TypeError: If the loader is endless.
+            OverflowError: If there are more than `len()` can count.
         """
         steps = self._run.plan.steps
         if steps is None:
             raise TypeError("a loader with epochs(None) is endless and has no len(); see loader.steps_per_epoch")
+        if steps > sys.maxsize:
+            raise OverflowError(
+                f"a run of {steps} batches is longer than len() can say; see loader.steps_per_epoch, and steps_left of "
+                "its iterators"
+            )
         return steps
 
     def __bool__(self) -> bool:

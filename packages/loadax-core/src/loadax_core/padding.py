@@ -170,8 +170,9 @@ class PadBatcher:
             value = next((values_by_step[step] for step in reversed(path) if step in values_by_step), 0)
         try:
             values[...] = value
-            # NumPy would cut off a fraction.
-            fits = values.dtype.kind not in "iub" or not values.size or values.flat[0] == value
+            # NumPy would cut off a fraction, and the integers of ml_dtypes what they have no bits for.
+            exact = values.dtype.kind in "iub" or "int" in values.dtype.name
+            fits = not exact or not values.size or values.flat[0] == value
             error = None
         except (OverflowError, TypeError, ValueError) as refusal:
             fits, error = False, refusal

@@ -123,7 +123,12 @@ def preview(batch: Any, plan: Plan, prefetch: int | None, *, queued: bool) -> Pr
     if prefetch is None:
         prefetch = auto_depth(bytes_of(batch), queued)
     kept = prefetch + 1 if plan.steps is None else min(prefetch + 1, plan.steps)
-    return Preview(tree.map_leaves(lambda _, leaf: spec(leaf), batch), min(plan.rows, plan.batch_size), kept)
+    try:
+        structure = tree.map_leaves(lambda _, leaf: spec(leaf), batch)
+    except Exception:
+        # A batch may be any object, such as one that refers to itself.
+        structure = spec(batch)
+    return Preview(structure, min(plan.rows, plan.batch_size), kept)
 
 
 def spec(leaf: Any) -> ArraySpec | type[Any]:

@@ -1,13 +1,18 @@
-"""How names, numbers and tables are written, as text and as HTML."""
+"""How names, datasets, numbers and tables are written, as text and as HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 # Jupyter stripes tables and aligns them to the right. Colours are those of the page, be it light or dark.
 CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0; border: none; background: none"
 
+
+MOST_SHOWN = 10_000
+"""Characters of a description; more are contents."""
 
 WORKERS = {
     "thread": ("thread", "threads"),
@@ -21,6 +26,18 @@ def name_of(fn: Callable[..., Any]) -> str:
     """A function's name, or an object as it shows itself."""
     name: str | None = getattr(fn, "__qualname__", None)
     return name or repr(fn)
+
+
+def describe(dataset: object) -> str:
+    """A dataset as it shows itself, if that is a description and not its contents."""
+    kind = type(dataset)
+    plain = kind.__repr__ is object.__repr__ or issubclass(kind, list | tuple | np.ndarray)
+    try:
+        shown = kind.__name__ if plain else repr(dataset)
+    except Exception:
+        # That it cannot be shown is no reason to fail.
+        shown = kind.__name__
+    return shown if len(shown) <= MOST_SHOWN else kind.__name__
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -20,7 +20,6 @@ import socket
 import subprocess
 import sys
 import threading
-from copy import copy
 from dataclasses import replace
 from multiprocessing import spawn
 from typing import Any, cast
@@ -32,6 +31,7 @@ from .fetch import Fetch, describe
 from .pickling import check_picklable
 from .protocols import Alloc
 from .segments import Mapped, Packed, Shared
+from .sending import pack, unpack
 from .tasks import Done, Engine, Task, Watch
 
 ANSWER_SECONDS = 1.0
@@ -72,6 +72,7 @@ class Processes:
                 f"{setting} sends the dataset to other processes, but it cannot be pickled: {error}"
             ) from error
         self.pin = fetch.pin
+        self._fetch = fetch
         self.needs_main = b"__main__" in self.shared.body
         main = sys.modules["__main__"]
         # A program that comes from standard input has a file too, which is none.
@@ -81,6 +82,9 @@ class Processes:
                 "interactive program; move its functions and classes to a module"
             )
         self.setting = setting
+
+    def __reduce__(self) -> tuple[type[Processes], tuple[Fetch, str]]:
+        return Processes, (self._fetch, self.setting)
 
     def crew(self) -> _Crew:
         """The crew for one run."""
@@ -173,8 +177,9 @@ class _Process:
     def perform(self, _fetch: Fetch, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
         """Waits for the outcome of a task."""
         if self._failed is not None:
-            # A copy, since each step adds its own notes.
-            return replace(self._failed, error=copy(self._failed.error))
+            # A copy, since each step adds its own notes. `copy` would call the type's `__init__`, as pickle does.
+            assert self._failed.error is not None, "only what failed is kept"
+            return replace(self._failed, error=unpack(pack(self._failed.error)))
         self._write_kept()
         self._sent -= 1
         return self._receive("receiving", task)
@@ -263,7 +268,9 @@ class _Process:
         code = self._reap(self._process)
         how = f"exited with status {code}"
         if code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
+            # Real-time signals have numbers only.
+            known = {number.value: number.name for number in signal.Signals}
+            how = f"was killed by {known.get(-code, f'signal {-code}')}"
             how += ", perhaps because memory ran out" * (-code == signal.SIGKILL)
         meanwhile = f"while it read rows {describe([int(row) for row in task.rows])}" if task else "while it started"
         return WorkerError(f"worker process {self._process.pid} {how} {meanwhile}")

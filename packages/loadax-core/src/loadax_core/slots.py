@@ -11,7 +11,7 @@ from time import perf_counter, thread_time
 from typing import Any, NamedTuple
 
 from .buffers import Parts
-from .fetch import Fetch, Numbers
+from .fetch import Fetch, Numbers, describe
 from .plan import Step
 from .recorder import WATCHED, Lane
 from .tasks import Done, Engine, Task
@@ -265,7 +265,11 @@ class Activity:
         if not stack:
             frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             stack = "".join(traceback.format_stack(frame)) if frame else "  (it has just gone on)"
-        what = self._doing if row is None else f"{self._doing} row {row}"
+        what = self._doing
+        if row is not None:
+            what += f" row {row}"
+        elif self._rows is not None:
+            what += f" rows {describe(self._rows)}"
         steps = self.slot.steps if self.slot and len(self.slot.steps) > 1 else [self.step]
         of = " to ".join(str(step) for step in (steps[0], *steps[1:][-1:]))
         return 0.0, f"{what} ({of}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stack}"

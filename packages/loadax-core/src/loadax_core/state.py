@@ -17,16 +17,20 @@ def fingerprint(dataset: Dataset[Any]) -> dict[str, Any]:
     """What fixes the order of a dataset's rows, as JSON would return it.
 
     Raises:
-        TypeError: If the dataset's own `fingerprint()` is not JSON-able.
+        TypeError: If the dataset's own `fingerprint()` is not a JSON-able dict.
+        ValueError: If it has a number that is not finite, for which JSON has no word.
     """
     facts: dict[str, Any] = {"rows": len(dataset)}
     own = getattr(dataset, "fingerprint", None)
     if callable(own):
         described: Any = own()
+        wanted = f"{type(dataset).__name__}.fingerprint() must return a JSON-able dict"
+        if not isinstance(described, dict):
+            raise TypeError(f"{wanted}, got {described!r:.80}")
         try:
-            facts |= json.loads(json.dumps(described))
-        except TypeError as error:
-            raise TypeError(f"{type(dataset).__name__}.fingerprint() must return a JSON-able dict: {error}") from error
+            facts |= json.loads(json.dumps(described, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{wanted}: {error}") from error
     return facts
 
 
@@ -80,7 +84,8 @@ def differing(saved: Any, here: Mapping[str, Any]) -> Iterator[str]:
     before, now = dict(flat(saved)), dict(flat(here))
     for name in {**before, **now}:
         if name not in before or name not in now or before[name] != now[name]:
-            yield f"{name} was {before.get(name)!r} when saved, and is {now.get(name)!r} here"
+            was, found = (repr(facts[name]) if name in facts else "missing" for facts in (before, now))
+            yield f"{name} was {was} when saved, and is {found} here"
 
 
 def flat(facts: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+import pickle
 import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
 
 from .fetch import Fetch, Numbers
 from .protocols import Alloc, Rows
@@ -54,14 +56,17 @@ class Done:
     trace: str = ""
     transforming: float | None = None
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]:
         error = None if self.error is None else pack(self.error)
-        return _arrived, (error, self.values, self.stage, self.reading, self.batching, self.trace, self.transforming)
+        # By protocols before 5, NumPy gives the machine's byte order to all arrays that arrive.
+        values = self.values if operator.index(protocol) >= 5 else pickle.dumps(self.values, 5)
+        return _arrived, (error, values, self.stage, self.reading, self.batching, self.trace, self.transforming)
 
 
-def _arrived(error: bytes | None, values: list[Any], *others: Any) -> Done:
+def _arrived(error: bytes | None, values: list[Any] | bytes, *others: Any) -> Done:
     """An outcome that comes from another process."""
-    return Done(values, None if error is None else unpack(error), *others)
+    loaded: list[Any] = pickle.loads(values) if isinstance(values, bytes) else values
+    return Done(loaded, None if error is None else unpack(error), *others)
 
 
 class Watch(Protocol):

@@ -68,6 +68,8 @@ class Timeline:
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
+        if self._recorder.waits is not None:
+            raise RuntimeError("a timeline of this iterator is being recorded; end its with block before another one")
         self._began = perf_counter()
         self._recorder.record(self._most)
         return self

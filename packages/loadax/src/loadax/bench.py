@@ -149,10 +149,10 @@ def measured(loader: Loader[Any], args: argparse.Namespace) -> Measurement:
 
 
 def length(loader: Loader[Any]) -> int | None:
-    """How many batches a loader has; None if it is endless."""
+    """How many batches a loader has; None if it is endless, or has more than can be counted."""
     try:
         return len(loader)
-    except TypeError:
+    except (TypeError, OverflowError):
         return None
 
 

@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +27,6 @@ from .siblings import PACKAGES, fits, installed, release
 PATIENCE = 120
 """Seconds that JAX may take to find its devices, and a process to start."""
 
-LEAST_SHARED = 1 << 28
 LEAST_FILES = 1024
 
 DEVICES = """
@@ -82,7 +80,6 @@ class Machine:
         devices: JAX's backend and the kinds of its devices.
         processes: Seconds that it takes to start a process.
         cores: Cores of the machine, those that this process may run on, and the time that it may use, in cores.
-        shared: Bytes of `/dev/shm` in all.
         files: Files that this process may have open.
         gpu: Whether there is an NVIDIA GPU.
         forks: Whether Python's own process pools fork, unless told otherwise.
@@ -95,7 +92,6 @@ class Machine:
     devices: tuple[str, list[str]] | Failure
     processes: float | Failure
     cores: tuple[int, int, float | None]
-    shared: int | None
     files: int | None
     gpu: bool
     forks: bool
@@ -135,7 +131,6 @@ def look() -> Machine:
         devices=devices if isinstance(devices, Failure) else (devices[0], devices[1]),
         processes=processes,
         cores=(os.cpu_count() or 1, affinity(), quota()),
-        shared=shutil.disk_usage("/dev/shm").total if Path("/dev/shm").is_dir() else None,
         files=open_files(),
         gpu=Path("/dev/nvidia0").exists(),
         forks=multiprocessing.get_all_start_methods()[0] == "fork",
@@ -166,8 +161,6 @@ def describe(machine: Machine) -> Iterator[tuple[str, str]]:
     processes = machine.processes
     spawned = "not processes" if isinstance(processes, Failure) else f"processes ({processes:.1f} s to start one)"
     yield "workers", f"threads, {spawned}"
-    if machine.shared is not None:
-        yield "/dev/shm", f"{machine.shared / 2**20:,.0f} MiB"
     if machine.files is not None:
         yield "open files", f"{machine.files:,} at most"
     for name, value in machine.environment.items():
@@ -202,7 +195,7 @@ def problems(machine: Machine) -> Iterator[str]:
             yield f"{name} {other} and jaxlib {jaxlib} differ: pip install --upgrade {name} jaxlib"
     if isinstance(machine.devices, Failure):
         reason, platforms = machine.devices.reason, environment.get("JAX_PLATFORMS")
-        if platforms:
+        if platforms and "XLA_FLAGS" not in reason:
             yield (
                 f"JAX finds no devices of JAX_PLATFORMS={platforms} ({reason}): unset the variable to use what there "
                 "is, or install JAX for it, as https://docs.jax.dev/en/latest/installation.html says"
@@ -218,11 +211,6 @@ def problems(machine: Machine) -> Iterator[str]:
         yield (
             f"XLA_FLAGS makes {forced[1]} devices of {usable(machine)} cores, which is for tests; to train, start "
             f"without {forced[0]}"
-        )
-    if machine.shared is not None and machine.shared < LEAST_SHARED:
-        yield (
-            f"/dev/shm holds {machine.shared / 2**20:,.0f} MiB, too little for worker processes, which pass batches "
-            "through it: docker run --shm-size=2g"
         )
     if machine.files is not None and machine.files < LEAST_FILES:
         yield f"only {machine.files} files can be open, too few for datasets of many files: ulimit -n 4096"
