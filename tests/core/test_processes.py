@@ -547,6 +547,18 @@ def go():
             'if __name__ == "__main__": go()',
             "main runs as __main__\nmain runs as __mp_main__\n[0. 1.] [2. 3.]\n",
         ),
+        (
+            "Mine()",
+            """
+if __name__ == "__main__":
+    from multiprocessing import get_context
+
+    process = get_context("spawn").Process(target=go)
+    process.start()
+    process.join()
+""",
+            "main runs as __main__\nmain runs as __mp_main__\nmain runs as __mp_main__\n[0. 1.] [2. 3.]\n",
+        ),
     ],
 )
 def test_programs(dataset: str, call: str, output: str, tmp_path: Path) -> None:

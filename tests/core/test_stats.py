@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import elsewhere
 import numpy as np
@@ -394,6 +394,20 @@ def test_batches_of_any_kind_have_a_size() -> None:
 
     assert size({"x": np.zeros((2, 3), np.int16), "y": [np.zeros(2), "text", None, 5]}) == 28
     assert size(Broken()) == 0
+
+
+def test_of_a_global_array_each_row_that_is_here_counts_once() -> None:
+    class Shard(NamedTuple):
+        index: tuple[slice, ...]
+        data: Any
+
+    class Global:
+        nbytes = 800
+        is_fully_addressable = False
+        halves = (slice(0, 2), slice(2, 4))
+        addressable_shards = tuple(Shard((half,), np.zeros(2)) for half in halves * 2)
+
+    assert size({"x": Global(), "y": np.zeros(4)}) == 2 * 16 + 32
 
 
 def test_what_was_not_watched_is_divided_as_what_was() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,6 +157,11 @@ def test_an_unpicklable_dataset_is_caught() -> None:
 
 def test_a_good_loader_passes() -> None:
     check_loader(DataLoader().batch_size(3).workers(2).epochs(2).build(Good()))
+
+
+def test_a_good_loader_passes_whose_executor_starts_threads_as_it_goes() -> None:
+    with ThreadPoolExecutor(3) as executor:
+        check_loader(DataLoader().batch_size(3).workers(executor).build(Good()))
 
 
 def test_a_loader_that_reuses_memory_is_caught() -> None:

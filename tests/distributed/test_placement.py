@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from loadax_core import DataLoader
 from loadax_distributed import DevicePlacement, MeshShardingStrategy
 
 _jax: Any = jax
+ENABLE_X64: Any = _jax.enable_x64 if hasattr(jax, "enable_x64") else _jax.experimental.enable_x64
 DEVICES: Any = np.array(_jax.devices())
 MESH = Mesh(DEVICES, ("data",))
 SHARDING = NamedSharding(MESH, P("data"))
@@ -43,6 +45,29 @@ def test_default_device_is_the_one_at_construction_and_arrays_stay_uncommitted()
     assert pair.y[0].item() == 2.5
 
 
+@pytest.mark.parametrize(
+    "make", [lambda: DevicePlacement(True), lambda: MeshShardingStrategy(MESH).distribute_global_batch]
+)
+def test_what_has_all_its_bits_where_a_placement_is_made_keeps_them_on_other_threads(make: Any) -> None:
+    numbers = np.arange(8) + 2**40
+    with ENABLE_X64(True):
+        place = make()
+    with ThreadPoolExecutor(1) as executor:
+        placed = executor.submit(place, [numbers]).result()[0]
+    assert placed.dtype == np.int64
+    assert placed.tolist() == numbers.tolist()
+    assert not _jax.config.jax_enable_x64
+
+
+def test_what_is_on_another_device_is_moved_to_the_default_one() -> None:
+    with jax.default_device(DEVICES[2]):
+        place = DevicePlacement(True)
+    for device in (DEVICES[2], DEVICES[5]):
+        placed = place([_jax.device_put(np.arange(3), device)])[0]
+        assert where(placed) == [2]
+        assert placed.tolist() == [0, 1, 2]
+
+
 def test_default_device_may_be_named_by_its_platform() -> None:
     with jax.default_device("cpu"):
         place = DevicePlacement(True)
@@ -69,6 +94,19 @@ def test_what_the_sharding_cannot_divide_is_refused_by_name(shape: tuple[int, ..
     with pytest.raises(ValueError, match=r"batch\['x'\] of shape \(.*\) does not fit") as caught:
         DevicePlacement(SHARDING)({"x": np.zeros(shape, np.float32)})
     assert not shape or ("8" in str(caught.value) and "12" in str(caught.value))
+
+
+def test_leaves_that_lack_a_dimension_are_refused_by_name_for_any_kind_of_axes() -> None:
+    for kind in ("Auto", "Explicit") if hasattr(jax.sharding, "AxisType") else ():
+        kinds = (getattr(jax.sharding.AxisType, kind),) * 2
+        sharding = NamedSharding(_jax.make_mesh((4, 2), ("data", "model"), kinds), P("data", "model"))
+        with pytest.raises(ValueError, match=r"batch\['y'\] of shape \(8,\) does not fit"):
+            DevicePlacement(sharding)({"y": np.zeros(8, np.float32)})
+
+
+def test_a_dimension_that_is_left_open_is_refused() -> None:
+    with pytest.raises(ValueError, match="leaves a dimension open; a batch is placed exactly: use None instead"):
+        DevicePlacement(NamedSharding(MESH, P(P.UNCONSTRAINED)))
 
 
 @pytest.mark.parametrize("scalar", [3, 2.5, True, 1j, np.float32(1.5), np.zeros((), np.int32)])

@@ -338,6 +338,14 @@ def test_specs_that_no_leaf_matches_are_refused_naming_the_leaves() -> None:
         strategy.distribute_global_batch({"tokens": np.zeros((2, 4), np.int32)})
 
 
+def test_specs_are_for_each_batch_whatever_came_before_it() -> None:
+    strategy = strategy_of(specs={"y": P("data", "seq")}, data=2, seq=4)
+    for _ in range(2):
+        strategy.distribute_global_batch({"y": np.zeros((2, 4), np.float32)})
+        with pytest.raises(ValueError, match=r"specs\['y'\], which no leaf .* it has batch\['z'\]"):
+            strategy.distribute_global_batch({"z": np.zeros((2, 4), np.float32)})
+
+
 @pytest.mark.parametrize(
     ("specs", "error", "message"),
     [

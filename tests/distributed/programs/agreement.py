@@ -56,6 +56,8 @@ def main(folder: str) -> None:
     }
     for name, config in wrong.items():
         messages[name] = said(lambda config=config: check_agreement(config))
+    with _jax.disable_jit():
+        messages["not compiled"] = said(lambda: check_agreement(wrong["float"]))
     messages["afterwards"] = said(lambda: check_agreement({"seed": 7}))
     (Path(folder) / f"{own}.json").write_text(json.dumps(messages))
 

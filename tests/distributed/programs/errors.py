@@ -34,6 +34,13 @@ def on_a_thread(call: Callable[[], Any]) -> str:
     return found[0]
 
 
+class Confusing(list[int]):
+    """Calls something as a loader calls one of its settings."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"batch_size": 7}
+
+
 def main(folder: str) -> None:
     own = _jax.process_index()
     mesh = make_mesh(data=8)
@@ -42,6 +49,8 @@ def main(folder: str) -> None:
     abstract: Any = AbstractMesh((8,), ("data",))
     builder = DataLoader().batch_size(8)
     square = make_mesh(data=4, model=2)
+    # Processes 0 and 2 hold all rows, the others half of them.
+    uneven = Mesh(devices[[[0, 2, 3, 4], [1, 5, 6, 7]]], ("data", "model"))
     specs = {"x": PartitionSpec("data", "model")} if own else None
     messages = {
         "indivisible": said(lambda: strategy.local_rows(12)),
@@ -64,13 +73,17 @@ def main(folder: str) -> None:
         "batchers": said(DataLoader(*([PadBatcher(4)] if own else [])).build(range(64)).check_agreement),
         "axes": said(builder.shard(square, ("data", "model") if own else "data").build(range(64)).check_agreement),
         "specs": said(builder.shard(square, specs=specs).build(range(64)).check_agreement),
+        "settings": said(DataLoader().batch_size(8 * (1 + own)).build(Confusing()).check_agreement),
+        "padding": said(lambda: DataLoader(PadBatcher()).batch_size(8).shard(uneven).build(range(64))),
         "functions": said(DataLoader(lambda x: x).batch_size(8).shard(square).build(range(64)).check_agreement),
         "thread": on_a_thread(lambda: check_agreement({})),
         "default mesh": str(dict(make_mesh().shape)),
     }
     foreign = devices[0] if own else devices[-1]
-    own_message = said(lambda: DevicePlacement(foreign))
-    assert own_message.startswith(f"ValueError: {foreign} is not a device of this process, number {own}"), own_message
+    with _jax.default_device(foreign):
+        for target in (foreign, True):
+            message = said(lambda target=target: DevicePlacement(target))
+            assert message.startswith(f"ValueError: {foreign} is not a device of this process, number {own}"), message
     assert repr(strategy).endswith(f"process {own} of 4 holds shards {2 * own}-{2 * own + 1})"), strategy
     assert [cell[0] for cell in strategy.table(16).cells] == [str(device // 2) for device in range(8)]
     (Path(folder) / f"{own}.json").write_text(json.dumps(messages))

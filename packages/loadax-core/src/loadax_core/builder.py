@@ -345,9 +345,9 @@ def _check_lengths(settings: Settings) -> None:
     batcher, strategy, rows = settings.batcher, settings.strategy, settings.batch_size
     if not isinstance(batcher, PadBatcher) or batcher.length is not None or strategy is None:
         return
-    local = len(strategy.local_rows(rows))
-    if local < rows:
+    # Alike on every process, one of which may be given all rows, where the strategy can say so.
+    if getattr(strategy, "splits", len(strategy.local_rows(rows)) < rows):
         raise ValueError(
-            f"{batcher!r} pads to the longest of the rows that it is given, and this process is given {local} of the "
+            f"{batcher!r} pads to the longest of the rows that it is given, and not every process is given all "
             f"{rows} of a batch, so that the pieces would differ in shape; use PadBatcher(length=...)"
         )

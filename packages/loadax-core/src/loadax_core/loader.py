@@ -204,7 +204,8 @@ class Loader(Generic[B_co]):
             "sharding": _division(self._run.strategy),
         }
         for name, value in flat(self._run.fingerprint):
-            config[name] = value if isinstance(value, int) else str(value)
+            # It may have names that the settings above have.
+            config[f"dataset.{name}"] = value if isinstance(value, int) else str(value)
         resolve.check_agreement(config)
 
     def __repr__(self) -> str:

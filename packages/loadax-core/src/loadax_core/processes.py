@@ -58,10 +58,15 @@ class Processes:
 
     Raises:
         TypeError: If the dataset or the batcher cannot be pickled; names the part that cannot.
-        RuntimeError: If the platform cannot do it.
+        RuntimeError: If the platform cannot do it, or this is a worker process that imports the main program.
     """
 
     def __init__(self, fetch: Fetch, setting: str) -> None:
+        if child.starting.is_set():
+            raise RuntimeError(
+                f"{setting} was reached by a worker process that imports the main program; put what "
+                'the program does under `if __name__ == "__main__":`'
+            )
         if not hasattr(socket, "send_fds"):
             raise RuntimeError(f"{setting} needs Linux or macOS; use threads here: .workers(n)")
         try:
@@ -73,7 +78,8 @@ class Processes:
             ) from error
         self.pin = fetch.pin
         self._fetch = fetch
-        self.needs_main = b"__main__" in self.shared.body
+        # The second is what it is called in a process that was spawned.
+        self.needs_main = b"__main__" in self.shared.body or b"__mp_main__" in self.shared.body
         main = sys.modules["__main__"]
         # A program that comes from standard input has a file too, which is none.
         if self.needs_main and main.__spec__ is None and not os.path.exists(getattr(main, "__file__", "")):
@@ -227,11 +233,6 @@ class _Process:
                 self._line.close()
 
     def _start(self) -> None:
-        if child.starting.is_set():
-            raise RuntimeError(
-                f"{self._processes.setting} was reached by a worker process that imports the main program; put what "
-                'the program does under `if __name__ == "__main__":`'
-            )
         work, work_there = socket.socketpair()
         line, line_there = socket.socketpair()
         with work_there, line_there:

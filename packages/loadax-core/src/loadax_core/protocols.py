@@ -135,7 +135,8 @@ class ShardingStrategy(Protocol):
     """How the rows of a global batch are divided among processes and devices.
 
     One that can be set up in several ways may have a method `describe()`, which says how, in the same words in every
-    process: `Loader.check_agreement` compares them. It may have `pin` and `queued`, as a `Placement` may.
+    process: `Loader.check_agreement` compares them. It may say by `splits` whether any process is given a part of the
+    rows only, and have `pin` and `queued`, as a `Placement` may.
     """
 
     def local_rows(self, batch_size: int, /) -> Rows:

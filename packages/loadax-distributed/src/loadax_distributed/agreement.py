@@ -103,7 +103,8 @@ def _gather(own: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         firsts.setdefault(device.process_index, device)
     mesh = Mesh(np.array(list(firsts.values())), ("process",))
     # A jitted function runs on the devices of the mesh in context, which may be one of the caller's.
-    with _in_mesh(mesh), jax.transfer_guard("allow"):
+    # Without compilation, each process would get nothing but its own.
+    with _in_mesh(mesh), jax.transfer_guard("allow"), jax.disable_jit(False):
         split = NamedSharding(mesh, PartitionSpec("process"))
         rows = jax.make_array_from_callback((len(firsts), len(own)), split, lambda _: own[None])
         joined = _jax.jit(_jax.numpy.copy, out_shardings=NamedSharding(mesh, PartitionSpec()))(rows)

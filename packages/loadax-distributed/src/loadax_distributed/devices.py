@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import jax
@@ -53,6 +55,21 @@ def default_device() -> Device:
     """Where JAX puts arrays now, on this thread."""
     default: Any = _jax.config.jax_default_device
     return default if is_device(default) else local_devices(default)[0]
+
+
+class Precision:
+    """Whether JAX has numbers of 64 bits now, on this thread: the context `jax.enable_x64` may have given them."""
+
+    def __init__(self) -> None:
+        self._wide: bool = _jax.config.jax_enable_x64
+
+    def restored(self) -> AbstractContextManager[Any]:
+        """A context, for any thread, in which it has them if it had; if it had not, they may be there since."""
+        if not self._wide or _jax.config.jax_enable_x64:
+            return nullcontext()
+        # Its place in older versions.
+        place: Any = _jax if hasattr(_jax, "enable_x64") else importlib.import_module("jax.experimental")
+        return place.enable_x64(True)
 
 
 def process_index() -> int:

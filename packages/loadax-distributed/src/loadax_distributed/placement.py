@@ -9,10 +9,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, Sharding
+from jax.sharding import NamedSharding, PartitionSpec, Sharding
 from loadax_core import tree
 
-from .devices import default_device, device_put, is_device, local_devices, process_index
+from .devices import Precision, default_device, device_put, is_device, local_devices, process_index
 from .leaves import LeafRules, map_arrays
 from .pinning import Pinning
 from .templates import Templates
@@ -41,14 +41,16 @@ class DevicePlacement:
         Args:
             target: True for the default device as it is now, a `jax.Device` of this process, or a
                 `jax.sharding.Sharding` over devices of this process. Batches on the default device stay uncommitted,
-                as from `jax.numpy`: a computation on other devices may use them.
+                as from `jax.numpy`: a computation on other devices may use them. Numbers of 64 bits stay so if JAX has
+                them now, or when a batch is placed.
 
         Raises:
             TypeError: If `target` is something else.
-            ValueError: If a device is not one of this process.
+            ValueError: If a device is not one of this process, or a sharding leaves a dimension open.
         """
-        # Contexts like `jax.default_device` end at the thread that opened them, so the device is captured here.
-        self._default = default_device() if target is True else None
+        # Contexts like `jax.default_device` end at the thread that opened them, so what they say is captured here.
+        self._default = _check_target(default_device()) if target is True else None
+        self._precision = Precision()
         self._target = None if target is True else _check_target(target)
         self._rules = LeafRules()
         self._templates = Templates()
@@ -71,7 +73,7 @@ class DevicePlacement:
             ValueError: If the sharding does not divide a leaf.
         """
         # This transfer is what the caller asks for; a guard against accidental ones must not stop it.
-        with jax.transfer_guard_host_to_device("allow"):
+        with jax.transfer_guard_host_to_device("allow"), self._precision.restored():
             return map_arrays(self._place, batch)
 
     def check_rows(self, rows: int) -> None:
@@ -108,10 +110,15 @@ class DevicePlacement:
         return placed
 
     def _put(self, path: tree.Path, local: Any) -> jax.Array:
+        target = self._target
+        # What another device has already, as the result of a computation there, would stay.
+        if self._default is not None and isinstance(local, jax.Array) and local.devices() != {self._default}:
+            target = self._default
         try:
             with nullcontext() if self._default is None else jax.default_device(self._default):
-                return device_put(local, self._target)
-        except ValueError as error:
+                return device_put(local, target)
+        # Some shardings say so by a failing assertion.
+        except (ValueError, AssertionError) as error:
             raise ValueError(
                 f"{tree.name(path)} of shape {np.shape(local)} does not fit {self._target}: {error}"
             ) from error
@@ -124,6 +131,8 @@ def _check_target(target: Any) -> Any:
                 f"{target} has devices of other processes; use .shard(mesh) to load global batches, of which each "
                 "process reads its own rows"
             )
+        if isinstance(target, NamedSharding) and PartitionSpec.UNCONSTRAINED in target.spec:
+            raise ValueError(f"{target} leaves a dimension open; a batch is placed exactly: use None instead")
         return target
     if is_device(target):
         own = local_devices(target.platform)

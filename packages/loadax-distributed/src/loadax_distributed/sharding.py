@@ -23,7 +23,7 @@ from loadax_core import Rows, tree
 
 from .axes import check_axes, check_data_axes, check_entries, check_fits, check_mesh, leaf_shardings, rows_spec
 from .checks import count
-from .devices import process_count, process_index, row_spans
+from .devices import Device, Precision, process_count, process_index, row_spans
 from .leaves import LeafRules, map_arrays
 from .pinning import Pinning
 from .table import Table, device_table
@@ -77,8 +77,9 @@ class MeshShardingStrategy:
         self._num_data_shards = math.prod(mesh.shape[axis] for axis in self._axes)
         self._rows_only = NamedSharding(mesh, rows_spec(self._axes))
         self._specs = leaf_shardings(mesh, self._axes, specs)
-        self._unseen = set(self._specs)
-        self._shardings: dict[tree.Path, NamedSharding] = {}
+        # Of each leaf, where it has its spec from.
+        self._shared: dict[tree.Path, tree.Path | None] = {}
+        self._precision = Precision()
         self._rules = LeafRules()
         self._templates = Templates()
         # A batch of one row per shard shows which shards are ours; all other sizes follow by multiplication.
@@ -105,6 +106,12 @@ class MeshShardingStrategy:
     def num_data_shards(self) -> int:
         """Into how many equal runs the rows of a global batch are divided."""
         return self._num_data_shards
+
+    @property
+    def splits(self) -> bool:
+        """Whether there is a process that holds a part of the rows only; alike on every process."""
+        held = {(device.process_index, span) for device, span in self._spans(self._num_data_shards).items()}
+        return len(held) < self._num_data_shards * process_count()
 
     def named_sharding(self, *axes: str | Sequence[str] | None) -> NamedSharding:
         """A sharding over this mesh, for parameters, `in_shardings` and the like.
@@ -166,12 +173,14 @@ class MeshShardingStrategy:
         Raises:
             TypeError: If a leaf is not an array of numbers, or has masked entries.
             ValueError: If leaves disagree in their rows, if the data shards of this process do not divide the rows,
-                or if a leaf does not fit its spec.
+                if a leaf does not fit its spec, or if a spec fits no leaf of this batch.
         """
         first: tuple[tree.Path, int] | None = None
+        paths: list[tree.Path] = []
 
         def distribute(path: tree.Path, leaf: Any) -> jax.Array:
             nonlocal first
+            paths.append(path)
             if isinstance(leaf, int | float | complex) and not isinstance(leaf, np.generic):
                 raise TypeError(f"{tree.name(path)} is of type {type(leaf).__name__}, {_NO_ROWS}")
             array = self._rules.check(path, leaf)
@@ -187,12 +196,13 @@ class MeshShardingStrategy:
             return self._assemble(path, array)
 
         # This transfer is what the caller asks for; a guard against accidental ones must not stop it.
-        with jax.transfer_guard_host_to_device("allow"):
+        with jax.transfer_guard_host_to_device("allow"), self._precision.restored():
             batch = map_arrays(distribute, local_batch)
-        if self._unseen:
+        unseen = self._specs.keys() - {self._spec_of(path) for path in paths} if self._specs else ()
+        if unseen:
             raise ValueError(
-                f"specs has {', '.join(sorted('specs' + ''.join(path) for path in self._unseen))}, which no leaf of "
-                f"the batch matches; it has {', '.join(map(tree.name, self._shardings)) or 'no leaves'}"
+                f"specs has {', '.join(sorted('specs' + ''.join(path) for path in unseen))}, which no leaf of the "
+                f"batch matches; it has {', '.join(map(tree.name, paths)) or 'no leaves'}"
             )
         return batch
 
@@ -210,7 +220,7 @@ class MeshShardingStrategy:
         """
         batch_size = self._num_data_shards if batch_size is None else batch_size
         self._rows_per_shard(batch_size)
-        return device_table(row_spans(self._rows_only, batch_size, local=False))
+        return device_table(self._spans(batch_size))
 
     def describe(self) -> str:
         """How batches are divided, in the same words on every process that divides them alike."""
@@ -247,7 +257,8 @@ class MeshShardingStrategy:
                 f"{tree.name(path)} has {len(local)} rows, but this process holds {len(self._position)} data shards "
                 f"of equally many; pass the rows of local_rows(batch_size), a multiple of {len(self._position)}"
             )
-        sharding = self._shardings.get(path) or self._find_sharding(path)
+        spec = self._spec_of(path)
+        sharding = self._rows_only if spec is None else self._specs[spec]
         if sharding is not self._rows_only:
             check_fits(path, local.shape, sharding)
         whole = self._single_device and sharding is self._rows_only
@@ -267,13 +278,16 @@ class MeshShardingStrategy:
         self._templates.learn(path, local, made, cut)
         return made
 
-    def _find_sharding(self, path: tree.Path) -> NamedSharding:
-        """The sharding of the leaf at `path`: that of the one place, at the leaf or above it, which has a spec."""
-        for end in range(len(path) + 1):
-            if path[:end] in self._specs:
-                self._unseen.discard(path[:end])
-                return self._shardings.setdefault(path, self._specs[path[:end]])
-        return self._shardings.setdefault(path, self._rows_only)
+    def _spec_of(self, path: tree.Path) -> tree.Path | None:
+        """The one place, at the leaf of that path or above it, which has a spec; None if there is none."""
+        if path not in self._shared:
+            above = (path[:end] for end in range(len(path) + 1))
+            self._shared[path] = next((place for place in above if place in self._specs), None)
+        return self._shared[path]
+
+    def _spans(self, rows: int) -> dict[Device, tuple[int, int]]:
+        """The rows of each device of the job."""
+        return row_spans(self._rows_only, rows, local=False)
 
 
 def _ranges(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> str:
