@@ -59,6 +59,13 @@ def test_function_in_place_of_a_batcher() -> None:
     assert_type(DataLoader(first).build([1, 2]), Loader[int])
 
 
+def test_a_function_of_any_items_is_told_what_they_are() -> None:
+    for items in DataLoader(Batcher[str, list[str]](list)).build(["a", "b"]):
+        assert_type(items, list[str])
+    for number in DataLoader(Batcher[str, int](lambda items: len(items))).build(["a", "b"]):  # noqa: PLW0108 (a lambda is what is shown)
+        assert_type(number, int)
+
+
 def test_types_survive_every_call_of_the_chain() -> None:
     loader = (
         DataLoader(Batcher(lengths))
