@@ -3,10 +3,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import elsewhere
 import numpy as np
@@ -397,7 +397,8 @@ def test_batches_of_any_kind_have_a_size() -> None:
 
 
 def test_of_a_global_array_each_row_that_is_here_counts_once() -> None:
-    class Shard(NamedTuple):
+    @dataclass
+    class Shard:
         index: tuple[slice, ...]
         data: Any
 

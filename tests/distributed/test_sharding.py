@@ -378,6 +378,13 @@ def test_leaves_that_do_not_fit_their_spec_are_refused() -> None:
         strategy.distribute_global_batch({"x": np.zeros((2, 6), np.float32)})
 
 
+def test_a_mesh_without_axes_divides_no_rows() -> None:
+    single: Any = Mesh(np.array(_jax.devices()[0]), ())
+    with pytest.raises(ValueError, match=r"names the axis 'data'; the mesh has no axis$"):
+        MeshShardingStrategy(single)
+    assert MeshShardingStrategy(single, ()).local_rows(3).tolist() == [0, 1, 2]
+
+
 # --- the mesh ---------------------------------------------------------------------------------------------------
 
 

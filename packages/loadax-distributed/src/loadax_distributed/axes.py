@@ -108,8 +108,8 @@ def check_axes(known: Sequence[str], axes: Axes, where: str) -> None:
     for i, axis in enumerate(axes):
         if axis not in known:
             fix = f"; choose one: data_axis_name={known[0]!r}" if known and where.startswith("data_axis_name") else ""
-            axes = ", ".join(map(repr, known)) or "no axis"
-            raise ValueError(f"{where} names the axis {axis!r}; the mesh has {axes}{fix}")
+            has = ", ".join(map(repr, known)) or "no axis"
+            raise ValueError(f"{where} names the axis {axis!r}; the mesh has {has}{fix}")
         if axis in axes[:i]:
             raise ValueError(f"{where} names the axis {axis!r} twice; an axis divides one dimension once")
 
