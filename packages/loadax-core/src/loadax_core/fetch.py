@@ -69,8 +69,8 @@ def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
 
 
 def _as_many(items: Sequence[T], rows: Sequence[int], dataset: Dataset[T], method: str = "__getitems__") -> Sequence[T]:
-    if isinstance(items, Mapping | str | bytes):
-        # As many entries as rows would pass for items.
+    # As many entries as rows would pass for items. To ask for kinds of mappings takes as long as a small read.
+    if not isinstance(items, list) and isinstance(items, Mapping | str | bytes):
         raise TypeError(
             f"{type(dataset).__name__}.{method} gave a {type(items).__name__} for {len(rows)} items; it must return a "
             "list with one for each row"
