@@ -99,6 +99,15 @@ def test_the_callers_parameters_may_change_afterwards(file: Path, placeholder: s
     assert rows.fingerprint() == before
 
 
+@pytest.mark.parametrize("value", [np.int64(18), np.float32(18), np.str_("18"), 18, True, None])
+def test_parameters_of_numpy_are_those_of_python(file: Path, value: Any) -> None:
+    query = "SELECT id FROM items WHERE id > CAST({} AS REAL)"
+    expected = {True: 19, None: 0}.get(value, 2)
+    for placeholder, parameters in (("?", [value]), (":least", {"least": value})):
+        rows = SQLiteDataset(file, query=query.format(placeholder), key="id", parameters=parameters)
+        assert len(rows) == len(list(rows)) == expected
+
+
 def test_grouped_query(check_dataset: CheckDataset, file: Path) -> None:
     query = "SELECT id % 4 AS rest, sum(x) AS total FROM items GROUP BY 1"
     expected = [{"rest": k, "total": sum(item["x"] for item in ITEMS if item["id"] % 4 == k)} for k in range(4)]
@@ -464,6 +473,16 @@ def test_schema_that_changed(file: Path) -> None:
         ({"table": "items", "columns": "name"}, TypeError, r"write \['name'\]"),
         ({"query": "SELECT ?", "key": "id", "parameters": "a"}, TypeError, r"write \['a'\]"),
         ({"query": "SELECT ?", "key": "id", "parameters": 5}, TypeError, r"write \[5\]"),
+        (
+            {"query": "SELECT ?, ?", "key": "id", "parameters": [1, [2]]},
+            TypeError,
+            r"parameters gives \[2\] for the placeholder 2; give an int, float, str, bytes or None",
+        ),
+        (
+            {"query": "SELECT :day", "key": "id", "parameters": {"day": np.datetime64("2024-01-02")}},
+            TypeError,
+            r"parameters gives .*2024.* for the placeholder :day; give an int",
+        ),
         ({"table": "other"}, ValueError, r"no table 'other'; it has \['items'\]"),
         ({"table": "items", "columns": []}, ValueError, "columns names no column; name one, or leave it out"),
         ({"table": "items", "fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),

@@ -52,7 +52,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         query: A `SELECT` statement, instead of `table`. Its `ORDER BY` has no effect.
         key: A column of distinct integers; left out, the `rowid` of a table. Queries need one.
         columns: The columns to read; left out, all of them.
-        parameters: Values for the query's placeholders, `?` or `:name`. They are copied.
+        parameters: Values for the query's placeholders, `?` or `:name`: `int`, `float`, `str`, `bytes`, None, or NumPy
+            scalars of these. They are copied.
         fill_null: By column, what to give instead of NULL, of the type that the column's other values have; an `int`
             becomes a `float` where they are. Elsewhere, reading NULL is an error.
 
@@ -60,7 +61,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         FileNotFoundError: If there is no such file.
         LookupError: When a row has gone since the keys were looked at.
         TypeError: If not just one of `table` and `query` is given, if a query has no key, if a table is given
-            `parameters`, or if `columns`, `parameters` or `fill_null` is a single value.
+            `parameters`, if one of these is of another type, or if `columns`, `parameters` or `fill_null` is a single
+            value.
         ValueError: If there is no such table or column, if `columns` names none, or one more than once, if a table has
             no `rowid` and no key is given, if keys are not distinct integers, if a value of `fill_null` does not fit
             its column, or, when a row is read, if it has a NULL that nothing is given for.
@@ -109,7 +111,11 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         if not self._path.is_file():
             raise FileNotFoundError(f"there is no database {str(self._path)!r}")
         self._table, self._key = table, "rowid" if key is None else key
-        self._parameters: Parameters = dict(parameters) if isinstance(parameters, Mapping) else tuple(parameters)
+        self._parameters: Parameters = (
+            {name: _bindable(f":{name}", value) for name, value in parameters.items()}
+            if isinstance(parameters, Mapping)
+            else tuple(_bindable(str(place), value) for place, value in enumerate(parameters, 1))
+        )
         # A query may end in a comment, hence the new line.
         self._from = _quote(table) if table is not None else f"({_without_end(query or '')}\n)"
         self._connections = Connections(self._path)
@@ -286,6 +292,16 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._connections = Connections(self._path)
+
+
+def _bindable(placeholder: str, value: Any) -> Value | None:
+    """A value as one of those that SQLite has; of NumPy's, it would take the bytes."""
+    given = as_python(value)
+    if given is not None and not isinstance(given, int | float | str | bytes):
+        raise TypeError(
+            f"parameters gives {value!r} for the placeholder {placeholder}; give an int, float, str, bytes or None"
+        )
+    return given
 
 
 def _without_end(query: str) -> str:
