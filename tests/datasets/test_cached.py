@@ -17,7 +17,15 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from loadax_datasets import ArrayDataset, BaseDataset, CachedDataset, InMemoryDataset, RangeDataset, records
+from loadax_datasets import (
+    ArrayDataset,
+    BaseDataset,
+    CachedDataset,
+    InMemoryDataset,
+    RangeDataset,
+    TokenDataset,
+    records,
+)
 
 
 class CheckDataset(Protocol):
@@ -470,6 +478,7 @@ def test_a_cache_is_transparent(tmp_path: Path) -> None:
         (RangeDataset(3), RangeDataset(10, 13)),
         (RangeDataset(3).cast(np.int8), RangeDataset(3).cast(np.int16)),
         (ArrayDataset(np.arange(3)), ArrayDataset(np.arange(3.0))),
+        (TokenDataset(np.arange(5), 1), TokenDataset(np.arange(5, dtype=np.int32), 1)),
         (RangeDataset(3).map(float), RangeDataset(3).map(str)),
         (RangeDataset(3).map(float).repeat(2), RangeDataset(3).map(str).repeat(2)),
     ],

@@ -340,6 +340,18 @@ def test_fingerprint_is_of_what_is_stored(monkeypatch: pytest.MonkeyPatch) -> No
     DataLoader().build(HuggingFaceDataset(data))
 
 
+def test_a_cache_knows_what_is_decoded_and_how(tmp_path: Path) -> None:
+    data = make({"image": (hf.Image(), [picture(0)]), "x": (hf.Value("uint8"), [1])})
+    assert HuggingFaceDataset(data).cache(tmp_path)[0]["image"].shape == (3, 4, 3)
+    HuggingFaceDataset(data).cache(tmp_path)
+    others = [
+        HuggingFaceDataset(data.cast_column("image", hf.Image(**how))) for how in ({"mode": "L"}, {"decode": False})
+    ]
+    for other in (*others, HuggingFaceDataset(data, fill_null={"x": 0})):
+        with pytest.raises(ValueError, match="is the cache of another dataset"):
+            other.cache(tmp_path)
+
+
 def test_fingerprint_knows_the_rows() -> None:
     data = make(COLUMNS)
     others = [data.select(range(8)), data.select(range(N)[::-1]), data.select_columns(["u8"]), data.shuffle(seed=1)]

@@ -1,5 +1,6 @@
 """Folders of images."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -189,3 +190,33 @@ def test_fingerprint_knows_the_files(root: Path, expected: list[dict[str, Any]])
     assert len({str(each) for each in prints}) == 3
     elsewhere = root.rename(root.parent / "moved")
     assert ImageFolderDataset(elsewhere).fingerprint() == prints[-1]
+
+
+def test_a_cache_knows_images_of_the_same_names(root: Path) -> None:
+    for folder, first, height in (("train", 0, 4), ("copy", 0, 4), ("other pixels", 9, 4), ("other sizes", 0, 5)):
+        for i in range(3):
+            save(root / folder / "cat" / f"{i}.bmp", first + i, height)
+    kept = list(ImageFolderDataset(root / "train").cache(root / "cache"))
+    assert len(list(ImageFolderDataset(root / "copy").cache(root / "cache"))) == len(kept)
+    for folder in ("other pixels", "other sizes"):
+        with pytest.raises(ValueError, match="is the cache of another dataset"):
+            ImageFolderDataset(root / folder).cache(root / "cache")
+
+
+def test_a_cache_looks_at_few_files_of_a_large_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(root / "cat" / "0.bmp", 0)
+    for i in range(1, 300):
+        (root / "cat" / f"{i}.bmp").hardlink_to(root / "cat" / "0.bmp")
+    rows = ImageFolderDataset(root)
+    looked: list[Path] = []
+    stat = Path.stat
+
+    def look(path: Path, **kwargs: Any) -> Any:
+        looked.append(path)
+        return stat(path, **kwargs)
+
+    monkeypatch.setattr(Path, "stat", look)
+    facts = rows.contents()
+    assert {root / "cat" / "0.bmp", root / "cat" / "99.bmp"} <= set(looked), "the first by name, and the last"
+    assert len(looked) < 100
+    assert json.loads(json.dumps(facts)) == facts

@@ -543,3 +543,16 @@ def test_a_cache_knows_what_stands_in_place_of_nulls(tmp_path: Path) -> None:
     assert list(SQLiteDataset(path, "t", fill_null={"x": 0}).cache(tmp_path / "cache")) == [{"x": 1}, {"x": 0}]
     with pytest.raises(ValueError, match="is the cache of another dataset"):
         SQLiteDataset(path, "t", fill_null={"x": -1}).cache(tmp_path / "cache")
+
+
+def test_another_file_of_the_same_keys_is_another_dataset(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("train.db", "test.db", "copy/train.db", "new/train.db")]
+    for path, x in zip(files, (1, 2, 1, 3), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        execute(path, "CREATE TABLE t (x INTEGER)", f"INSERT INTO t VALUES ({x})")
+    train, test, copy, new = (SQLiteDataset(path, "t") for path in files)
+    assert train.fingerprint() == copy.fingerprint() != test.fingerprint()
+    assert list(train.cache(tmp_path / "cache")) == list(copy.cache(tmp_path / "cache")) == [{"x": 1}]
+    for other in (test, new):
+        with pytest.raises(ValueError, match="is the cache of another dataset"):
+            other.cache(tmp_path / "cache")

@@ -34,8 +34,8 @@ class CachedDataset(Transform[T_co]):
     strings and bytes, and arrays of other libraries come out as NumPy arrays.
 
     The directory remembers what fixes the rows of the source, and refuses to serve another one. It cannot see whether
-    what a mapped function does, the values of an array, or the contents of a file have changed: use a new directory
-    then.
+    what a mapped function does, the values of an array or of items in memory, or the contents of a file have changed:
+    use a new directory then. Of files it knows the names, and a few of their bytes.
 
     Args:
         source: Any object with `len()` and `[i]`, the same in every epoch.

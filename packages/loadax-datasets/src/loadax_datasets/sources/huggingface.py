@@ -155,6 +155,14 @@ class HuggingFaceDataset(TableDataset):
         """The number of rows, the columns and their types, and a hash of a few rows, unless there is a transform."""
         return {"rows": len(self)} if self._transformed else super().fingerprint()
 
+    def _own_contents(self) -> dict[str, Any]:
+        """What stands in place of nulls, and which images are decoded, to which mode."""
+        if self._transformed:
+            return super()._own_contents()
+        features = self._dataset.features
+        modes = {name: getattr(features[name], "mode", None) for name in self._media if self._decodes(name)}
+        return super()._own_contents() | {"decoded": modes}
+
 
 def _check_dataset(dataset: Any, library: Any) -> None:
     if isinstance(dataset, library.IterableDataset | library.IterableDatasetDict):

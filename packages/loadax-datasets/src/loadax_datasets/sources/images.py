@@ -11,10 +11,14 @@ import numpy.typing as npt
 from loadax_core import add_note
 
 from ..base import BaseDataset
+from ..samples import sample_file
 from ..seeding import digest
 from .optional import require
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+SIZED, SAMPLED = 64, 4
+"""How many files a cache directory is compared by the sizes of, and by bytes of."""
 
 
 class LabelledImage(TypedDict):
@@ -113,6 +117,17 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
             "names": digest("\0".join([*self.classes, *self._names]).encode()),
             "mode": self._mode,
         }
+
+    def _own_contents(self) -> dict[str, Any]:
+        """A hash of the sizes of some files, spread over all of them, and of a few bytes of a few."""
+        sizes = [path.stat().st_size for path in self._spread(SIZED)]
+        samples = [sample_file(path) for path in self._spread(SAMPLED)]
+        return {"files": digest(repr((sizes, samples)).encode())}
+
+    def _spread(self, count: int) -> list[Path]:
+        """So many files, spread over all of them; some more than once if there are fewer."""
+        rows: list[int] = np.linspace(0, len(self) - 1, count).astype(np.int64).tolist()
+        return [self._root / self._names[row] for row in rows]
 
     def describe(self) -> str:
         """The number of rows and classes, and the folder."""

@@ -14,6 +14,7 @@ from loadax_core import Rows
 
 from ..base import BaseDataset
 from ..rows import rows_in_range
+from ..samples import sample_file
 from ..seeding import digest
 from .connections import Connections
 from .table import as_python, check_columns, check_fill
@@ -44,7 +45,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
     The keys are looked at once, in the beginning: they take no memory if there are no gaps between them, and 8 bytes
     each otherwise. The database must not change from then on. A query takes as long for each batch as SQLite needs to
     find rows by their key: best are queries that only filter and join, with an index on the key; for others, make a
-    table of the result first.
+    table of the result first. The state of a loader knows the file's name, so that it is refused for another file with
+    the same keys: the file may be moved, but not renamed.
 
     Args:
         path: The database file.
@@ -267,10 +269,11 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         return keys
 
     def fingerprint(self) -> dict[str, Any]:
-        """The table or query, its parameters, the columns, and the keys."""
+        """The name of the file, the table or query, its parameters, the columns, and the keys."""
         keys = np.array(self._keys if not isinstance(self._keys, range) else self._keys[:1], np.int64)
         return {
             "rows": len(self),
+            "file": self._path.name,
             "from": self._from,
             "parameters": repr(self._parameters),
             "columns": self._columns,
@@ -279,8 +282,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         }
 
     def _own_contents(self) -> dict[str, Any]:
-        """What stands in place of nulls."""
-        return self._filled
+        """What stands in place of nulls, and a hash of a few bytes of the file."""
+        return self._filled | {"content": sample_file(self._path)}
 
     def describe(self) -> str:
         """The number of rows, the columns, and where they come from."""

@@ -125,6 +125,10 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             "content": digest(self._tokens[places].astype(np.int64).tobytes()),
         }
 
+    def _own_contents(self) -> dict[str, Any]:
+        """The dtype of the tokens."""
+        return {"tokens": str(self._tokens.dtype.newbyteorder("="))}
+
     def describe(self) -> str:
         """The number and length of the windows, and where they come from."""
         return (
