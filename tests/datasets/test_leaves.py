@@ -130,7 +130,10 @@ def test_trees_of_arrays(check_dataset: CheckDataset, build: Callable[[Any, Any]
 DTYPES = ["?", "u1", "i2", "i4", "i8", "u8", "f2", "f4", "f8", "c8", "M8[s]", "m8[ms]", "U5", "S3", "V4", ">i4", ">U3"]
 
 
-@pytest.mark.parametrize("dtype", [*DTYPES, [("a", "i4"), ("b", "f8")]], ids=str)
+FIELDS = [[("a", "i4"), ("b", "f8")], [("a", ">f4", (2,))], [("a", "i4"), ("b", [("c", ">i2", (2, 2))])]]
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, *FIELDS], ids=str)
 @pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 0)])
 def test_every_dtype_survives(check_dataset: CheckDataset, dtype: str, shape: tuple[int, ...]) -> None:
     kind = np.dtype(dtype)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import aligned_empty
+from loadax_core import DataLoader, PadBatcher, StackError, aligned_empty, testing, tree
 from loadax_datasets import (
     ArrayDataset,
     BaseDataset,
@@ -112,6 +112,61 @@ def test_vectorized_map_must_return_as_many_rows(fn: Any) -> None:
     assert rows.gather is not None
     with pytest.raises(ValueError, match=r"a vectorized map of 5 rows must return as many, but .* returned batch"):
         rows.gather(np.arange(5), aligned_empty)
+
+
+def swapped(batch: Any) -> Any:
+    return {"x": (batch * 2.0).astype(">f8"), "pair": np.stack([batch, batch], 1).astype(">i2")}
+
+
+def fields(batch: Any) -> Any:
+    return np.array([(i, (i, 0.5)) for i in batch.tolist()], [("n", ">i4"), ("x", ">f4", (2,))])
+
+
+def objects(batch: Any) -> Any:
+    numbers = batch.tolist()
+    return {
+        "number": np.array(numbers, object),
+        "text": np.array([str(i) for i in numbers], object),
+        "pair": np.array([[i, None] for i in numbers], object),
+        "tree": np.array([{"a": float(i)} for i in numbers], object),
+        "swapped": batch.astype(">i8"),
+    }
+
+
+def unmasked(batch: Any) -> Any:
+    return np.ma.masked_array(batch, batch < 0)
+
+
+@pytest.mark.parametrize("fn", [swapped, fields, objects, unmasked])
+def test_a_gather_of_a_vectorized_map_is_the_stack_of_its_items(fn: Any) -> None:
+    rows = RangeDataset(9).map(fn, vectorized=True)
+    testing.check_dataset(rows)
+    for path, leaf in tree.leaves(next(iter(DataLoader().batch_size(4).build(rows)))):
+        assert type(leaf) is np.ndarray, path
+        assert leaf.dtype == leaf.dtype.newbyteorder("="), path
+
+
+def test_a_mask_that_a_batch_would_lose_is_refused() -> None:
+    rows = RangeDataset(9).map(lambda batch: {"x": np.ma.masked_array(batch, batch == 3)}, vectorized=True)
+    loader = DataLoader().batch_size(3).build(rows)
+    with iter(loader) as batches:
+        assert next(batches)["x"].tolist() == [0, 1, 2]
+        with pytest.raises(TypeError, match=r"lambda>, returned batch\['x'\] as a masked array, .*\.filled\("):
+            next(batches)
+
+
+def test_objects_of_a_vectorized_map_that_do_not_stack_are_padded() -> None:
+    rows = RangeDataset(3).map(lambda batch: {"x": _ragged(batch)}, vectorized=True)
+    with pytest.raises(StackError, match=r"item 0 has shape .* item 1 has shape .*PadBatcher") as caught:
+        next(iter(DataLoader().batch_size(3).build(rows)))
+    assert "loadax: item 0 is row 0, item 1 is row 1" in caught.value.__notes__
+    assert next(iter(DataLoader(PadBatcher()).batch_size(3).build(rows)))["x"].shape == (3, 2)
+
+
+def _ragged(batch: Any) -> Any:
+    made = np.empty(len(batch), object)
+    made[:] = [np.zeros(i) for i in batch.tolist()]
+    return made
 
 
 def test_jitted_functions_pass_jax_arrays_on(check_dataset: CheckDataset) -> None:

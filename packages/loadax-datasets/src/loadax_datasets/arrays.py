@@ -130,11 +130,17 @@ def read_row(array: npt.NDArray[Any], row: int) -> Any:
     """
     dtype = array.dtype
     value = array[row, ...] if array.ndim == 1 and dtype.kind in "US" else array[row]
-    return value if dtype.isnative else value.astype(dtype.newbyteorder("="))
+    return value if is_native(dtype) else value.astype(dtype.newbyteorder("="))
+
+
+def is_native(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype has the machine's byte order, in all its fields."""
+    # NumPy does not look into fields that are arrays.
+    return dtype.isnative and (dtype.names is None or dtype == dtype.newbyteorder("="))
 
 
 def _take_leaf(array: npt.NDArray[Any], rows: Wanted, alloc: Alloc) -> npt.NDArray[Any]:
-    if not isinstance(rows, range) and array.dtype.isnative:
+    if not isinstance(rows, range) and is_native(array.dtype):
         return take_rows(array, rows, alloc)
     out = alloc((len(rows), *array.shape[1:]), array.dtype.newbyteorder("="))
     out[...] = array[rows.start : rows.stop] if isinstance(rows, range) else array[rows]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
+import numpy.typing as npt
 from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, transformed, tree
 
-from .arrays import read_row
+from .arrays import is_native, read_row
 from .base import take_from
 from .naming import name_of
 from .rows import Wanted, as_array, rows_in_range
@@ -29,10 +31,12 @@ class MappedDataset(Transform[U_co]):
         fn: Takes an item and returns the new one. If `vectorized`, takes the stacked items of several rows, each leaf
             of shape `(n, ...)`, and returns a tree of leaves of shape `(n, ...)`; it must treat each row by itself.
         vectorized: Whether `fn` takes many rows at once, which saves a Python call for each of them. Where the source
-            cannot gather, its items are stacked first.
+            cannot gather, its items are stacked first. Of what it returns, batches are what a stack of the rows is: in
+            the machine's byte order, and of a type that depends on the objects where it is an array of objects.
 
     Raises:
-        TypeError: If `fn` is not callable.
+        TypeError: If `fn` is not callable; or when a vectorized `fn` returns an array with masked entries, whose mask a
+            batch would lose.
         ValueError: When a vectorized `fn` returns None, or another number of rows than it was given; or when no rows
             are gathered, and the source cannot gather, so that there is nothing to stack.
 
@@ -81,8 +85,7 @@ class MappedDataset(Transform[U_co]):
     def _read_stacked(self, rows: list[int]) -> list[U_co]:
         if not rows:
             return []
-        stacked = self._take(np.array(rows, np.int64), aligned_empty)
-        return [tree.map_leaves(lambda _, leaf, i=i: _row(leaf, i), stacked) for i in range(len(rows))]
+        return _items(self._result(np.array(rows, np.int64), aligned_empty), len(rows))
 
     @property
     def batched(self) -> bool:
@@ -95,6 +98,33 @@ class MappedDataset(Transform[U_co]):
         return self._gather if self._vectorized else None
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        result = self._result(rows, alloc)
+        arrays: list[npt.NDArray[Any]] = [leaf for _, leaf in tree.leaves(result) if isinstance(leaf, np.ndarray)]
+        if not all(type(array) is np.ndarray and is_native(array.dtype) for array in arrays):
+            result = tree.map_leaves(partial(self._plain, alloc), result)
+        if len(rows) and any(array.dtype.hasobject and array.ndim == 1 for array in arrays):
+            # What their stack is made of depends on the objects.
+            return StackBatcher().stack(_items(result, len(rows)), alloc)
+        return result
+
+    def _plain(self, alloc: Alloc, path: tree.Path, leaf: Any) -> Any:
+        """A leaf of a batch: an array has no mask, and the machine's byte order."""
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        array = cast("npt.NDArray[Any]", leaf)
+        if np.ma.is_masked(array):
+            raise TypeError(
+                f"a vectorized map, {name_of(self._fn)}, returned {tree.name(path)} as a masked array, whose mask a "
+                "batch would lose; fill it with .filled(value)"
+            )
+        if is_native(array.dtype):
+            return array.view(np.ndarray) if isinstance(array, np.ma.MaskedArray) else array
+        out = alloc(array.shape, array.dtype.newbyteorder("="))
+        out[...] = array
+        return out
+
+    def _result(self, rows: Wanted, alloc: Alloc) -> Any:
+        """What the vectorized function returns for the rows."""
         if self._source.gather is None:
             if not len(rows):
                 raise ValueError(
@@ -122,6 +152,11 @@ class MappedDataset(Transform[U_co]):
     def describe(self) -> str:
         """The function's name."""
         return f"MappedDataset({name_of(self._fn)}{', vectorized' if self._vectorized else ''})"
+
+
+def _items(batch: Any, count: int) -> list[Any]:
+    """The rows of a batch, each by itself."""
+    return [tree.map_leaves(lambda _, leaf, i=i: _row(leaf, i), batch) for i in range(count)]
 
 
 def _row(leaf: Any, row: int) -> Any:
