@@ -49,6 +49,23 @@ def test_concatenation(check_dataset: CheckDataset) -> None:
     check_dataset(RangeDataset(2) + ["a"], [0, 1, "a"], gathers=False)
 
 
+def test_hundreds_may_be_joined_one_after_the_other(check_dataset: CheckDataset) -> None:
+    rows: BaseDataset[int] = RangeDataset(2)
+    for i in range(1, 500):
+        rows = rows + RangeDataset(2 * i, 2 * i + 2)
+    assert len(rows.sources) == 500
+    check_dataset(rows, list(range(1000)), gathers=True)
+    assert next(iter(DataLoader().batch_size(1000).build(rows))).tolist() == list(range(1000))
+
+
+def test_a_subclass_of_a_concatenation_is_one_part() -> None:
+    class Squared(ConcatenatedDataset[int]):
+        def read(self, row: int) -> int:
+            return super().read(row) ** 2
+
+    assert list(Squared([1, 2], [3]) + [4]) == [1, 4, 9, 4]
+
+
 def test_concatenation_of_trees(check_dataset: CheckDataset) -> None:
     def part(n: int, start: int) -> dict[str, Any]:
         return {

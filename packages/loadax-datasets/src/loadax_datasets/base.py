@@ -202,7 +202,9 @@ class BaseDataset(ABC, Generic[T_co]):
 
     def concat(self, *others: Dataset[U]) -> BaseDataset[T_co | U]:
         """The rows of this dataset, then those of `others`; see `ConcatenatedDataset`."""
-        return datasets.ConcatenatedDataset[Any](self, *others)
+        # Side by side, as hundreds that are joined one after the other would nest too deep for Python.
+        own = self.sources if type(self) is datasets.ConcatenatedDataset else (self,)
+        return datasets.ConcatenatedDataset[Any](*own, *others)
 
     def __add__(self, other: Dataset[U], /) -> BaseDataset[T_co | U]:
         return self.concat(other)
