@@ -18,6 +18,11 @@ from loadax_core.testing import check_same
 from loadax_core.transforming import begin_measuring, end_measuring
 from loadax_datasets import ArrayDataset, BaseDataset, CastDataset, InMemoryDataset, RangeDataset, TokenDataset
 
+try:
+    import ml_dtypes
+except ImportError:
+    ml_dtypes = None
+
 
 class CheckDataset(Protocol):
     def __call__(self, dataset: BaseDataset[Any], expected: Sequence[Any], *, gathers: bool) -> None: ...
@@ -212,9 +217,10 @@ def test_gathered_values_are_those_of_the_items_to_the_last_bit(data: st.DataObj
     bits = data.draw(st.binary(min_size=64, max_size=64)) + b"\x00\x00\x80\x7f" + bytes(8)
     array = np.frombuffer(np.resize(np.frombuffer(bits, np.uint8), (9 * 30 * source.itemsize)), source)
     array = np.resize(array, shape)
-    if source.kind in "iu" and target.kind in "iu":
+    if source.kind in "iu" and (target.kind in "iu" or target == np.float16):
         # Others are an error.
-        least, most = (max(int(np.iinfo(target).min), int(np.iinfo(source).min)), int(np.iinfo(target).max))
+        least, most = (-65504, 65504) if target.kind == "f" else (int(np.iinfo(target).min), int(np.iinfo(target).max))
+        least = max(least, int(np.iinfo(source).min))
         array = np.clip(array, least, min(most, int(np.iinfo(source).max)))
     rows = ArrayDataset(array).cast(target)
     wanted = data.draw(st.lists(st.integers(0, 8), min_size=1, max_size=12))
@@ -461,7 +467,22 @@ def test_its_time_is_that_of_a_transform() -> None:
         (np.array([[1, 2], [2**40, 3]]), np.int32),
         (np.array([[1, 2], [40000, 3]], np.uint16), np.int16),
         (np.array([[1, 2], [-2000, 3]], np.int16), np.int8),
+        (np.array([[1, 2], [70000, 3]]), np.float16),
+        *(
+            (np.array([[1, 2], [wrong, 3]], source), getattr(ml_dtypes, name, "missing"))
+            for source, wrong, name in (
+                (np.int64, 8, "int4"),
+                (np.uint64, 2**64 - 1, "int4"),
+                (np.uint8, 16, "uint4"),
+                (np.int64, 500, "float8_e4m3fn"),
+                (np.uint8, 255, "float8_e4m3b11fnuz"),
+                (np.int64, 7, "float4_e2m1fn"),
+                (np.int32, 0, "float8_e8m0fnu"),
+            )
+            if hasattr(ml_dtypes, name)
+        ),
     ],
+    ids=str,
 )
 def test_whole_numbers_that_do_not_fit_are_an_error(array: Any, dtype: Any) -> None:
     rows = ArrayDataset({"x": array}).cast(dtype)

@@ -16,6 +16,8 @@ from .transform import Transform
 
 KINDS = "buifc"
 """The kinds of numbers (bool, unsigned, signed, floating, complex). Each may become one further right, and no other."""
+WHOLE = 2
+"""The last of these kinds that has whole numbers only."""
 
 PYTHON_NUMBERS: dict[type, type[np.generic]] = {
     bool: np.bool_,
@@ -34,7 +36,8 @@ class CastDataset(Transform[Any]):
 
     A gather writes them straight into the memory that a loader recycles, which a function of `map` cannot do. The rule
     is NumPy's "same_kind": a cast may lose digits, as from float64 to float32, but not the kind of the numbers, as from
-    floating to whole numbers, or from signed to unsigned ones. Whole numbers have to fit, too. Python's `bool`, `int`,
+    floating to whole numbers, or from signed to unsigned ones. Whole numbers have to fit, too, also into the small
+    floating-point numbers that end at 65504 or less. Python's `bool`, `int`,
     `float` and `complex` count as `bool`, `int64`, `float64` and `complex128`, and become NumPy scalars. A leaf that
     has the dtype already is passed on as it is.
 
@@ -158,15 +161,44 @@ def _cast_leaf(path: tree.Path, leaf: Any, dtype: np.dtype[Any], make: Make) -> 
             f"cannot cast {_name(path)} from {values.dtype} to {dtype}: that is another kind of number; if it is "
             f"meant, say .astype('{dtype}') in a .map(fn, vectorized=True)"
         )
-    made = make(values, dtype)
-    if dtype.kind in "iu" and values.dtype.kind in "iu" and not np.can_cast(values.dtype, dtype):
-        wrong = made != values
-        if np.any(wrong):
-            raise OverflowError(
-                f"cannot cast {_name(path)} to {dtype}: {np.asarray(values)[wrong].flat[0]} does not fit; choose a "
-                "wider dtype"
-            )
+    if not _may_overflow(values.dtype, dtype):
+        return make(values, dtype)
+    if _kind(dtype) > WHOLE:
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = make(values, dtype)
+            wrong = _misfits(values, made)
+    else:
+        made = make(values, dtype)
+        # NumPy compares no others than its own.
+        wrong = _of_numpy(made) != _of_numpy(values)
+    if np.any(wrong):
+        raise OverflowError(
+            f"cannot cast {_name(path)} to {dtype}: {np.asarray(values)[wrong].flat[0]} does not fit; choose a "
+            "wider dtype"
+        )
     return made
+
+
+def _may_overflow(source: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether there are whole numbers of one dtype that another one does not reach."""
+    if _kind(source) > WHOLE:
+        return False
+    if dtype.isbuiltin == 2 and dtype.itemsize == 1:
+        # The package that defines these says that all of uint8 can be cast to each of them.
+        return True
+    return not np.can_cast(source, dtype) and (dtype.kind not in "fc" or dtype == np.float16)
+
+
+def _misfits(values: Any, made: Any) -> Any:
+    """Which whole numbers are beyond the floating-point numbers that were made of them."""
+    wrong = ~np.isfinite(made)
+    most = np.array(np.inf).astype(made.dtype)
+    # Some have no infinity, and their largest number in its place.
+    return wrong | (abs(values.astype(float)) > most.astype(float)) if np.isfinite(most) else wrong
+
+
+def _of_numpy(values: Any) -> Any:
+    return values.astype(np.int64) if values.dtype.isbuiltin == 2 else values
 
 
 def _as_numpy(path: tree.Path, leaf: Any) -> Any:
