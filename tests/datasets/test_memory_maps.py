@@ -25,6 +25,9 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
     "other dtype": lambda a: a.view(np.uint32),
     "plain view of a slice": lambda a: np.asarray(a)[3:][2:],
     "nothing": lambda a: a[:0],
+    "windows": lambda a: np.lib.stride_tricks.sliding_window_view(a, 16, axis=0),
+    "windows of a slice, from the end": lambda a: np.lib.stride_tricks.sliding_window_view(a[3:, 1:], 16, axis=0)[::-3],
+    "windows that stay a map": lambda a: np.lib.stride_tricks.sliding_window_view(a, 16, axis=0, subok=True),
 }
 
 
@@ -67,6 +70,22 @@ def test_arrays_in_memory_are_pickled_by_value(file: Path) -> None:
     array = np.load(file)
     assert mapping.reference(array) is array
     assert len(pickle.dumps(ArrayDataset(array))) > array.nbytes
+
+
+class Elsewhere:
+    """What gives NumPy other memory than that of its base."""
+
+    def __init__(self, array: Array, base: Array) -> None:
+        self.array, self.base = array, base
+        self.__array_interface__ = array.__array_interface__
+
+
+def test_arrays_that_are_not_in_the_map_are_pickled_by_value(file: Path) -> None:
+    mapped = np.load(file, mmap_mode="r")
+    array = np.asarray(Elsewhere(np.arange(3), mapped))
+    assert mapping.reference(array) is array
+    beyond = np.lib.stride_tricks.as_strided(mapped[-1:], (2, 4), mapped.strides)
+    assert mapping.reference(beyond) is beyond
 
 
 def test_changes_that_are_not_in_the_file_are_pickled_by_value(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmap import mmap
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,15 +82,26 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
         ValueError: If the file is shorter than it was.
     """
     root: Any = array
-    while isinstance(root, np.ndarray):
+    while root is not None:
         # Only the array that made the mapping knows where in the file it starts; views of it inherit that number.
-        if isinstance(root, np.memmap) and not isinstance(root.base, np.ndarray):
+        if isinstance(root, np.memmap) and isinstance(root.base, mmap):
             mapped = cast("Any", root)
-            if mapped.filename is None or mapped.mode == "c":
+            if mapped.filename is None or mapped.mode == "c" or not _lies_within(array, mapped):
                 break
             return MappedArray(array, mapped)
-        root = cast("Any", root).base
+        # Between an array and what it is a view of, NumPy's stride tricks put an object that is no array.
+        root = getattr(cast("Any", root), "base", None)
     return array
+
+
+def _lies_within(array: npt.NDArray[Any], mapped: npt.NDArray[Any]) -> bool:
+    """Whether all elements of an array are in the memory of another one, which has no gaps."""
+    if not array.size:
+        return True
+    steps = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
+    start = _address(array) - _address(mapped)
+    first, last = (start + sum(kind(step, 0) for step in steps) for kind in (min, max))
+    return first >= 0 and last + array.itemsize <= mapped.nbytes
 
 
 def _sample(data: npt.NDArray[np.uint8]) -> str:
