@@ -73,6 +73,12 @@ def test_range(check_dataset: CheckDataset, arguments: tuple[int, ...]) -> None:
     assert all(type(number) is int for number in RangeDataset(*arguments))
 
 
+def test_a_range_from_0_may_have_a_step(check_dataset: CheckDataset) -> None:
+    check_dataset(RangeDataset(10, step=2), [0, 2, 4, 6, 8], gathers=True)
+    assert list(RangeDataset(5, None, 2)) == np.arange(5, None, 2).tolist() == [0, 2, 4]
+    assert RangeDataset(10, step=3).describe() == "RangeDataset(0, 10, 3)"
+
+
 @given(start=st.integers(-50, 50), stop=st.integers(-50, 50), step=st.integers(-7, 7).filter(bool))
 def test_range_is_range(start: int, stop: int, step: int) -> None:
     rows = RangeDataset(start, stop, step)
@@ -110,6 +116,8 @@ def test_range_takes_the_integers_of_numpy_too() -> None:
 def test_range_with_step_zero() -> None:
     with pytest.raises(ValueError, match="must not be zero"):
         RangeDataset(0, 3, 0)
+    with pytest.raises(ValueError, match="must not be zero"):
+        RangeDataset(3, step=0)
 
 
 TREES: list[Callable[[Any, Any], Any]] = [

@@ -16,7 +16,7 @@ class RangeDataset(BaseDataset[int]):
     """The numbers of `range(start, stop, step)`, none of them stored.
 
     Args:
-        start: First number; or, if it is the only argument, `stop`, with a start of 0.
+        start: First number; or, if there is no `stop`, where to stop, with a start of 0.
         stop: Where to stop, exclusive.
         step: Difference between neighbours; may be negative.
 
@@ -31,14 +31,14 @@ class RangeDataset(BaseDataset[int]):
     """
 
     @overload
-    def __init__(self, start: SupportsIndex, /) -> None: ...
+    def __init__(self, start: SupportsIndex, /, stop: None = None, step: SupportsIndex = 1) -> None: ...
     @overload
     def __init__(self, start: SupportsIndex, stop: SupportsIndex, step: SupportsIndex = 1) -> None: ...
     def __init__(self, start: SupportsIndex, stop: SupportsIndex | None = None, step: SupportsIndex = 1) -> None:
         for value in (start, stop, step):
             if isinstance(value, bool):
                 raise TypeError(f"RangeDataset takes integers, got {value!r}")
-        self._range = range(start) if stop is None else range(start, stop, step)
+        self._range = range(0, start, step) if stop is None else range(start, stop, step)
         if any(not -(2**63) <= n < 2**63 for n in (self._range.start, self._range.stop, self._range.step)):
             raise ValueError(f"the numbers of {self._range} do not fit int64, the dtype of a gathered batch")
         try:
