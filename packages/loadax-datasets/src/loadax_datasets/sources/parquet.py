@@ -92,7 +92,8 @@ class ParquetDataset(TableDataset):
         for file in files[1:]:
             _check_schema(file, files[0], columns)
         arrow = require("pyarrow", "parquet", "ParquetDataset")
-        schema = arrow.schema([files[0].schema.field(name) for name in self._names])
+        # Other files may have nulls where the first one says that it has none.
+        schema = arrow.schema([files[0].schema.field(name).with_nullable(True) for name in self._names])
         self._columns = ArrowColumns(schema, fill_null or {})
         self._groups: list[_Group] = [
             _Group(file, number, file.metadata.row_group(number).num_rows)
