@@ -248,6 +248,20 @@ def test_nulls_are_refused_or_filled_as_told(check_dataset: CheckDataset) -> Non
         HuggingFaceDataset(data, fill_null={"x": 0.5})
 
 
+def test_times_are_filled_with_what_rows_have(check_dataset: CheckDataset) -> None:
+    columns: dict[str, tuple[str, Any]] = {
+        "day": ("date32", np.datetime64("2020-01-02")),
+        "utc": ("timestamp[us, tz=UTC]", np.datetime64(3, "us")),
+        "nano": ("timestamp[ns]", np.datetime64(3, "ns")),
+        "span": ("duration[ms]", np.timedelta64(3, "ms")),
+    }
+    data = make({name: (hf.Value(kind), [None]) for name, (kind, _) in columns.items()})
+    filling = {name: value for name, (_, value) in columns.items()}
+    rows = HuggingFaceDataset(data, fill_null=filling)
+    check_dataset(rows, [filling], gathers=True)
+    check_dataset(HuggingFaceDataset(data, fill_null=rows[0]), [filling], gathers=True)
+
+
 def test_missing_images_are_filled_as_told(check_dataset: CheckDataset) -> None:
     data = make({"image": (hf.Image(), [picture(1), None]), "x": (hf.Value("uint8"), [1, None])})
     blank = np.zeros((2, 3, 3), np.uint8)

@@ -306,6 +306,19 @@ def test_nulls_are_refused_or_filled_as_told(check_dataset: CheckDataset, tmp_pa
     check_dataset(filled, expected, gathers=True)
 
 
+def test_a_column_that_has_no_nulls_in_the_first_file_may_have_them_in_others(
+    check_dataset: CheckDataset, tmp_path: Path
+) -> None:
+    for name, nullable in (("a", False), ("b", True)):
+        schema = pa.schema([pa.field("x", pa.int8(), nullable=nullable)])
+        write(tmp_path / f"{name}.parquet", pa.table({"x": pa.array([1, None if nullable else 2], pa.int8())}, schema))
+    expected = [{"x": np.int8(x)} for x in (1, 2, 1, 7)]
+    check_dataset(ParquetDataset(tmp_path, fill_null={"x": 7}), expected, gathers=True)
+    with pytest.raises(ValueError, match=r"a null in column 'x'; give fill_null=\{'x': ...\}"):
+        ParquetDataset(tmp_path)[3]
+    assert ParquetDataset(tmp_path).fingerprint()["columns"] == {"x": "int8"}
+
+
 def test_nulls_in_structs_are_not_said_to_be_columns(tmp_path: Path) -> None:
     values: list[Any] = [{"a": 1, "l": [{"b": 2}]}, {"a": None, "l": []}, {"a": 1, "l": [{"b": None}]}, None]
     dtype = pa.struct({"a": pa.int8(), "l": pa.list_(pa.struct({"b": pa.int8()}))})
@@ -377,6 +390,12 @@ NESTED_FILLS: list[tuple[Any, list[Any], Any, Any]] = [
     (pa.list_(pa.int16()), [[1], None], [0, 2], np.array([0, 2], np.int16)),
     (pa.struct({"a": pa.int8()}), [{"a": 1}, None], {"a": 2}, {"a": np.int8(2)}),
     (pa.timestamp("us"), [1, None], np.datetime64(3, "us"), np.datetime64(3, "us")),
+    (pa.timestamp("ns"), [1, None], np.datetime64(3, "ns"), np.datetime64(3, "ns")),
+    (pa.timestamp("us"), [1, None], np.datetime64(2, "h"), np.datetime64(7200 * 10**6, "us")),
+    (pa.timestamp("us", "Asia/Tokyo"), [1, None], np.datetime64(3, "us"), np.datetime64(3, "us")),
+    (pa.date32(), [1, None], np.datetime64("1970-01-03"), np.datetime64("1970-01-03")),
+    (pa.duration("us"), [1, None], np.timedelta64(3, "us"), np.timedelta64(3, "us")),
+    (pa.duration("ms"), [1, None], np.timedelta64(2, "s"), np.timedelta64(2000, "ms")),
     (pa.timestamp("ms"), [1, None], dt.datetime(1970, 1, 1, 0, 0, 0, 5000), np.datetime64(5, "ms")),
     (pa.timestamp("us", "Asia/Tokyo"), [1, None], dt.datetime(1970, 1, 1, 9, tzinfo=TOKYO), np.datetime64(0, "us")),
     (pa.date32(), [1, None], dt.datetime(1970, 1, 3), np.datetime64("1970-01-03")),
@@ -446,6 +465,15 @@ def test_a_fill_with_nulls_in_it_is_refused(tmp_path: Path, dtype: Any, value: A
         (pa.timestamp("ms"), dt.datetime(2020, 1, 1, 0, 0, 0, 5)),
         (pa.timestamp("us"), dt.datetime(2020, 1, 1, tzinfo=TOKYO)),
         (pa.duration("ms"), dt.timedelta(microseconds=5)),
+        (pa.timestamp("us"), np.datetime64(1, "ns")),
+        (pa.timestamp("ns"), np.datetime64("9999-01-01")),
+        (pa.timestamp("us"), np.datetime64("NaT", "us")),
+        (pa.timestamp("us"), np.timedelta64(1, "us")),
+        (pa.date32(), np.datetime64(1, "h")),
+        (pa.date64(), np.datetime64(1, "h")),
+        (pa.duration("us"), np.datetime64(1, "us")),
+        (pa.int64(), np.datetime64(1, "us")),
+        (pa.int64(), np.timedelta64(1, "ns")),
         (pa.string(), b"a"),
     ],
     ids=str,

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from loadax_core import Alloc, aligned_empty
 
-from .table import Column, check_filling, split
+from .table import Column, check_filling, count_units, split
 
 Kind: TypeAlias = Literal["plain", "text", "tensor", "array", "list", "struct"]
 
@@ -161,7 +161,8 @@ def _filling(name: str, value: Any, dtype: Any) -> Any:
         )
     dtype = dtype.value_type if arrow.types.is_dictionary(dtype) else dtype
     try:
-        filling = arrow.array([value], dtype)
+        moment = type(value) in (np.datetime64, np.timedelta64)
+        filling = _moment(value, dtype) if moment else arrow.array([value], dtype)
         # Refuses nulls in it.
         column = _column(filling, name, aligned_empty)
         # Arrow refuses scalars of other types, but rounds 0.5 to the integer 0.
@@ -172,6 +173,18 @@ def _filling(name: str, value: Any, dtype: Any) -> Any:
             f"fill_null gives {value!r} for column {name!r}, which is {dtype}; give a value of that type, without nulls"
         ) from error
     return filling[0]
+
+
+def _moment(value: Any, dtype: Any) -> Any:
+    """A time or duration of NumPy's, of which Arrow takes some units only, as an array of one."""
+    arrow = importlib.import_module("pyarrow")
+    types = arrow.types
+    span = isinstance(value, np.timedelta64)
+    if not (types.is_duration(dtype) if span else types.is_timestamp(dtype) or types.is_date(dtype)):
+        raise TypeError(f"{value!r} is no value of {dtype}")
+    if types.is_date(dtype):
+        return arrow.array([count_units(value, "D")], arrow.int32()).cast(arrow.date32()).cast(dtype)
+    return arrow.array([count_units(value, dtype.unit)], arrow.int64()).cast(dtype)
 
 
 def _decoded(array: Any) -> Any:

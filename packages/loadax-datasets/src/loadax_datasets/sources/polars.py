@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from loadax_core import Alloc, Rows, aligned_empty, gather_array
 
 from ..log import inform
 from .optional import require
-from .table import Column, TableDataset, check_columns, check_fill, check_filling, split
+from .table import Column, TableDataset, check_columns, check_fill, check_filling, count_units, split
 
 if TYPE_CHECKING:
     import polars as pl
@@ -190,20 +190,13 @@ def _filled(series: pl.Series, value: Any) -> pl.Series:
 def _filling(value: Any, dtype: Any) -> pl.Series:
     """One value, as a column of a type."""
     polars = require("polars", "polars", "PolarsDataset")
-    if not isinstance(value, np.datetime64 | np.timedelta64):
+    if type(value) not in (np.datetime64, np.timedelta64):
         return polars.Series([value], dtype=dtype, strict=True)
     # Polars takes these for what Python makes of them, which for nanoseconds is a number.
-    kind, types = "M8", (polars.Datetime, polars.Date)
-    if isinstance(value, np.timedelta64):
-        kind, types = "m8", (polars.Duration,)
-    if dtype not in types:
+    if dtype not in ((polars.Duration,) if isinstance(value, np.timedelta64) else (polars.Datetime, polars.Date)):
         raise TypeError(f"{value!r} is no value of {dtype}")
-    unit = "D" if dtype == polars.Date else dtype.time_unit
-    number = value.astype(f"{kind}[{unit}]")
-    # Back in its own unit, as it may have overflowed. Also where it is not a time.
-    if number.astype(cast("Any", value).dtype) != value:
-        raise ValueError(f"{value!r} is no whole number of {unit}")
-    return polars.Series([int(number.astype(np.int64))], dtype=polars.Int64).cast(dtype)
+    number = count_units(value, "D" if dtype == polars.Date else dtype.time_unit)
+    return polars.Series([number], dtype=polars.Int64).cast(dtype)
 
 
 def _check_nulls(series: pl.Series, path: str = "") -> None:

@@ -146,6 +146,19 @@ def as_python(value: Any) -> Any:
     return cast("Any", value).item() if isinstance(value, np.generic) else value
 
 
+def count_units(value: Any, unit: str) -> int:
+    """A time of NumPy's as the number of units since 1970, or a duration as the number of them.
+
+    Raises:
+        ValueError: If it is no whole number of them that fits int64, or no time at all.
+    """
+    number = value.astype(f"{value.dtype.kind}8[{unit}]")
+    # Back in its own unit, as it may have overflowed. Also where it is not a time.
+    if number.astype(value.dtype) != value:
+        raise ValueError(f"{value!r} is no whole number of {unit}")
+    return int(number.astype(np.int64))
+
+
 def split(column: Column, ends: npt.NDArray[np.int64]) -> list[Any]:
     """Cuts the values of all rows, one after the other, into those of each row.
 
