@@ -10,17 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import aligned_empty, read_items
 from loadax_datasets import BaseDataset, RangeDataset, as_dataset
+from loadax_datasets.block_order import BlockOrder
+from loadax_datasets.permutation import Permutation
+from loadax_datasets.seeding import nth_purpose
 
 
 @dataclass
 class Step:
-    """A transform, what it does to a list in a given epoch, and what it asks of or does to the pipeline."""
+    """A transform, what it does to a list in an epoch after so many of its kind, and what it asks of the pipeline."""
 
     name: str
     apply: Callable[[BaseDataset[Any]], BaseDataset[Any]]
-    model: Callable[[list[int], int], list[int]]
+    model: Callable[[list[int], int, int], list[int]]
     needs_constant_rows: bool = False
-    changes_with_epoch: bool = False
+    kind: str = ""
+    """That of a random order, which changes with the epoch."""
 
     def __repr__(self) -> str:
         return self.name
@@ -40,38 +44,41 @@ def is_even(x: int) -> bool:
 
 def sliced(start: int | None, stop: int | None, step: int | None) -> Step:
     part = slice(start, stop, step)
-    return Step(f"[{start}:{stop}:{step}]", lambda ds: ds[part], lambda items, _: items[part])
+    return Step(f"[{start}:{stop}:{step}]", lambda ds: ds[part], lambda items, _, __: items[part])
 
 
 def shuffled(seed: int, block: int | None) -> Step:
-    def model(items: list[int], epoch: int) -> list[int]:
-        return [
-            items[row]
-            for row in RangeDataset(len(items)).shuffle(seed, block=block, window=block and 2).at_epoch(epoch)
-        ]
+    def model(items: list[int], epoch: int, before: int) -> list[int]:
+        order = (
+            Permutation(len(items), seed, epoch, nth_purpose("shuffle", before))
+            if block is None
+            else BlockOrder(len(items), seed, epoch, block, 2, before)
+        )
+        return [items[order.at(row)] for row in range(len(items))]
 
     return Step(
         f"shuffle({seed}, block={block})",
         lambda ds: ds.shuffle(seed, block=block, window=block and 2),
         model,
-        changes_with_epoch=True,
+        kind="shuffle",
     )
 
 
 def sampled(seed: int) -> Step:
-    def model(items: list[int], epoch: int) -> list[int]:
-        return [items[row] for row in RangeDataset(len(items)).sample(len(items) // 2, seed=seed).at_epoch(epoch)]
+    def model(items: list[int], epoch: int, before: int) -> list[int]:
+        order = Permutation(len(items), seed, epoch, nth_purpose("sample", before))
+        return [items[order.at(row)] for row in range(len(items) // 2)]
 
-    return Step(f"sample({seed})", lambda ds: ds.sample(len(ds) // 2, seed=seed), model, changes_with_epoch=True)
+    return Step(f"sample({seed})", lambda ds: ds.sample(len(ds) // 2, seed=seed), model, kind="sample")
 
 
 def repeated(times: int) -> Step:
-    return Step(f"repeat({times})", lambda ds: ds.repeat(times), lambda items, _: items * times)
+    return Step(f"repeat({times})", lambda ds: ds.repeat(times), lambda items, _, __: items * times)
 
 
 def concatenated(length: int) -> Step:
     return Step(
-        f"+ range({length})", lambda ds: ds + RangeDataset(length), lambda items, _: items + list(range(length))
+        f"+ range({length})", lambda ds: ds + RangeDataset(length), lambda items, _, __: items + list(range(length))
     )
 
 
@@ -88,16 +95,20 @@ steps = st.one_of(
     st.builds(concatenated, st.integers(0, 6)),
     st.sampled_from(
         [
-            Step("map", lambda ds: ds.map(negate), lambda items, _: [-x for x in items]),
-            Step("vectorized map", lambda ds: ds.map(negate, vectorized=True), lambda items, _: [-x for x in items]),
-            Step("cast", lambda ds: ds.map(to_int32).cast(np.int64), lambda items, _: items),
+            Step("map", lambda ds: ds.map(negate), lambda items, _, __: [-x for x in items]),
             Step(
-                "cast of a gather", lambda ds: ds.map(to_int32, vectorized=True).cast(np.int64), lambda items, _: items
+                "vectorized map", lambda ds: ds.map(negate, vectorized=True), lambda items, _, __: [-x for x in items]
             ),
-            Step("retry", lambda ds: ds.retry(2), lambda items, _: items),
-            Step("filter", lambda ds: ds.filter(is_even), lambda items, _: [*filter(is_even, items)], True),
-            Step("cache", lambda ds: ds.cache(), lambda items, _: items, True),
-            Step("foreign", lambda ds: as_dataset(list(ds)), lambda items, _: items, True),
+            Step("cast", lambda ds: ds.map(to_int32).cast(np.int64), lambda items, _, __: items),
+            Step(
+                "cast of a gather",
+                lambda ds: ds.map(to_int32, vectorized=True).cast(np.int64),
+                lambda items, _, __: items,
+            ),
+            Step("retry", lambda ds: ds.retry(2), lambda items, _, __: items),
+            Step("filter", lambda ds: ds.filter(is_even), lambda items, _, __: [*filter(is_even, items)], True),
+            Step("cache", lambda ds: ds.cache(), lambda items, _, __: items, True),
+            Step("foreign", lambda ds: as_dataset(list(ds)), lambda items, _, __: items, True),
         ]
     ),
 )
@@ -109,12 +120,12 @@ def test_a_pipeline_does_what_its_steps_do_to_a_list(
 ) -> None:
     rows: BaseDataset[Any] = RangeDataset(length)
     expected = list(range(length))
-    constant = True
+    kinds: list[str] = []
     for step in chain:
-        if step.needs_constant_rows and not constant:
+        if step.needs_constant_rows and any(kinds):
             continue
-        rows, expected = step.apply(rows), step.model(expected, epoch)
-        constant = constant and not step.changes_with_epoch
+        rows, expected = step.apply(rows), step.model(expected, epoch, kinds.count(step.kind))
+        kinds.append(step.kind)
     rows = pickle.loads(pickle.dumps(rows.at_epoch(epoch + 1))).at_epoch(epoch)
     assert list(rows) == expected
     assert len(rows) == len(expected)

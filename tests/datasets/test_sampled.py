@@ -162,6 +162,16 @@ def test_what_is_drawn_by_weight_stays_the_same() -> None:
     assert [list(rows.at_epoch(epoch)) for epoch in range(3)] == [[2, 1, 3, 5], [2, 1, 5, 3], [5, 3, 2, 1]]
 
 
+@pytest.mark.parametrize("options", [{}, {"replace": True}, {"weights": [1, 1]}], ids=str)
+def test_two_samples_with_one_seed_draw_anew(options: dict[str, Any]) -> None:
+    once = RangeDataset(2).sample(2, **options)
+    twice = once.sample(2, **options)
+    assert {tuple(twice.at_epoch(epoch)) for epoch in range(60)} >= {(0, 1), (1, 0)}
+    assert "before" not in once.fingerprint()
+    assert twice.fingerprint()["before"] == 1
+    assert list(RangeDataset(8).sample(6, seed=7)) == [6, 4, 1, 5, 3, 0], "the first draws what it always drew"
+
+
 def test_only_the_ratio_of_weights_counts() -> None:
     rows = RangeDataset(3)
     huge = rows.sample(50, replace=True, weights=[5e307, 1e308, 1e308])

@@ -63,6 +63,36 @@ def test_shuffles_may_be_stacked() -> None:
     assert list(rows) != list(RangeDataset(1000).shuffle(1))
 
 
+def test_what_a_first_shuffle_gives_stays_the_same() -> None:
+    rows = RangeDataset(8)
+    assert list(rows.shuffle(7)) == [0, 3, 6, 5, 7, 2, 1, 4]
+    assert list(rows.sample(8).shuffle(7).at_epoch(1)) == [
+        rows.sample(8).at_epoch(1)[i] for i in (3, 4, 2, 7, 6, 5, 0, 1)
+    ]
+    assert list(RangeDataset(12).shuffle(7, block=2, window=3)) == [3, 9, 5, 8, 4, 2, 7, 1, 10, 11, 6, 0]
+
+
+@pytest.mark.parametrize("options", [{}, {"block": 1}, {"block": 2}], ids=str)
+def test_two_shuffles_with_one_seed_give_every_order(options: Any) -> None:
+    rows = RangeDataset(2).shuffle(**options).map(int).shuffle(**options)
+    assert {tuple(rows.at_epoch(epoch)) for epoch in range(40)} == {(0, 1), (1, 0)}
+
+
+@pytest.mark.parametrize("options", [{}, {"block": 10}], ids=str)
+def test_a_row_is_no_more_likely_to_come_back_by_a_second_shuffle(options: Any) -> None:
+    rows = RangeDataset(1000).shuffle(3, **options).shuffle(3, **options)
+    orders = [np.array(rows.at_epoch(epoch).read_many(list(range(1000)))) for epoch in range(200)]
+    fixed = np.mean([(order == np.arange(1000)).sum() for order in orders])
+    assert 0.7 < fixed < 1.3, "2 if the second did what the first does"
+
+
+def test_the_number_of_shuffles_before_is_in_the_fingerprint() -> None:
+    rows = RangeDataset(9).shuffle(1)
+    assert "before" not in rows.fingerprint()
+    other = RangeDataset(9).zip(RangeDataset(9).shuffle().shuffle())
+    assert [d.shuffle(1).fingerprint()["before"] for d in (rows, rows[1:].repeat(2), other)] == [1, 1, 2]
+
+
 @given(
     n=st.integers(0, 60), start=st.integers(-70, 70), stop=st.integers(-70, 70), step=st.sampled_from([1, 2, 5, -1, -3])
 )

@@ -7,7 +7,7 @@ from loadax_core import Rows
 
 from .permutation import Permutation
 from .rows import Wanted, as_array
-from .seeding import derive_keys
+from .seeding import derive_keys, nth_purpose
 
 
 class BlockOrder:
@@ -26,12 +26,13 @@ class BlockOrder:
         epoch: Any integer of at least 0.
         block: Rows in a block.
         window: Blocks in a window.
+        before: How many shuffles the rows came through before; each number of them is an order of its own.
 
     Raises:
         ValueError: If the last block, filled up, would end beyond `2**63`.
     """
 
-    def __init__(self, length: int, seed: int, epoch: int, block: int, window: int) -> None:
+    def __init__(self, length: int, seed: int, epoch: int, block: int, window: int, before: int = 0) -> None:
         # One block of all rows, or one window of all blocks, is as much as there is; more may not fit int64.
         block = max(1, min(block, length))
         blocks = -(-length // block)
@@ -41,12 +42,13 @@ class BlockOrder:
                 "beyond 2**63; take fewer rows, or a block that divides them"
             )
         self._length, self._seed, self._epoch, self._block = length, seed, epoch, block
+        self._shuffles = before
         self._span = block * max(1, min(window, blocks))
         self._gap = blocks * block - length
         # Where the last block of the source comes to stand; the others are permuted among themselves.
-        self._slot = derive_keys("last block", seed, epoch, 1)[0] % max(1, blocks)
+        self._slot = derive_keys(nth_purpose("last block", before), seed, epoch, 1)[0] % max(1, blocks)
         self._last = blocks - 1
-        self._blocks = Permutation(max(0, blocks - 1), seed, epoch, "blocks")
+        self._blocks = Permutation(max(0, blocks - 1), seed, epoch, nth_purpose("blocks", before))
         self._gap_at = (self._slot + 1) * block - self._gap
         self._windows: tuple[tuple[int, Permutation], ...] = ()
 
@@ -81,7 +83,7 @@ class BlockOrder:
             if known == index:
                 return order
         size = self._before((index + 1) * self._span) - start
-        order = Permutation(size, self._seed, self._epoch, f"window {index}")
+        order = Permutation(size, self._seed, self._epoch, nth_purpose(f"window {index}", self._shuffles))
         self._windows = (*self._windows[-1:], (index, order))
         return order
 

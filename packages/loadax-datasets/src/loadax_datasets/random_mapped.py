@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 import numpy as np
 from loadax_core import Dataset, transformed
 
-from .base import BaseDataset
 from .naming import name_of
 from .rows import rows_in_range
-from .seeding import check_int, derive_keys
-from .transform import Transform
+from .seeding import check_int, derive_keys, nth_purpose
+from .transform import Transform, count_kind
 
 T = TypeVar("T")
 U_co = TypeVar("U_co", covariant=True)
@@ -51,9 +50,8 @@ class RandomMappedDataset(Transform[U_co]):
         self._row_seed = RowSeed
         self._fn: Callable[[Any, np.random.Generator], U_co] = fn
         self._seed = check_int("seed", seed, 0)
-        before = _random_maps(self._source)
         # Each of several with one seed draws anew.
-        self._purpose = f"random_map {before}" if before else "random_map"
+        self._purpose = nth_purpose("random_map", count_kind(RandomMappedDataset, self._source))
         self._set_epoch(0)
 
     def read(self, row: int) -> U_co:
@@ -80,9 +78,3 @@ class RandomMappedDataset(Transform[U_co]):
 
     def _set_epoch(self, epoch: int) -> None:
         self._key = np.array(derive_keys(self._purpose, self._seed, epoch, 2), np.uint64)
-
-
-def _random_maps(dataset: BaseDataset[Any]) -> int:
-    """How many random maps a row comes through at most."""
-    before = max(map(_random_maps, dataset.sources), default=0)
-    return before + isinstance(dataset, RandomMappedDataset)

@@ -12,14 +12,14 @@ from loadax_core import Dataset, Rows
 from .hashing import random_words, uniform
 from .permutation import Permutation
 from .rows import Wanted, as_array
-from .seeding import check_int, derive_keys, digest
-from .transform import ReorderedDataset
+from .seeding import check_int, derive_keys, digest, nth_purpose
+from .transform import ReorderedDataset, count_kind
 
 T_co = TypeVar("T_co", covariant=True)
 
 
 class SampledDataset(ReorderedDataset[T_co]):
-    """A number of rows of a source, drawn at random, anew each epoch.
+    """A number of rows of a source, drawn at random, anew each epoch, and anew where they are drawn from a sample.
 
     Without weights, memory is constant. With weights it is 16 bytes for each row of the source, and drawing without
     replacement takes time proportional to the source at the first read of each epoch.
@@ -59,6 +59,8 @@ class SampledDataset(ReorderedDataset[T_co]):
         self._replace = replace
         self._weights = None if weights is None else _check_weights(weights, len(self._source))
         self._seed = check_int("seed", seed, 0)
+        # Each of several with one seed draws anew.
+        self._before = count_kind(SampledDataset, self._source)
         available = len(self._source) if self._weights is None else int(np.count_nonzero(self._weights))
         if self._count > available and not (replace and available):
             raise ValueError(
@@ -92,10 +94,12 @@ class SampledDataset(ReorderedDataset[T_co]):
         return np.searchsorted(self._cumulative, uniform(words) * float(self._cumulative[-1]))
 
     def fingerprint(self) -> dict[str, Any]:
-        """What was asked for, with the weights as a hash, and the source."""
+        """What was asked for, with the weights as a hash, how many samples were before, and the source."""
         facts: dict[str, Any] = {"sample": self._count, "replace": self._replace, "seed": self._seed}
         if self._weights is not None:
             facts["weights"] = digest(self._weights.tobytes())
+        if self._before:
+            facts["before"] = self._before
         return facts | {"source": self._source.fingerprint()}
 
     def describe(self) -> str:
@@ -104,8 +108,9 @@ class SampledDataset(ReorderedDataset[T_co]):
         return f"SampledDataset({self._count} rows, replace={self._replace}{weighted}, seed={self._seed})"
 
     def _set_epoch(self, epoch: int) -> None:
-        self._order = Permutation(len(self._source), self._seed, epoch, "sample")
-        self._key = derive_keys("sample", self._seed, epoch, 1)[0]
+        purpose = nth_purpose("sample", self._before)
+        self._order = Permutation(len(self._source), self._seed, epoch, purpose)
+        self._key = derive_keys(purpose, self._seed, epoch, 1)[0]
         self._ranked: Rows | None = None
         self._lock = threading.Lock()
 

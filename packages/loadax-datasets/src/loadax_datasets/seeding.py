@@ -38,6 +38,11 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
+def nth_purpose(purpose: str, before: int) -> str:
+    """The purpose of keys where others of the same purpose, which may be of the same seed, were used before."""
+    return f"{purpose} {before}" if before else purpose
+
+
 def derive_keys(purpose: str, seed: int, epoch: int, count: int) -> list[int]:
     """Keys for one use of a seed in one epoch.
 

@@ -9,8 +9,8 @@ from loadax_core import Dataset, Rows
 from .block_order import BlockOrder
 from .permutation import Permutation
 from .rows import Wanted
-from .seeding import check_int
-from .transform import ReorderedDataset
+from .seeding import check_int, nth_purpose
+from .transform import ReorderedDataset, count_kind
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -27,6 +27,8 @@ class ShuffledDataset(ReorderedDataset[T_co]):
     Where random reads are slow, as from spinning disks or compressed chunks, give `block`, the rows that are stored
     together: blocks are shuffled, and rows within every `window` of them, so that at most `window` blocks are being
     read at any time. Wider windows mix better.
+
+    A shuffle of rows that were shuffled before has an order of its own, also with the same seed.
 
     Args:
         source: Any object with `len()` and `[i]`.
@@ -57,6 +59,8 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         self._seed = check_int("seed", seed, 0)
         self._block = None if block is None else check_int("block", block, 1)
         self._window = check_int("window", WINDOW if window is None else window, 1)
+        # Each of several with one seed has another order: one order twice is no random one.
+        self._before = count_kind(ShuffledDataset, self._source)
         self._set_epoch(0)
 
     def _source_row(self, row: int) -> int:
@@ -68,9 +72,10 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         return self._order(rows)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The seed, the blocks and the source."""
+        """The seed, the blocks, how many shuffles were before, and the source."""
         blocks = {} if self._block is None else {"block": self._block, "window": self._window}
-        return {"shuffle": self._seed, **blocks, "source": self._source.fingerprint()}
+        before = {"before": self._before} if self._before else {}
+        return {"shuffle": self._seed, **blocks, **before, "source": self._source.fingerprint()}
 
     def describe(self) -> str:
         """The seed and the blocks."""
@@ -80,6 +85,6 @@ class ShuffledDataset(ReorderedDataset[T_co]):
     def _set_epoch(self, epoch: int) -> None:
         self._order: Permutation | BlockOrder
         if self._block is None:
-            self._order = Permutation(len(self), self._seed, epoch)
+            self._order = Permutation(len(self), self._seed, epoch, nth_purpose("shuffle", self._before))
         else:
-            self._order = BlockOrder(len(self), self._seed, epoch, self._block, self._window)
+            self._order = BlockOrder(len(self), self._seed, epoch, self._block, self._window, self._before)

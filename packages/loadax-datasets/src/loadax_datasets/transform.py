@@ -112,6 +112,12 @@ class ReorderedDataset(Transform[T_co]):
         return take_from(self._source, self._source_rows(rows), alloc)
 
 
+def count_kind(kind: type[BaseDataset[Any]], dataset: BaseDataset[Any]) -> int:
+    """How many datasets of a kind a row of `dataset` comes through at most."""
+    before = max((count_kind(kind, source) for source in dataset.sources), default=0)
+    return before + isinstance(dataset, kind)
+
+
 def check_constant(source: BaseDataset[Any], what: str) -> None:
     """Refuses a source that is another one in every epoch.
 
