@@ -1,7 +1,8 @@
 """map and random_map."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pytest
@@ -188,6 +189,14 @@ def test_an_error_arrives_as_it_was_raised() -> None:
 
     with pytest.raises(KeyError, match="no such thing"):
         RangeDataset(3).map(fail)[0]
+
+
+@pytest.mark.parametrize("bad", ["no", 1, None])
+def test_what_is_no_flag_is_refused(bad: Any) -> None:
+    for make in (RangeDataset(3).map, partial(MappedDataset[Any], RangeDataset(3))):
+        with pytest.raises(TypeError, match=f"vectorized must be True or False, got {bad!r}"):
+            make(double, vectorized=bad)
+    assert RangeDataset(3).map(double, vectorized=cast("Any", np.True_)).gather is not None
 
 
 @pytest.mark.parametrize("bad", [None, 3, "fn"])

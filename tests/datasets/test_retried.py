@@ -113,8 +113,11 @@ def test_retry_is_transparent() -> None:
         ({"attempts": 2, "on": OSError}, TypeError, r"on must be a tuple of exception types, such as \(OSError,\)"),
         ({"attempts": 2, "on": (3,)}, TypeError, "on must be"),
         ({"attempts": 2, "on": (KeyboardInterrupt,)}, TypeError, "on must be"),
-        ({"attempts": 2, "backoff": -1}, ValueError, "backoff must be at least 0 seconds, got -1"),
-        ({"attempts": 2, "backoff": float("nan")}, ValueError, "backoff"),
+        ({"attempts": 2, "backoff": -1}, ValueError, "backoff must be at least 0 seconds and finite, got -1"),
+        ({"attempts": 2, "backoff": float("nan")}, ValueError, "backoff must be .* finite, got nan"),
+        ({"attempts": 2, "backoff": float("inf")}, ValueError, "backoff must be .* finite, got inf"),
+        ({"attempts": 2, "backoff": "x"}, TypeError, "backoff must be a number of seconds, got 'x'"),
+        ({"attempts": 2, "backoff": True}, TypeError, "backoff must be a number of seconds, got True"),
     ],
 )
 def test_bad_settings(options: Any, error: type[Exception], message: str) -> None:

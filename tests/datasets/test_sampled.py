@@ -135,6 +135,7 @@ def test_fingerprints_tell_samples_apart() -> None:
         (2, 1, {"replace": True, "weights": [0, 0]}, ValueError, "there are none to draw from"),
         (5, -1, {}, ValueError, "count must be at least 0, got -1"),
         (5, 1.0, {}, TypeError, "count must be an integer"),
+        (5, 1, {"replace": "no"}, TypeError, "replace must be True or False, got 'no'"),
         (5, 1, {"seed": -1}, ValueError, "seed must be at least 0"),
         (5, 1, {"weights": [1, 2]}, ValueError, r"weights must have shape \(5,\), one for each row; got \(2,\)"),
         (2, 1, {"weights": [1, -2]}, ValueError, r"row 1 has -2\.0"),
@@ -146,11 +147,12 @@ def test_bad_samples(length: int, count: Any, options: Any, error: type[Exceptio
         RangeDataset(length).sample(count, **options)
 
 
-@pytest.mark.parametrize("low", [1e-307, 1e-310, 5e-324])
-def test_rows_of_weight_zero_are_not_drawn_however_small_the_others_are(low: float) -> None:
+@pytest.mark.parametrize("high", [1.0, 1e308])
+@pytest.mark.parametrize("low", [1e-20, 1e-307, 1e-310, 5e-324])
+def test_rows_of_weight_zero_are_not_drawn_however_small_the_others_are(low: float, high: float) -> None:
     firsts: set[int] = set()
     for seed in range(40):
-        drawn = list(SampledDataset(range(5), 3, weights=[0, 0, low, low, 1.0], seed=seed))
+        drawn = list(SampledDataset(range(5), 3, weights=[0, 0, low, low, high], seed=seed))
         assert drawn[0] == 4
         assert sorted(drawn) == [2, 3, 4]
         firsts.add(drawn[1])

@@ -168,6 +168,11 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
         (lambda: TokenDataset(np.arange(9), 0), ValueError, "length must be at least 1, got 0"),
         (lambda: TokenDataset(np.arange(9), 2, stride=0), ValueError, "stride must be at least 1, got 0"),
         (lambda: TokenDataset(np.arange(9), True), TypeError, "length must be an integer"),
+        (
+            lambda: TokenDataset(np.arange(9), 2, targets="no"),  # pyright: ignore[reportArgumentType]
+            TypeError,
+            "targets must be True or False, got 'no'",
+        ),
         (lambda: TokenDataset(np.zeros((3, 3), np.int32), 2), ValueError, r"shape \(tokens,\), but has \(3, 3\)"),
         (lambda: TokenDataset(np.zeros(9), 2), TypeError, "must hold integers, but has the dtype float64"),
         (lambda: TokenDataset(np.zeros(9, bool), 2), TypeError, "must hold integers, but has the dtype bool"),

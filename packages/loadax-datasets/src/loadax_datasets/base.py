@@ -16,7 +16,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 import loadax_datasets as datasets
 
 from .rows import Wanted, check_range, row_in_range, rows_in_range
-from .seeding import check_int
+from .seeding import check_bool, check_int
 
 T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
@@ -170,7 +170,7 @@ class BaseDataset(ABC, Generic[T_co]):
     def map(self, fn: Callable[[Any], Any], *, vectorized: Literal[True]) -> BaseDataset[Any]: ...
     def map(self, fn: Callable[[Any], Any], *, vectorized: bool = False) -> BaseDataset[Any]:
         """Every item passed through `fn`; see `MappedDataset`."""
-        if vectorized:
+        if check_bool("vectorized", vectorized):
             return datasets.MappedDataset(self, fn, vectorized=True)
         return datasets.MappedDataset(self, fn)
 

@@ -14,6 +14,7 @@ from .arrays import is_native, read_row
 from .base import take_from
 from .naming import name_of
 from .rows import Wanted, as_array, rows_in_range
+from .seeding import check_bool
 from .transform import Transform
 
 T = TypeVar("T")
@@ -35,8 +36,8 @@ class MappedDataset(Transform[U_co]):
             the machine's byte order, and of a type that depends on the objects where it is an array of objects.
 
     Raises:
-        TypeError: If `fn` is not callable; or when a vectorized `fn` returns an array with masked entries, whose mask a
-            batch would lose.
+        TypeError: If `fn` is not callable, or `vectorized` not a bool; or when a vectorized `fn` returns an array with
+            masked entries, whose mask a batch would lose.
         ValueError: When a vectorized `fn` returns None, or another number of rows than it was given; or when no rows
             are gathered, and the source cannot gather, so that there is nothing to stack.
 
@@ -58,7 +59,7 @@ class MappedDataset(Transform[U_co]):
             raise TypeError(f"map takes a function of an item, got {fn!r}")
         super().__init__(source)
         self._fn = fn
-        self._vectorized = vectorized
+        self._vectorized = check_bool("vectorized", vectorized)
 
     def read(self, row: int) -> U_co:
         """The function of the source's row."""

@@ -105,6 +105,8 @@ def _pack(node: Any, arrays: list[npt.NDArray[Any]]) -> Any:
     if kind is float:
         # By its bytes: JSON knows no NaN, let alone which one.
         return {"float": struct.pack("<d", node).hex()}
+    if kind is complex:
+        return {"complex": struct.pack("<dd", node.real, node.imag).hex()}
     if kind is dict:
         if not all(type(key) is str for key in node):
             raise TypeError(f"a cache directory holds dicts with string keys only, got {list(node)!r:.200}")
@@ -143,6 +145,8 @@ def _unpack(node: dict[str, Any], file: BinaryIO) -> Any:
             return content
         case "float":
             return struct.unpack("<d", bytes.fromhex(content))[0]
+        case "complex":
+            return complex(*struct.unpack("<dd", bytes.fromhex(content)))
         case "dict":
             return {key: _unpack(child, file) for key, child in content.items()}
         case "list":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from numbers import Real
+from typing import Any, TypeVar, cast
 
 from loadax_core import Alloc, Dataset, Gather, add_note
 
@@ -27,8 +29,8 @@ class RetriedDataset(Transform[T_co]):
         backoff: Seconds to wait before the second attempt; doubled before each further one.
 
     Raises:
-        TypeError: If `attempts` is not an integer, or `on` has anything but exception types.
-        ValueError: If `attempts` is less than 1, or `backoff` negative.
+        TypeError: If `attempts` is not an integer, `backoff` not a number, or `on` has anything but exception types.
+        ValueError: If `attempts` is less than 1, or `backoff` negative or not finite.
 
     Example:
         >>> list(RetriedDataset(["a", "b"], attempts=3))
@@ -48,8 +50,10 @@ class RetriedDataset(Transform[T_co]):
         kinds: tuple[Any, ...] | None = on if isinstance(on, tuple) else None  # pyright: ignore[reportUnnecessaryIsInstance]
         if kinds is None or not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
             raise TypeError(f"on must be a tuple of exception types, such as (OSError,); got {on!r}")
-        if not backoff >= 0:
-            raise ValueError(f"backoff must be at least 0 seconds, got {backoff!r}")
+        if isinstance(backoff, bool) or not isinstance(cast("object", backoff), Real):
+            raise TypeError(f"backoff must be a number of seconds, got {backoff!r}")
+        if not 0 <= backoff < math.inf:
+            raise ValueError(f"backoff must be at least 0 seconds and finite, got {backoff!r}")
         self._on = on
         self._backoff = backoff
 

@@ -12,7 +12,7 @@ from loadax_core import Dataset, Rows
 from .hashing import random_words, uniform
 from .permutation import Permutation
 from .rows import Wanted, as_array
-from .seeding import check_int, derive_keys, digest, nth_purpose
+from .seeding import check_bool, check_int, derive_keys, digest, nth_purpose
 from .transform import ReorderedDataset, count_kind
 
 T_co = TypeVar("T_co", covariant=True)
@@ -28,11 +28,12 @@ class SampledDataset(ReorderedDataset[T_co]):
         source: Any object with `len()` and `[i]`.
         count: How many rows to draw.
         replace: Whether a row may be drawn more than once.
-        weights: How likely each row is to be drawn, relative to the others; of shape `(len(source),)`.
+        weights: How likely each row is to be drawn, relative to the others; of shape `(len(source),)`. One of weight 0
+            never is. With replacement, nor may be one whose share of all weights is below 1e-16.
         seed: Any integer of at least 0.
 
     Raises:
-        TypeError: If `count` or `seed` is not an integer.
+        TypeError: If `count` or `seed` is not an integer, or `replace` not a bool.
         ValueError: If `count` or `seed` is negative, if the weights are not one finite number of at least 0 for each
             row, or if there are too few rows to draw from.
 
@@ -56,21 +57,21 @@ class SampledDataset(ReorderedDataset[T_co]):
     ) -> None:
         super().__init__(source)
         self._count = check_int("count", count, 0)
-        self._replace = replace
+        self._replace = check_bool("replace", replace)
         self._weights = None if weights is None else _check_weights(weights, len(self._source))
         self._seed = check_int("seed", seed, 0)
         # Each of several with one seed draws anew.
         self._before = count_kind(SampledDataset, self._source)
         available = len(self._source) if self._weights is None else int(np.count_nonzero(self._weights))
-        if self._count > available and not (replace and available):
+        if self._count > available and not (self._replace and available):
             raise ValueError(
                 f"cannot draw {self._count} of {available} rows without replacement; draw fewer, or set replace=True"
                 if available
                 else f"cannot draw {self._count} rows: there are none to draw from"
             )
         self._cumulative: npt.NDArray[np.float64] | None = None
-        if self._weights is not None and replace and self._count:
-            self._cumulative = np.cumsum(self._weights)
+        if self._weights is not None and self._replace and self._count:
+            self._cumulative = np.cumsum(_scaled(self._weights))
         self._set_epoch(0)
 
     def __len__(self) -> int:
@@ -97,7 +98,7 @@ class SampledDataset(ReorderedDataset[T_co]):
         """What was asked for, with the weights as a hash, how many samples were before, and the source."""
         facts: dict[str, Any] = {"sample": self._count, "replace": self._replace, "seed": self._seed}
         if self._weights is not None:
-            facts["weights"] = digest(self._weights.tobytes())
+            facts["weights"] = digest(_scaled(self._weights).tobytes())
         if self._before:
             facts["before"] = self._before
         return facts | {"source": self._source.fingerprint()}
@@ -142,11 +143,15 @@ class SampledDataset(ReorderedDataset[T_co]):
 
 
 def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float64]:
-    array = np.asarray(weights, np.float64)
+    array = np.array(weights, np.float64)
     if array.shape != (length,):
         raise ValueError(f"weights must have shape ({length},), one for each row; got {array.shape}")
     bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if len(bad):
         raise ValueError(f"weights must be finite and at least 0; row {bad[0]} has {array[bad[0]]}")
-    # Scaled so that no sum of them can overflow.
-    return array / array.max() if array.any() else array
+    return array
+
+
+def _scaled(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Weights in the same ratios, so that no sum of them can overflow; the smallest may become 0."""
+    return weights / weights.max() if weights.any() else weights

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from typing import cast
+
+import numpy as np
 
 
 def check_int(name: str, value: object, minimum: int) -> int:
@@ -31,6 +34,17 @@ def check_int(name: str, value: object, minimum: int) -> int:
     if number < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {number}")
     return number
+
+
+def check_bool(name: str, value: object) -> bool:
+    """A flag, checked: any word would count as True.
+
+    Raises:
+        TypeError: If it is not a bool.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(cast("bool", value))
 
 
 def digest(data: bytes) -> str:

@@ -13,7 +13,7 @@ from loadax_core import Alloc, Gather
 from .. import mapping
 from ..base import BaseDataset
 from ..rows import Wanted, as_array
-from ..seeding import check_int, digest
+from ..seeding import check_bool, check_int, digest
 
 
 class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
@@ -34,7 +34,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
     Raises:
         FileNotFoundError: If there is no such file.
-        TypeError: If `tokens` is neither a path nor an array, or does not hold integers.
+        TypeError: If `tokens` is neither a path nor an array, or does not hold integers, or if `targets` is not a bool.
         ValueError: If a setting is out of range, the tokens have more than one dimension or are masked, there are too
             few for one window, or the file was cut short.
 
@@ -55,7 +55,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     ) -> None:
         self._size = check_int("length", length, 1)
         self._stride = self._size if stride is None else check_int("stride", stride, 1)
-        self._targets = targets
+        self._targets = check_bool("targets", targets)
         if isinstance(tokens, str | os.PathLike):
             path = Path(tokens).absolute()
             self._name, self._tokens = path.name, _open(path, None if dtype is None else np.dtype(dtype))
