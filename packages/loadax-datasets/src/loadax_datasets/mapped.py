@@ -86,7 +86,8 @@ class MappedDataset(Transform[U_co]):
     def _read_stacked(self, rows: list[int]) -> list[U_co]:
         if not rows:
             return []
-        return _items(self._result(np.array(rows, np.int64), aligned_empty), len(rows))
+        result, _ = self._result(np.array(rows, np.int64), aligned_empty)
+        return _items(result, len(rows))
 
     @property
     def batched(self) -> bool:
@@ -99,10 +100,11 @@ class MappedDataset(Transform[U_co]):
         return self._gather if self._vectorized else None
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
-        result = self._result(rows, alloc)
-        arrays: list[npt.NDArray[Any]] = [leaf for _, leaf in tree.leaves(result) if isinstance(leaf, np.ndarray)]
-        if not all(type(array) is np.ndarray and is_native(array.dtype) for array in arrays):
-            result = tree.map_leaves(partial(self._plain, alloc), result)
+        result, leaves = self._result(rows, alloc)
+        arrays: list[npt.NDArray[Any]] = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]
+        if not any(map(_is_odd, arrays)):
+            return result
+        result = tree.map_leaves(partial(self._plain, alloc), result)
         if len(rows) and any(array.dtype.hasobject and array.ndim == 1 for array in arrays):
             # What their stack is made of depends on the objects.
             return StackBatcher().stack(_items(result, len(rows)), alloc)
@@ -124,8 +126,8 @@ class MappedDataset(Transform[U_co]):
         out[...] = array
         return out
 
-    def _result(self, rows: Wanted, alloc: Alloc) -> Any:
-        """What the vectorized function returns for the rows."""
+    def _result(self, rows: Wanted, alloc: Alloc) -> tuple[Any, list[Any]]:
+        """What the vectorized function returns for the rows, and the leaves of it."""
         if self._source.gather is None:
             if not len(rows):
                 raise ValueError(
@@ -138,13 +140,15 @@ class MappedDataset(Transform[U_co]):
         result = transformed(self._fn, stacked)
         if result is None:
             raise ValueError(f"a vectorized map must return the new rows, but {name_of(self._fn)} returned None")
+        leaves: list[Any] = []
         for path, leaf in tree.leaves(result):
+            leaves.append(leaf)
             if np.shape(leaf)[:1] != (len(rows),):
                 raise ValueError(
                     f"a vectorized map of {len(rows)} rows must return as many, but {name_of(self._fn)} returned "
                     f"{tree.name(path)} of shape {np.shape(leaf)}"
                 )
-        return result
+        return result, leaves
 
     def _own_contents(self) -> dict[str, Any]:
         """The function's name, if it has one; what it does cannot be told."""
@@ -158,6 +162,11 @@ class MappedDataset(Transform[U_co]):
 def _items(batch: Any, count: int) -> list[Any]:
     """The rows of a batch, each by itself."""
     return [tree.map_leaves(lambda _, leaf, i=i: _row(leaf, i), batch) for i in range(count)]
+
+
+def _is_odd(array: npt.NDArray[Any]) -> bool:
+    """Whether a batch may not have an array as it is."""
+    return type(array) is not np.ndarray or array.dtype.hasobject or not is_native(array.dtype)
 
 
 def _row(leaf: Any, row: int) -> Any:
