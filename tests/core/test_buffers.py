@@ -163,6 +163,15 @@ def test_whoever_places_batches_is_shown_the_memory_that_they_lie_in(workers: in
     assert all(place.again)
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e5m2", "float8_e4m3fn", "int4"])
+def test_arrays_of_the_numbers_of_another_package(name: str) -> None:
+    dtype = np.dtype(getattr(pytest.importorskip("ml_dtypes"), name))
+    rows: Any = np.arange(6).reshape(3, 2).astype(dtype)
+    batch = next(iter(DataLoader().batch_size(3).build(rows)))
+    assert batch.dtype == dtype
+    np.testing.assert_array_equal(batch.astype(float), rows.astype(float))
+
+
 @pytest.mark.parametrize(
     "dtype", ["f4", ">f8", "?", "c16", "U3", "S5", "M8[us]", "V4", [("a", "i1"), ("b", "f8")], np.object_]
 )

@@ -165,7 +165,8 @@ class _Shelf:
         self.used = 0
         self.nbytes = math.prod(shape) * dtype.itemsize
         self._pin = pin if self.nbytes >= LEAST_PINNED else None
-        self.plain = not dtype.metadata and np.dtype(dtype.str) == dtype
+        # What other packages define has a name there that means nothing, or something else.
+        self.plain = not dtype.metadata and dtype.isbuiltin != 2 and np.dtype(dtype.str) == dtype
         self.idle: deque[_Loan] = deque(maxlen=min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS))
 
     def make(self) -> Memory:
