@@ -99,7 +99,7 @@ def test_what_the_sharding_cannot_divide_is_refused_by_name(shape: tuple[int, ..
 def test_leaves_that_lack_a_dimension_are_refused_by_name_for_any_kind_of_axes() -> None:
     for kind in ("Auto", "Explicit") if hasattr(jax.sharding, "AxisType") else ():
         kinds = (getattr(jax.sharding.AxisType, kind),) * 2
-        sharding = NamedSharding(_jax.make_mesh((4, 2), ("data", "model"), kinds), P("data", "model"))
+        sharding = NamedSharding(_jax.make_mesh((4, 2), ("data", "model"), axis_types=kinds), P("data", "model"))
         with pytest.raises(ValueError, match=r"batch\['y'\] of shape \(8,\) does not fit"):
             DevicePlacement(sharding)({"y": np.zeros(8, np.float32)})
 
