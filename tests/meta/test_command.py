@@ -39,6 +39,7 @@ builder = DataLoader()
 leaving = DataLoader().build(Leaving())
 empty = DataLoader().build([])
 endless = DataLoader().epochs(None).build([1])
+uncounted = DataLoader().epochs(10**9).build(range(10**12))
 broken = DataLoader().build(Broken())
 short = DataLoader().build([1])
 """
@@ -57,8 +58,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_bench_measures_an_endless_loader(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "mine:endless", "--batches", "10"]) == 0
+@pytest.mark.parametrize("name", ["endless", "uncounted"])
+def test_bench_measures_a_loader_that_has_no_length(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", f"mine:{name}", "--batches", "10"]) == 0
     assert "10 batches, 10 rows in " in capsys.readouterr().out
 
 

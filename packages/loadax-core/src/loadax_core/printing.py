@@ -28,7 +28,7 @@ def name_of(fn: Callable[..., Any]) -> str:
     return name or repr(fn)
 
 
-def describe(dataset: object) -> str:
+def dataset_text(dataset: object) -> str:
     """A dataset as it shows itself, if that is a description and not its contents."""
     kind = type(dataset)
     plain = kind.__repr__ is object.__repr__ or issubclass(kind, list | tuple | np.ndarray)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from .preview import Preview
-from .printing import WORKERS, counted, describe, name_of, table
+from .printing import WORKERS, counted, dataset_text, name_of, table
 
 if TYPE_CHECKING:
     from .loader import Run
@@ -18,12 +18,12 @@ SHUFFLES = {"shuffle": "shuffled", "sample": "sampled", "mix": "mixed"}
 def text(run: Run, preview: Preview | None) -> str:
     """The loader as a tree, with the dataset at its end."""
     lines = [f"├─ {name}: {value}" for name, value in facts(run, preview).items()]
-    return "\n".join(["Loader", *lines, "└─ " + describe(run.fetch.dataset).replace("\n", "\n   ")])
+    return "\n".join(["Loader", *lines, "└─ " + dataset_text(run.fetch.dataset).replace("\n", "\n   ")])
 
 
 def html(run: Run, preview: Preview | None) -> str:
     """The same as a table."""
-    rows = [*facts(run, preview).items(), ("dataset", describe(run.fetch.dataset))]
+    rows = [*facts(run, preview).items(), ("dataset", dataset_text(run.fetch.dataset))]
     return f"<div><b>Loader</b>{table(rows)}</div>"
 
 

@@ -29,8 +29,10 @@ def fingerprint(dataset: Dataset[Any]) -> dict[str, Any]:
             raise TypeError(f"{wanted}, got {described!r:.80}")
         try:
             facts |= json.loads(json.dumps(described, allow_nan=False))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{wanted}: {error}") from error
+        except TypeError as error:
+            raise TypeError(f"{wanted}: {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{wanted}: {error}") from error
     return facts
 
 

@@ -82,7 +82,8 @@ class Stats:
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: Those of `rows` that this process loaded.
         first_wait: The part of `waited` that was for the first batch, when nothing could be ready.
-        bytes: Size of the arrays in the batches yielded, estimated from a sample of them.
+        bytes: Size of the arrays in the batches yielded, of global ones what this process holds, estimated from a
+            sample of them.
         kind: Who loads: `"caller"`, which is the thread that calls `next`, or workers, `"thread"`, `"process"` or
             `"executor"`.
         workers: How many workers load; 0 if the caller does.

@@ -37,9 +37,9 @@ class CastDataset(Transform[Any]):
     A gather writes them straight into the memory that a loader recycles, which a function of `map` cannot do. The rule
     is NumPy's "same_kind": a cast may lose digits, as from float64 to float32, but not the kind of the numbers, as from
     floating to whole numbers, or from signed to unsigned ones. Whole numbers have to fit, too, also into the small
-    floating-point numbers that end at 65504 or less. Python's `bool`, `int`,
-    `float` and `complex` count as `bool`, `int64`, `float64` and `complex128`, and become NumPy scalars. A leaf that
-    has the dtype already is passed on as it is.
+    floating-point numbers that end at 65504 or less. Python's `bool`, `int`, `float` and `complex` count as `bool`,
+    `int64`, `float64` and `complex128`, and become NumPy scalars. A leaf that has the dtype already is passed on as it
+    is.
 
     Args:
         source: Any object with `len()` and `[i]`.
