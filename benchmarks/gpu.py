@@ -103,7 +103,7 @@ def arrivals(batches: Iterator[Any]) -> Iterator[Any]:
 def bare(work: Work, data: dict[str, Any], locked: bool) -> Iterator[Any]:
     """Transfers of the same buffers over and over: memory as the loader has it, and nothing that fills it."""
     import jax  # noqa: PLC0415
-    from loadax_core.buffers import Pool  # noqa: PLC0415
+    from loadax_core.memory.pool import Pool  # noqa: PLC0415
     from loadax_distributed import DevicePlacement  # noqa: PLC0415
 
     image = data["image"][: work.batch]

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array, inline, iterator
-from loadax_core.buffers import LEAST_PINNED, MOST_IDLE, Pool
-from loadax_core.inline import GROUP_SECONDS
-from loadax_core.segments import Segments
+from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array, iterator
+from loadax_core.memory.pool import LEAST_PINNED, MOST_IDLE, Pool
+from loadax_core.memory.shared import Segments
+from loadax_core.run import inline
+from loadax_core.run.inline import GROUP_SECONDS
 
 
 @given(

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import elsewhere
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Loader, PadBatcher, resolve
+from loadax_core import DataLoader, Loader, PadBatcher
+from loadax_core import distributed as resolve
 from loadax_core.testing import check_dataset
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from loadax_core.channel import HEADER, MOST_FILES, READ_BYTES, Channel
+from loadax_core.backends.channel import HEADER, MOST_FILES, READ_BYTES, Channel
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sockets there carry no files")
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import ClosedError, DataLoader, StackBatcher, StackError, resolve, workers
-from loadax_core.slots import Slot
+from loadax_core import ClosedError, DataLoader, StackBatcher, StackError
+from loadax_core import distributed as resolve
+from loadax_core.run import window as workers
+from loadax_core.run.slot import Slot
+from loadax_core.run.window import Window
 from loadax_core.testing import check_no_threads
-from loadax_core.workers import Window
 
 WORKERS = [0, 1, 3]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import DataLoader
-from loadax_core.gate import Gate
+from loadax_core.run.gate import Gate
 
 
 def test_one_thread_is_inside_at_a_time() -> None:

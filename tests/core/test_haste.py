@@ -15,22 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import (
-    ClosedError,
-    DataLoader,
-    LoaderIterator,
-    inline,
-    iterator,
-    recorder,
-    tasks,
-    timeline,
-    watching,
-    workbench,
-    workers,
-)
-from loadax_core.haste import BATCHES, HASTE_SECONDS, PATIENCE, SOON, Haste
-from loadax_core.inline import QUICK_SECONDS, SEVERAL_ITEMS, Inline
-from loadax_core.recorder import PLAIN_SECONDS, Recorder
+from loadax_core import ClosedError, DataLoader, LoaderIterator, iterator
+from loadax_core.observe import activity as tasks
+from loadax_core.observe import recorder, timeline
+from loadax_core.observe.recorder import PLAIN_SECONDS, Recorder
+from loadax_core.run import inline, watching
+from loadax_core.run import window as workers
+from loadax_core.run import worker as workbench
+from loadax_core.run.haste import BATCHES, HASTE_SECONDS, PATIENCE, SOON, Haste
+from loadax_core.run.inline import QUICK_SECONDS, SEVERAL_ITEMS, Inline
 
 STEPS = 1000
 MOST = SEVERAL_ITEMS[1]

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import DataLoader
-from loadax_core.fetch import Fetch
-from loadax_core.pacing import BRIEF_SECONDS, Pace
-from loadax_core.tasks import Done, Threads
+from loadax_core.backends.task import Done
+from loadax_core.backends.thread import Threads
+from loadax_core.read.fetch import Fetch
+from loadax_core.run.policy import BRIEF_SECONDS, Pace
 
 
 def pace_of(workers: int, *, gathers: bool = False, watched: bool = False) -> Pace:

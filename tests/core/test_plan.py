@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core.plan import Plan, Position
+from loadax_core.plan.steps import Plan, Position
 
 plans = st.builds(
     Plan,

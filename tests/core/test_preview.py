@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from loadax_core import ArraySpec, DataLoader, PadBatcher, Preview
-from loadax_core.printing import size
+from loadax_core.text import size
 
 
 class Counted:

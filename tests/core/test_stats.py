@@ -11,12 +11,15 @@ from typing import Any
 import elsewhere
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Stats, recorder, transformed
-from loadax_core.plan import Step
-from loadax_core.recorder import MOST_READY, POINTS, SLOWEST, Lane, Recorder, size
-from loadax_core.slots import Slot
-from loadax_core.transforming import begin_measuring, end_measuring
-from loadax_core.workers import Window
+from loadax_core import DataLoader, Stats, transformed
+from loadax_core.memory.nbytes import size
+from loadax_core.observe import recorder
+from loadax_core.observe.lane import SLOWEST, Lane
+from loadax_core.observe.recorder import MOST_READY, POINTS, Recorder
+from loadax_core.observe.transforms import begin_measuring, end_measuring
+from loadax_core.plan.steps import Step
+from loadax_core.run.slot import Slot
+from loadax_core.run.window import Window
 
 BASE = Stats(
     batches=100,

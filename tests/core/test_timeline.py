@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Span, Timeline
-from loadax_core.timeline_plot import COLORS, STAGES
-from loadax_core.traces import NAMES
+from loadax_core.observe.plot import COLORS, STAGES
+from loadax_core.observe.traces import NAMES
 
 
 class Placing:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import ClosedError, DataLoader
-from loadax_core.turnout import PATIENCE_SECONDS, Sums, Turnout
-from loadax_core.workers import Window
+from loadax_core.observe.lane import Sums
+from loadax_core.run.turnout import PATIENCE_SECONDS, Turnout
+from loadax_core.run.window import Window
 
 
 @dataclass

@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, pacing, workbench, workers
-from loadax_core.pacing import Pace
-from loadax_core.plan import Step
-from loadax_core.recorder import WATCHED
-from loadax_core.slots import Slot, Unit
-from loadax_core.tasks import Task
-from loadax_core.workers import QUIET_SECONDS, Window
+from loadax_core import DataLoader
+from loadax_core.backends.task import Task
+from loadax_core.observe.recorder import WATCHED
+from loadax_core.plan.steps import Step
+from loadax_core.run import policy as pacing
+from loadax_core.run import window as workers
+from loadax_core.run import worker as workbench
+from loadax_core.run.policy import Pace
+from loadax_core.run.slot import Slot, Unit
+from loadax_core.run.window import QUIET_SECONDS, Window
 
 
 class Gathered:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_datasets import BaseDataset, InMemoryDataset, RangeDataset
-from loadax_datasets.block_order import BlockOrder
+from loadax_datasets.orders.block_order import BlockOrder
 
 
 class CheckDataset(Protocol):

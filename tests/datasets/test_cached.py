@@ -17,15 +17,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from loadax_datasets import (
-    ArrayDataset,
-    BaseDataset,
-    CachedDataset,
-    InMemoryDataset,
-    RangeDataset,
-    TokenDataset,
-    records,
-)
+from loadax_datasets import ArrayDataset, BaseDataset, CachedDataset, InMemoryDataset, RangeDataset, TokenDataset
+from loadax_datasets.files import item_files as records
 
 
 class CheckDataset(Protocol):

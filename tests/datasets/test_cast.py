@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import DataLoader, StackBatcher, aligned_empty, tree
-from loadax_core.buffers import Pool, is_leased
+from loadax_core.memory.pool import Pool, is_leased
+from loadax_core.observe.transforms import begin_measuring, end_measuring
 from loadax_core.testing import check_same
-from loadax_core.transforming import begin_measuring, end_measuring
 from loadax_datasets import ArrayDataset, BaseDataset, CastDataset, InMemoryDataset, RangeDataset, TokenDataset
 
 try:

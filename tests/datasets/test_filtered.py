@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_datasets import BaseDataset, FilteredDataset, InMemoryDataset, RangeDataset, filtered
+from loadax_datasets import BaseDataset, FilteredDataset, InMemoryDataset, RangeDataset
+from loadax_datasets.transforms import filtered
 
 
 class CheckDataset(Protocol):

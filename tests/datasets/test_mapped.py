@@ -18,7 +18,7 @@ from loadax_datasets import (
     RangeDataset,
     as_dataset,
 )
-from loadax_datasets.seeding import derive_keys
+from loadax_datasets.orders.keys import derive_keys
 
 
 class CheckDataset(Protocol):

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import aligned_empty
-from loadax_datasets import ArrayDataset, mapping
+from loadax_datasets import ArrayDataset
+from loadax_datasets.files import memory_map as mapping
 
 Array = np.ndarray[Any, Any]
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import aligned_empty
-from loadax_datasets import BaseDataset, MixedDataset, RangeDataset, mixed
+from loadax_datasets import BaseDataset, MixedDataset, RangeDataset
+from loadax_datasets.transforms import mixed
 
 
 class CheckDataset(Protocol):

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import Rows
-from loadax_datasets import hashing, permutation
-from loadax_datasets.permutation import BLOCK, Feistel, Permutation
+from loadax_datasets.orders import hashing, permutation
+from loadax_datasets.orders.permutation import BLOCK, Feistel, Permutation
 
 KEYS = [0x9D5C2F1B7A3E6480 * (i + 1) % 2**64 for i in range(6)]
 BILLION_TO_ONE = math.log(1e9)

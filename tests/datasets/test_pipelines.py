@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import aligned_empty, read_items
 from loadax_datasets import BaseDataset, RangeDataset, as_dataset
-from loadax_datasets.block_order import BlockOrder
-from loadax_datasets.permutation import Permutation
-from loadax_datasets.seeding import nth_purpose
+from loadax_datasets.orders.block_order import BlockOrder
+from loadax_datasets.orders.keys import nth_purpose
+from loadax_datasets.orders.permutation import Permutation
 
 
 @dataclass

@@ -50,7 +50,7 @@ def test_contracts_hold(sources: Path) -> None:
         ("loadax_distributed", "loadax"),
         ("loadax_core", "jax"),
         ("loadax_datasets", "jaxlib"),
-        ("loadax_datasets", "loadax_core.workers"),
+        ("loadax_datasets", "loadax_core.run.window"),
         ("loadax_distributed", "loadax_core.protocols"),
         ("loadax", "loadax_datasets.base"),
         ("loadax", "loadax_distributed.mesh"),

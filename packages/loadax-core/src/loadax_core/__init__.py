@@ -3,12 +3,10 @@
 from typing import TYPE_CHECKING
 
 from . import tree as tree
-from .batchers import Batcher as Batcher
-from .batchers import StackBatcher as StackBatcher
-from .buffers import aligned_empty as aligned_empty
-from .buffers import check_rows as check_rows
-from .buffers import gather_array as gather_array
-from .buffers import take_rows as take_rows
+from .batch.merge import join_batches as join_batches
+from .batch.pad import PadBatcher as PadBatcher
+from .batch.stack import Batcher as Batcher
+from .batch.stack import StackBatcher as StackBatcher
 from .builder import DataLoader as DataLoader
 from .checks import refuse_tables as refuse_tables
 from .errors import ClosedError as ClosedError
@@ -16,17 +14,18 @@ from .errors import StackError as StackError
 from .errors import StateError as StateError
 from .errors import WorkerError as WorkerError
 from .errors import add_note as add_note
-from .fetch import gather_of as gather_of
-from .fetch import read_items as read_items
 from .iterator import LoaderIterator as LoaderIterator
 from .loader import Loader as Loader
-from .measuring import Measurement as Measurement
-from .measuring import measure as measure
-from .merging import join_batches as join_batches
-from .padding import PadBatcher as PadBatcher
-from .preview import ArraySpec as ArraySpec
-from .preview import Preview as Preview
-from .progress import progress as progress
+from .memory.gather import check_rows as check_rows
+from .memory.gather import gather_array as gather_array
+from .memory.gather import take_rows as take_rows
+from .memory.pool import aligned_empty as aligned_empty
+from .observe.span import Span as Span
+from .observe.stats import Interval as Interval
+from .observe.stats import SlowRead as SlowRead
+from .observe.stats import Stats as Stats
+from .observe.timeline import Timeline as Timeline
+from .observe.transforms import transformed as transformed
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather
@@ -40,13 +39,14 @@ from .protocols import SupportsEpoch as SupportsEpoch
 from .protocols import SupportsFingerprint as SupportsFingerprint
 from .protocols import SupportsGather as SupportsGather
 from .protocols import SupportsGetItems as SupportsGetItems
-from .shaped import with_length as with_length
-from .stats import Interval as Interval
-from .stats import SlowRead as SlowRead
-from .stats import Stats as Stats
-from .timeline import Span as Span
-from .timeline import Timeline as Timeline
-from .transforming import transformed as transformed
+from .read.access import gather_of as gather_of
+from .read.access import read_items as read_items
+from .read.access import with_length as with_length
+from .show.preview import ArraySpec as ArraySpec
+from .show.preview import Preview as Preview
+from .tools.measure import Measurement as Measurement
+from .tools.measure import measure as measure
+from .tools.progress_bar import progress as progress
 
 if TYPE_CHECKING:
     __version__: str

@@ -5,19 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
-from . import resolve
-from .batchers import Batcher, StackBatcher
+from . import distributed as resolve
+from .batch.pad import PadBatcher
+from .batch.stack import Batcher, StackBatcher
 from .checks import check_bool, check_int, check_length, check_seconds
-from .fetch import Fetch
-from .loader import Loader, Run
-from .padding import PadBatcher
-from .plan import Plan
-from .protocols import Dataset, MeshLike, Placement, ShardingStrategy
-from .shaped import with_length
-from .state import fingerprint
-from .stats import Kind
+from .loader import Loader
+from .plan.state import fingerprint
+from .plan.steps import Plan
+from .protocols import Dataset, Kind, MeshLike, ShardingStrategy
+from .read.access import with_length
+from .read.fetch import Fetch
+from .spec import Run, Settings, check_lengths
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -26,23 +26,6 @@ T_contra = TypeVar("T_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
 T = TypeVar("T")
 B = TypeVar("B")
-
-
-class Settings(NamedTuple):
-    """What a chain of calls has set so far; None is "not set"."""
-
-    batcher: Callable[[list[Any]], Any]
-    batch_size: int = 1
-    drop_remainder: bool = False
-    epochs: int | None = 1
-    workers: int | None = None
-    kind: Literal["thread", "process"] = "thread"
-    executor: Executor | None = None
-    prefetch: int | Literal["auto"] | None = None
-    to_device: bool = False
-    placement: Placement | None = None
-    strategy: ShardingStrategy | None = None
-    timeout: float | None = None
 
 
 class DataLoader(Generic[T_contra, B_co]):
@@ -144,7 +127,7 @@ class DataLoader(Generic[T_contra, B_co]):
             # together.
             from concurrent.futures import Executor  # noqa: PLC0415
 
-            from .executors import capacity  # noqa: PLC0415
+            from .backends.executor import capacity  # noqa: PLC0415
 
             if not isinstance(n, Executor):
                 raise TypeError(f"workers must be an integer of at least 0, or an executor, got {n!r}")
@@ -288,12 +271,12 @@ class DataLoader(Generic[T_contra, B_co]):
         crew = None
         kind: Kind = "thread"
         if settings.executor is not None:
-            from .executors import Submitting, check_sendable  # noqa: PLC0415
+            from .backends.executor import Submitting, check_sendable  # noqa: PLC0415
 
             check_sendable(settings.executor, fetch)
             crew, kind = partial(Submitting, settings.executor, fetch), "executor"
         elif settings.kind == "process":
-            from .processes import Processes  # noqa: PLC0415
+            from .backends.process import Processes  # noqa: PLC0415
 
             crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "process"
         run = Run(
@@ -308,7 +291,7 @@ class DataLoader(Generic[T_contra, B_co]):
             fingerprint=fingerprint(dataset),
         )
         run.check_divisible(plan.start)
-        _check_lengths(settings)
+        check_lengths(settings)
         return Loader(run)
 
     def __repr__(self) -> str:
@@ -338,16 +321,3 @@ class DataLoader(Generic[T_contra, B_co]):
         new: DataLoader[Any, Any] = DataLoader()
         new._settings = settings
         return cast("DataLoader[T_contra, B_co]", new)
-
-
-def _check_lengths(settings: Settings) -> None:
-    """Refuses batches that each process would pad to another length, which JAX does not notice."""
-    batcher, strategy, rows = settings.batcher, settings.strategy, settings.batch_size
-    if not isinstance(batcher, PadBatcher) or batcher.length is not None or strategy is None:
-        return
-    # Alike on every process, one of which may be given all rows, where the strategy can say so.
-    if getattr(strategy, "splits", len(strategy.local_rows(rows)) < rows):
-        raise ValueError(
-            f"{batcher!r} pads to the longest of the rows that it is given, and not every process is given all "
-            f"{rows} of a batch, so that the pieces would differ in shape; use PadBatcher(length=...)"
-        )

@@ -48,3 +48,36 @@ class RemoteTraceback(Exception):  # noqa: N818
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
+
+
+def relayed(error: BaseException, stage: str, step: object, trace: str = "") -> BaseException:
+    """The error as the caller of `next` gets it: with a note of where it happened.
+
+    A StopIteration would end the caller's loop as if all were well, so it becomes a RuntimeError, as in a generator.
+
+    Args:
+        error: What was raised.
+        stage: What was being done.
+        step: The batch that it was done for.
+        trace: The traceback, if it was raised in another process.
+    """
+    # NumPy's words.
+    if isinstance(error, ValueError) and "read-only" in _message(error):
+        add_note(error, "loadax: items may be views of the dataset's arrays; make new ones instead of changing them")
+    if trace:
+        BaseException.__setattr__(error, "__cause__", RemoteTraceback(trace))
+    if isinstance(error, StopIteration):
+        stopped, error = error, RuntimeError(f"StopIteration raised while {stage} a batch")
+        for note in getattr(stopped, "__notes__", []):
+            add_note(error, note)
+        error.__cause__ = stopped
+    add_note(error, f"loadax: while {stage} the batch of {step}")
+    return error
+
+
+def _message(error: BaseException) -> str:
+    """What an error says; nothing if it cannot be shown."""
+    try:
+        return str(error)
+    except Exception:
+        return ""

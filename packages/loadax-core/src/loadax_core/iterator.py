@@ -9,21 +9,21 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
-from . import state as states
 from .checks import check_int
 from .errors import ClosedError
-from .fetch import Epochs
-from .gate import Gate
-from .inline import Inline
-from .plan import Position, Step
-from .recorder import Recorder
-from .stats import Stats
-from .timeline import Timeline
-from .traces import NAMES, tracer
-from .workers import Window
+from .observe.recorder import Recorder
+from .observe.stats import Stats
+from .observe.timeline import Timeline
+from .observe.traces import NAMES, tracer
+from .plan import state as states
+from .plan.steps import Position, Step
+from .read.fetch import Epochs
+from .run.gate import Gate
+from .run.inline import Inline
+from .run.window import Window
 
 if TYPE_CHECKING:
-    from .loader import Run
+    from .spec import Run
 
 B_co = TypeVar("B_co", covariant=True)
 

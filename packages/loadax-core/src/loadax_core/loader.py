@@ -4,85 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from . import resolve, show
-from .batchers import Batcher, StackBatcher
+from . import distributed as resolve
+from .batch.pad import PadBatcher
+from .batch.stack import Batcher, StackBatcher
 from .checks import check_int
-from .errors import add_note
-from .fetch import Fetch
 from .iterator import LoaderIterator
-from .padding import PadBatcher
-from .plan import Plan, Position
-from .preview import Preview, preview
+from .plan.state import flat
 from .protocols import Dataset, ShardingStrategy
-from .state import flat
-from .stats import Kind
-from .tasks import Crew
+from .show import summary as show
+from .show.preview import Preview, preview
+from .spec import Run
 
 B_co = TypeVar("B_co", covariant=True)
-
-
-class Run(NamedTuple):
-    """The checked settings of a loader.
-
-    Attributes:
-        plan: Which rows make which batch.
-        fetch: How rows become batches.
-        workers: Threads that load batches; 0 loads in the caller's thread.
-        crew: Makes what does their work for them in each run; None if they do it themselves.
-        kind: `thread`, `process` or `executor`.
-        prefetch: Batches kept ready ahead of the caller; None sizes it from the first batch.
-        timeout: Seconds that one read may take, or None.
-        strategy: How batches are divided among processes and devices, or None.
-        fingerprint: What fixes the order of the rows.
-    """
-
-    plan: Plan
-    fetch: Fetch
-    workers: int
-    crew: Callable[[], Crew] | None
-    kind: Kind
-    prefetch: int | None
-    timeout: float | None
-    strategy: ShardingStrategy | None
-    fingerprint: dict[str, Any]
-
-    def check_divisible(self, position: Position) -> None:
-        """Makes sure that every batch from `position` on can be divided among the data shards, or by the placement.
-
-        Raises:
-            ValueError: If one cannot; names the remedies.
-        """
-        plan, check = self.plan, self._divide
-        if check is None:
-            return
-        try:
-            check(plan.batch_size)
-        except ValueError as error:
-            if plan.batch_size == 1:
-                add_note(error, "loadax: set .batch_size(n); left out, it is 1")
-            raise
-        if plan.drop_remainder:
-            return
-        for size in {plan.remainder, (plan.rows - position.row) % plan.batch_size} - {0}:
-            try:
-                check(size)
-            except ValueError as error:
-                raise ValueError(
-                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}, which cannot be "
-                    f"divided; leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it up "
-                    f"with dataset.pad_to_multiple({plan.batch_size}) ({error})"
-                ) from error
-
-    @property
-    def _divide(self) -> Callable[[int], object] | None:
-        """What raises a ValueError for a number of rows that cannot be divided; None where that is not known."""
-        if self.strategy is not None:
-            return self.strategy.local_rows
-        # How many rows another batcher makes of them, only it knows.
-        plain = type(self.fetch.batcher) in (StackBatcher, PadBatcher)
-        return getattr(self.fetch.placement, "check_rows", None) if plain else None
 
 
 class Loader(Generic[B_co]):

@@ -7,7 +7,7 @@ in more situations. All of it is structural: no class has to inherit from Loadax
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -174,3 +174,16 @@ class Placement(Protocol):
     def __call__(self, batch: Any, /) -> Any:
         """The placed batch."""
         ...
+
+
+Kind: TypeAlias = Literal["caller", "thread", "process", "executor"]
+"""Who loads: the thread that calls `next`, or workers of some kind."""
+
+
+Way: TypeAlias = Literal["gather", "many", "items"]
+"""How rows are read: whole batches by `gather`, many at once by `__getitems__`, or one by one by `[i]`."""
+
+
+Numbers: TypeAlias = "Rows | list[int] | range"
+"""Row numbers as they are wanted: neighbours as a range; others as an array if they are gathered, and as a list if they
+are read as items."""

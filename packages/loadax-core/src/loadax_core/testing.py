@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 
 from . import tree
-from .batchers import StackBatcher
-from .buffers import aligned_empty
-from .fetch import gather_of, read_items
+from .batch.stack import StackBatcher
 from .loader import Loader
+from .memory.pool import aligned_empty
 from .protocols import Dataset, Gather, GatherRange, ReadRange
+from .read.access import gather_of, read_items
 
 
 def check_same(got: Any, expected: Any, what: str = "values") -> None:

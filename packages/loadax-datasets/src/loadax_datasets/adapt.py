@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from loadax_core import Dataset, Gather, gather_of, read_items, refuse_tables, with_length
 
-from .arrays import ArrayDataset
 from .base import BaseDataset
 from .rows import rows_in_range
+from .sources.arrays import ArrayDataset
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

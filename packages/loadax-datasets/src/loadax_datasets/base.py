@@ -15,8 +15,8 @@ from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 # it, lets both sides have what they need: the names are looked up when a method is called.
 import loadax_datasets as datasets
 
+from .checks import check_bool, check_int
 from .rows import Wanted, check_range, row_in_range, rows_in_range
-from .seeding import check_bool, check_int
 
 T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")

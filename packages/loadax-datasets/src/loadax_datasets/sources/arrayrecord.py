@@ -12,9 +12,8 @@ from typing import Any
 from loadax_core import add_note
 
 from ..base import BaseDataset
+from ..files.fingerprints import digest, sample_file
 from ..rows import rows_in_range
-from ..samples import sample_file
-from ..seeding import digest
 from .optional import require
 
 

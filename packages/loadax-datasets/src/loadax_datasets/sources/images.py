@@ -11,8 +11,7 @@ import numpy.typing as npt
 from loadax_core import add_note
 
 from ..base import BaseDataset
-from ..samples import sample_file
-from ..seeding import digest
+from ..files.fingerprints import digest, sample_file
 from .optional import require
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from loadax_core import Alloc, Rows, add_note
 
-from ..samples import sample_file
-from ..seeding import check_int, digest
+from ..checks import check_int
+from ..files.fingerprints import digest, sample_file
 from .arrow import ArrowColumns
 from .optional import require
 from .table import Column, TableDataset, check_columns, check_fill

@@ -13,9 +13,8 @@ import numpy as np
 from loadax_core import Rows
 
 from ..base import BaseDataset
+from ..files.fingerprints import digest, sample_file
 from ..rows import rows_in_range
-from ..samples import sample_file
-from ..seeding import digest
 from .connections import Connections
 from .table import as_python, check_columns, check_fill
 

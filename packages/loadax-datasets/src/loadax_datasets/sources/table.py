@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, Gather, Rows, aligned_empty, tree
 
-from ..arrays import read_row
 from ..base import BaseDataset
+from ..files.fingerprints import digest
 from ..rows import Wanted, as_array, rows_in_range
-from ..seeding import digest
+from .arrays import read_row
 
 Column: TypeAlias = "npt.NDArray[Any] | list[Any] | dict[str, Column]"
 """The values of one column in `n` rows: an array of shape `(n, ...)`, a list of `n` strings, bytes or values that

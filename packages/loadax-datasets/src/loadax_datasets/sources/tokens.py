@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, Gather
 
-from .. import mapping
 from ..base import BaseDataset
+from ..checks import check_bool, check_int
+from ..files import memory_map as mapping
+from ..files.fingerprints import digest
 from ..rows import Wanted, as_array
-from ..seeding import check_bool, check_int, digest
 
 
 class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):

@@ -1,0 +1,128 @@
+"""What to say of an object that cannot be pickled, or not be unpickled elsewhere."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+from ..errors import WorkerError, add_note
+
+DEPTH = 12
+
+
+def check_picklable(value: Any, setting: str) -> None:
+    """Raises an error that names the innermost part of `value` that cannot be pickled, if there is one.
+
+    Args:
+        value: Anything.
+        setting: The call that needs it pickled.
+
+    Raises:
+        TypeError: If a part cannot be pickled; names it, the way to it, and the remedy.
+    """
+    path, culprit, error = "", value, _error_of(value)
+    if error is None:
+        return
+    for _ in range(DEPTH):
+        for step, part in _parts(culprit):
+            inner = _error_of(part)
+            if inner is not None:
+                path, culprit, error = path + step, part, inner
+                break
+        else:
+            break
+    name = getattr(culprit, "__qualname__", None)
+    what = f"{name} of module {culprit.__module__}" if name else f"a {type(culprit).__name__}"
+    remedy = "define functions with `def` at the top of a module, and leave out what belongs to this process"
+    raise TypeError(
+        f"{setting} sends the dataset to other processes, but {what} ({path.lstrip('.') or 'the dataset'}) cannot be "
+        f"pickled: {error}; {remedy}, or use threads: .workers(n)"
+    ) from error
+
+
+def explain_arrival(error: BaseException) -> None:
+    """Notes what to do about an error that was raised by unpickling in another process, if that is known."""
+    if "__mp_main__" in str(error):
+        add_note(error, 'loadax: define it above `if __name__ == "__main__":`, where a worker process finds it')
+
+
+def _error_of(value: Any) -> Exception | None:
+    try:
+        pickle.dumps(value, protocol=5, buffer_callback=lambda _: False)
+    except Exception as error:
+        return error
+    return None
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object consists of, each part with the step that leads to it."""
+    if isinstance(value, Mapping):
+        for key, part in cast("Mapping[Any, Any]", value).items():
+            yield f"[{key!r}]", part
+    elif isinstance(value, list | tuple | set | frozenset):
+        for i, part in enumerate(cast("list[Any]", value)):
+            yield f"[{i}]", part
+    else:
+        try:
+            state: Any = value.__reduce_ex__(4)
+        except Exception:
+            state = ((), (), getattr(value, "__dict__", {}))
+        if isinstance(state, tuple):
+            for part in cast("tuple[Any, ...]", state)[1:3]:
+                yield from _attributes(part)
+
+
+def _attributes(state: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of what `__reduce_ex__` returns, under the names of their attributes where they have some."""
+    if isinstance(state, Mapping):
+        for key, part in cast("Mapping[Any, Any]", state).items():
+            yield f".{key}", part
+    elif isinstance(state, tuple):
+        for part in cast("tuple[Any, ...]", state):
+            if isinstance(part, Mapping):
+                yield from _attributes(part)
+            else:
+                yield f".{type(part).__name__}", part
+
+
+def pack(error: BaseException) -> bytes:
+    """An error as bytes, with its notes, which some types forget when they are pickled.
+
+    Pickle would make an error anew from its arguments, which fails, or says something else, for many a type whose
+    `__init__` does not take a message. Such an error is sent as its arguments and attributes. One that cannot be sent
+    at all becomes a `WorkerError`, which tells its type and message.
+    """
+    kind, notes = type(error), getattr(error, "__notes__", [])
+    with suppress(Exception):
+        body = pickle.dumps((error, None, notes))
+        copy = unpack(body)
+        if type(copy) is kind and repr(copy.args) == repr(error.args):
+            return body
+    with suppress(Exception):
+        body = pickle.dumps((kind, (error.args, vars(error)), notes))
+        if type(unpack(body)) is kind:
+            return body
+    try:
+        message = str(error)
+    except Exception as broken:
+        message = f"(its message cannot be shown: {type(broken).__name__})"
+    substitute = WorkerError(
+        f"{kind.__module__}.{kind.__qualname__}: {message} (pickle cannot send an error of this type)"
+    )
+    return pickle.dumps((substitute, None, notes))
+
+
+def unpack(body: bytes) -> BaseException:
+    """The error that was packed."""
+    error, parts, notes = pickle.loads(body)
+    if parts is not None:
+        kind: type[BaseException] = error
+        arguments, attributes = parts
+        error = kind.__new__(kind, *arguments)
+        for name, value in attributes.items():
+            BaseException.__setattr__(error, name, value)
+    if getattr(error, "__notes__", []) != notes:
+        BaseException.__setattr__(error, "__notes__", notes)
+    return error

@@ -1,0 +1,166 @@
+"""What a worker does in one go, and what comes of it, wherever it is done: in a thread, a process, or an executor."""
+
+from __future__ import annotations
+
+import operator
+import pickle
+import threading
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
+
+from ..observe.transforms import begin_measuring, end_measuring
+from ..protocols import Alloc, Numbers, Rows
+from ..read.fetch import Fetch
+from .pickling import pack, unpack
+
+
+class Task(NamedTuple):
+    """Rows to be read.
+
+    Attributes:
+        epoch: The epoch that they belong to.
+        rows: Their numbers.
+        batches: How many batches these are, one after the other; several are gathered in one go.
+        whole: Whether they are whole batches, or a part of one, to be joined with the other parts later.
+    """
+
+    epoch: int
+    rows: Numbers
+    batches: int
+    whole: bool
+
+
+@dataclass(slots=True)
+class Done:
+    """A task's outcome.
+
+    Attributes:
+        values: The batches of a whole task, up to the first that failed; of a part, one entry with the part: its items,
+            or what was gathered.
+        error: What was raised instead of the next one.
+        stage: What was being done then: `reading` or `batching`.
+        reading: Seconds spent reading.
+        batching: Seconds spent making items into a batch.
+        trace: The traceback of the error, if it was raised in another process.
+        transforming: Seconds of `reading` that were transforms, if that was measured.
+    """
+
+    values: list[Any]
+    error: BaseException | None = None
+    stage: str = "reading"
+    reading: float = 0.0
+    batching: float = 0.0
+    trace: str = ""
+    transforming: float | None = None
+
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]:
+        error = None if self.error is None else pack(self.error)
+        # By protocols before 5, NumPy gives the machine's byte order to all arrays that arrive.
+        values = self.values if operator.index(protocol) >= 5 else pickle.dumps(self.values, 5)
+        return _arrived, (error, values, self.stage, self.reading, self.batching, self.trace, self.transforming)
+
+
+def _arrived(error: bytes | None, values: list[Any] | bytes, *others: Any) -> Done:
+    """An outcome that comes from another process."""
+    loaded: list[Any] = pickle.loads(values) if isinstance(values, bytes) else values
+    return Done(loaded, None if error is None else unpack(error), *others)
+
+
+class Watch(Protocol):
+    """Is told what a worker is about to do, to time it, and so that a read that never ends can be named."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the last stage took."""
+        ...
+
+    def begin(self, doing: str, rows: Numbers | None = None, /) -> None:
+        """A stage begins, and the one before it ends: `reading` the rows, or `batching`."""
+        ...
+
+    def end(self) -> None:
+        """The last stage ends, if it has not yet."""
+        ...
+
+    def measures(self) -> bool:
+        """Whether the read that has just begun is one whose transforms are measured."""
+        ...
+
+    def row(self, row: int, /) -> None:
+        """The read of one row begins."""
+        ...
+
+
+def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
+    """Does a task here and now.
+
+    Args:
+        fetch: Reads the rows of the task's epoch.
+        task: What to read.
+        alloc: Provides the memory of batches.
+        watch: Is told what is being done; None to do a brief task without looking at the clock.
+
+    Returns:
+        The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
+    """
+    done = _attempt(fetch, task, alloc, watch)
+    if task.batches == 1 or done.error is None or is_interrupt(done.error):
+        return done
+    again = _one_by_one(fetch, task, alloc, watch)
+    # An error that does not come again was one all the same.
+    return done if again.error is None else again
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error is a signal's, which only the main thread gets, rather than that of any row."""
+    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
+
+
+def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
+    """Does a task of several batches again, one of which failed, up to that one."""
+    whole = Done([])
+    each = len(task.rows) // task.batches
+    for i in range(task.batches):
+        rows = task.rows[i * each : (i + 1) * each]
+        done = _attempt(fetch, task._replace(rows=rows, batches=1), alloc, watch)
+        whole.reading += done.reading
+        if done.error is not None:
+            whole.error, whole.stage = done.error, done.stage
+            break
+        whole.values += done.values
+    return whole
+
+
+def _attempt(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
+    done = Done([])
+    try:
+        measured = False
+        if watch is not None:
+            watch.begin("reading", task.rows)
+            measured = watch.measures()
+        if measured:
+            begin_measuring()
+        if fetch.gathers:
+            done.values = fetch.gather(cast("Rows | range", task.rows), task.batches, alloc)
+        else:
+            done.values = [fetch.read(cast("list[int] | range", task.rows), None if watch is None else watch.row)]
+        if measured:
+            done.transforming = end_measuring()
+        if task.whole and not fetch.gathers:
+            done.stage = "batching"
+            if watch is not None:
+                watch.begin("batching")
+                done.reading = watch.seconds
+            done.values = [fetch.batch(done.values[0], task.rows, alloc)]
+            if watch is not None:
+                watch.end()
+                done.batching = watch.seconds
+        elif watch is not None:
+            watch.end()
+            done.reading = watch.seconds
+    except BaseException as error:
+        done.values, done.error = [], error
+        end_measuring()
+        if watch is not None:
+            watch.end()
+    return done

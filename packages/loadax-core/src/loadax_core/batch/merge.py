@@ -1,0 +1,158 @@
+"""Trees that become one, leaf by leaf: items a batch, and batches a larger one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from .. import tree
+from ..errors import StackError
+from ..memory.pool import is_leased
+from ..protocols import Alloc, Array, Rows
+
+ALIKE = "; make the items alike in the dataset, or write a batcher for them"
+
+Merge = Callable[[list[Any], tree.Path], Any]
+"""Makes one leaf of those that stand in the same place of all trees."""
+
+
+def merge_trees(
+    trees: Sequence[Any],
+    merge: Merge,
+    leaf: type | None = None,
+    numbers: Sequence[int] | None = None,
+    path: tree.Path = (),
+) -> Any:
+    """Walks all trees at once and merges the leaves that stand in the same place.
+
+    Args:
+        trees: Any trees.
+        merge: Merges leaves.
+        leaf: A container type that is not opened.
+        numbers: The positions in the batch of the items that errors name the trees by; None for their own.
+        path: Where the trees stand in larger ones.
+
+    Returns:
+        A tree of the same containers as each.
+
+    Raises:
+        StackError: If they are not of the same containers, naming the place.
+        ValueError: If there is none.
+    """
+    if not trees:
+        raise ValueError("a batch of no items cannot be stacked; each process must load some of its rows")
+    first = trees[0]
+    opened = None if type(first) is leaf else tree.children(first)
+    if opened is None:
+        return merge(list(trees), path)
+    steps, build = opened
+    kind = cast("type[Any]", type(first))
+    names, fixed = [step for step, _ in steps], tree.constants(first)
+    rows: list[list[Any]] = []
+    for i, item in enumerate(trees):
+        if type(item) is not kind:
+            raise differ(path, "type", kind.__name__, i, type(item).__name__, numbers=numbers)
+        if kind is dict:
+            if item.keys() != first.keys():
+                raise differ(path, "keys", list(first), i, list(item), numbers=numbers)
+            rows.append([item[key] for key in first])
+        else:
+            theirs, _ = tree.children(item) or ([], None)
+            if [step for step, _ in theirs] != names:
+                if kind in (list, tuple):
+                    raise differ(path, "length", len(names), i, len(theirs), numbers=numbers)
+                raise differ(path, "keys", names, i, [step for step, _ in theirs], numbers=numbers)
+            if fixed and tree.constants(item) != fixed:
+                raise differ(path, "static fields", fixed, i, tree.constants(item), numbers=numbers)
+            rows.append([child for _, child in theirs])
+    columns = zip(*rows, strict=True) if names else ()
+    return build([merge_trees(c, merge, leaf, numbers, (*path, name)) for name, c in zip(names, columns, strict=True)])
+
+
+def join_batches(batches: Sequence[Any], places: Sequence[slice | Rows], alloc: Alloc) -> Any:
+    """One batch of the rows of several, as if all had been gathered at once.
+
+    Args:
+        batches: Trees of arrays of shape `(n, ...)`, alike in all but `n`.
+        places: Where the rows of each are in the result, of shape `(n,)`; all together are every position once. The
+            first batch has the first row.
+        alloc: Provides the result's memory.
+
+    Returns:
+        A tree of the same containers.
+
+    Raises:
+        StackError: If their trees, shapes or dtypes differ, as `StackBatcher` would say of the items.
+
+    Example:
+        >>> join_batches([{"x": np.array([1, 3])}, {"x": np.array([2])}], [np.array([0, 2]), np.array([1])], np.empty)
+        {'x': array([1, 2, 3])}
+    """
+    numbers = [place.start if isinstance(place, slice) else int(place[0]) for place in places]
+
+    def join(column: list[Any], path: tree.Path) -> Array:
+        arrays = [np.asarray(leaf) for leaf in column]
+        first = arrays[0]
+        for i, array in enumerate(arrays):
+            if array.shape[1:] != first.shape[1:]:
+                raise differ(path, "shape", first.shape[1:], i, array.shape[1:], numbers=numbers)
+            if array.dtype != first.dtype:
+                fix = "; cast them to one dtype in the dataset"
+                raise differ(path, "dtype", first.dtype, i, array.dtype, fix, numbers=numbers)
+        shape = (sum(map(len, arrays)), *first.shape[1:])
+        if _in_place(arrays, places, shape):
+            return cast(Array, first.base)
+        out = alloc(shape, first.dtype)
+        for place, array in zip(places, arrays, strict=True):
+            out[place] = array
+        return out
+
+    return merge_trees(batches, join, numbers=numbers)
+
+
+def _in_place(arrays: Sequence[Array], places: Sequence[slice | Rows], shape: tuple[int, ...]) -> bool:
+    """Whether arrays lie where they belong, in the base of the first one: in memory that was made for all of them."""
+    whole: Any = arrays[0].base
+    if not is_leased(whole) or (whole.shape, whole.dtype) != (shape, arrays[0].dtype):
+        return False
+    return all(
+        isinstance(place, slice) and _same_memory(array, whole[place])
+        for place, array in zip(places, arrays, strict=True)
+    )
+
+
+def _same_memory(one: Array, other: Array) -> bool:
+    return (one.__array_interface__["data"], one.shape, one.strides) == (
+        other.__array_interface__["data"],
+        other.shape,
+        other.strides,
+    )
+
+
+def differ(
+    path: tree.Path,
+    what: str,
+    first: object,
+    i: int,
+    other: object,
+    fix: str = ALIKE,
+    known: int = 0,
+    numbers: Sequence[int] | None = None,
+) -> StackError:
+    """The error that item `i` is not like the others.
+
+    Args:
+        path: Where in the tree.
+        what: What differs.
+        first: What it is in the others.
+        i: Which item differs.
+        other: What it is in that one.
+        fix: What to do about it.
+        known: One of the others.
+        numbers: The positions of both in the batch, if others.
+    """
+    known, i = (known, i) if numbers is None else (numbers[known], numbers[i])
+    where = f"cannot stack {tree.name(path)}"
+    return StackError(f"{where}: item {known} has {what} {first} but item {i} has {what} {other}{fix}", (known, i))

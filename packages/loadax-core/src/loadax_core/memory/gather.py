@@ -1,0 +1,65 @@
+"""Rows of one array, gathered in one call."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..protocols import Alloc, Array, Rows
+
+
+def gather_array(array: Array, rows: Rows, alloc: Alloc) -> Array:
+    """Rows of an array in one call: `array[rows]`, in memory from `alloc`.
+
+    Args:
+        array: Array of shape `(length, ...)`.
+        rows: Row numbers of shape `(n,)`, each in `range(length)`.
+        alloc: Provides the result's memory.
+
+    Returns:
+        Array of shape `(n, ...)`.
+
+    Raises:
+        IndexError: If a row is outside the array.
+        TypeError: If `rows` are not integers.
+    """
+    check_rows(rows, len(array))
+    return take_rows(array, rows, alloc)
+
+
+def take_rows(array: Array, rows: Rows, alloc: Alloc) -> Array:
+    """`gather_array` of rows that have been checked already; others give wrong values.
+
+    Args:
+        array: Array of shape `(length, ...)`.
+        rows: Row numbers of shape `(n,)`, each in `range(length)`.
+        alloc: Provides the result's memory.
+
+    Returns:
+        Array of shape `(n, ...)`.
+    """
+    out = alloc((len(rows), *array.shape[1:]), array.dtype)
+    if not array.flags.c_contiguous:
+        # `take` would copy the whole array first.
+        out[...] = array[rows]
+        return out
+    # With mode="raise", `take` goes through a temporary whenever it has an `out`.
+    return array.take(rows, 0, out, "clip")
+
+
+def check_rows(rows: Rows, length: int) -> None:
+    """Refuses row numbers that `gather` may not be called with.
+
+    Args:
+        rows: Row numbers of shape `(n,)`.
+        length: The number of rows of the dataset.
+
+    Raises:
+        IndexError: If a row is not in `range(length)`.
+        TypeError: If `rows` are not integers.
+    """
+    if rows.dtype.kind not in "iu":
+        raise TypeError(f"rows must be integers, got dtype {rows.dtype}")
+    # As unsigned numbers, negative ones are beyond every length, so that one pass finds both kinds.
+    if len(rows) and rows.astype(np.int64, copy=False).view(np.uint64).max() >= length:
+        bad = rows[(rows < 0) | (rows >= length)][0]
+        raise IndexError(f"row {bad} is out of range for {length} rows; gather takes rows in range({length})")

@@ -1,0 +1,47 @@
+"""Memory of a batch that several workers gather in parts."""
+
+from __future__ import annotations
+
+import threading
+from itertools import count
+
+import numpy.typing as npt
+
+from ..protocols import Alloc, Array
+
+
+class Parts:
+    """The memory of a batch that is gathered in parts, which are made where they belong, and so need not be joined.
+
+    Args:
+        rows: The rows of the whole batch.
+        alloc: Provides memory.
+    """
+
+    def __init__(self, rows: int, alloc: Alloc) -> None:
+        self._rows = rows
+        self._alloc = alloc
+        self._wholes: list[Array] = []
+        self._lock = threading.Lock()
+
+    def part(self, start: int, rows: int) -> Alloc:
+        """The `Alloc` for one gather of some rows, from `start` on.
+
+        The first part to ask for an array has it made for all rows. What other parts do not ask for in the same order
+        is memory of their own.
+        """
+        calls = count()
+
+        def alloc(shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
+            if shape[:1] != (rows,):
+                return self._alloc(shape, dtype)
+            call = next(calls)
+            with self._lock:
+                if call == len(self._wholes):
+                    self._wholes.append(self._alloc((self._rows, *shape[1:]), dtype))
+                whole = self._wholes[call]
+            if (whole.shape[1:], whole.dtype) != (shape[1:], dtype):
+                return self._alloc(shape, dtype)
+            return whole[start : start + rows]
+
+        return alloc

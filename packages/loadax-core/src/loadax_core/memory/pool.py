@@ -1,0 +1,214 @@
+"""Memory for batches: aligned so that a CPU `jax.Array` can use it in place, and recycled once nobody can see it.
+
+Large fresh allocations are slow, since the kernel hands them out page by page, zeroed. A ring of reused buffers is
+fast, and wrong: whoever still holds an earlier batch, be it a `jax.Array` that aliases it, sees it change. Here an
+array that comes from a `Pool` is a view of a lease, an object that owns the memory. Whatever can still see the memory
+(a view, a slice, a `jax.Array` and the computations that read it) keeps the lease alive, and only when the last of
+them is gone does the lease return the memory to its pool.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import weakref
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..protocols import Array
+
+Pin: TypeAlias = Callable[[Array], object]
+"""Prepares memory for whoever reads batches from it: see `Placement`."""
+
+ALIGNMENT = 64
+"""Bytes; XLA's CPU client uses host memory without a copy only when it starts at a multiple of this."""
+
+MOST_IDLE = 1 << 26
+"""Bytes that a pool keeps for later; what is returned beyond that is freed."""
+
+LEAST_PINNED = 1 << 16
+"""Bytes; whatever is smaller is not worth preparing."""
+
+LEAST_ARRAYS, MOST_ARRAYS = 4, 256
+"""Arrays of one kind that a pool keeps for later: so many however large they are, and so many at most.
+
+There are four large batches if two are loaded ahead and the caller holds two, and all may come back at once. New memory
+is only made when none is idle, so that what is kept adds nothing to the most that was in use at a time.
+"""
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An uninitialised array whose memory starts at a multiple of 64 bytes.
+
+    Args:
+        shape: Shape of the array.
+        dtype: Its dtype. Dtypes that hold Python objects get ordinary memory.
+
+    Returns:
+        A C-contiguous array of `shape`.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.hasobject or not dtype.itemsize:
+        return np.empty(shape, dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    return _aligned_bytes(nbytes).view(dtype).reshape(shape)
+
+
+class Memory:
+    """Bytes that arrays are made in, one after the other.
+
+    To prepare them for a device takes as long as to read them several times. So that is done when they are used for the
+    second time: many batches of ever other shapes use theirs only once.
+
+    Attributes:
+        array: The bytes, of shape `(n,)`.
+        interface: The array interface of what lies in them.
+    """
+
+    __slots__ = ("_pin", "array", "interface")
+
+    def __init__(self, array: Array, interface: dict[str, Any], pin: Pin | None) -> None:
+        self.array = array
+        self.interface = interface
+        self._pin = pin
+
+    def again(self) -> None:
+        """Notes that they are about to be used again."""
+        if self._pin is not None:
+            pin, self._pin = self._pin, None
+            pin(self.array)
+
+
+class Pool:
+    """An `Alloc` that recycles the memory of arrays of the same shape and dtype. Thread-safe.
+
+    Args:
+        pin: Prepares memory that is used again, of at least 64 KiB. It gets whole pages, which are freed with the array
+            that it gets.
+
+    Example:
+        >>> pool = Pool()
+        >>> array = pool((512, 512), np.dtype("float32"))
+        >>> address = array.ctypes.data
+        >>> part = array[3:5]
+        >>> del array
+        >>> pool((512, 512), np.dtype("float32")).ctypes.data == address  # `part` still sees the memory
+        False
+        >>> del part
+        >>> pool((512, 512), np.dtype("float32")).ctypes.data == address
+        True
+    """
+
+    def __init__(self, pin: Pin | None = None) -> None:
+        self._shelves: dict[tuple[tuple[int, ...], Any], _Shelf] = {}
+        self._clock = count()
+        self._pin = pin
+
+    def __call__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, /) -> Array:
+        """An uninitialised, C-contiguous array of `shape` and `dtype`, aligned to 64 bytes."""
+        shelf = self._shelves.get((shape, dtype)) or self._shelf(shape, np.dtype(dtype))
+        if shelf is None:
+            return np.empty(shape, dtype)
+        shelf.used = next(self._clock)
+        try:
+            memory = shelf.idle.pop().memory
+        except IndexError:
+            self._make_room(shelf)
+            memory = shelf.make()
+        else:
+            memory.again()
+        array = np.asarray(_Lease(memory, shelf))
+        return array if shelf.plain else array.view(dtype).reshape(shape)
+
+    def _shelf(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Shelf | None:
+        """Where memory for arrays of a kind is kept that was not asked for yet; None if none is."""
+        if dtype.hasobject or 0 in shape or not dtype.itemsize:
+            return None
+        shelf = _Shelf(shape, dtype, self._pin)
+        return self._shelves.get((shape, dtype)) or self._shelves.setdefault((shape, dtype), shelf)
+
+    def _make_room(self, shelf: _Shelf) -> None:
+        """Before memory is added, frees what lies idle for arrays of other kinds, as far as that is too much.
+
+        What was asked for the longest ago goes first.
+        """
+        others = [other for other in list(self._shelves.items()) if other[1] is not shelf]
+        idle = sum(len(other.idle) * other.nbytes for _, other in others)
+        for key, other in sorted(others, key=lambda item: item[1].used):
+            if idle <= MOST_IDLE:
+                break
+            idle -= len(other.idle) * other.nbytes
+            # Leases that still live return their memory to a shelf that nobody uses, and so free it.
+            self._shelves.pop(key, None)
+
+
+class _Shelf:
+    """The idle memory for arrays of one kind.
+
+    Attributes:
+        plain: Whether an array interface can describe the dtype.
+        idle: Memory, each with its array interface. A deque, whose append and pop are atomic, because a lease may end
+            in any thread, at any instruction; the longest idle goes where there is too much.
+        used: When memory was last asked for; larger is later.
+    """
+
+    __slots__ = ("_dtype", "_pin", "_shape", "idle", "nbytes", "plain", "used")
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], pin: Pin | None) -> None:
+        self._shape, self._dtype = shape, dtype
+        self.used = 0
+        self.nbytes = math.prod(shape) * dtype.itemsize
+        self._pin = pin if self.nbytes >= LEAST_PINNED else None
+        # What other packages define has a name there that means nothing, or something else.
+        self.plain = not dtype.metadata and dtype.isbuiltin != 2 and np.dtype(dtype.str) == dtype
+        self.idle: deque[_Loan] = deque(maxlen=min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS))
+
+    def make(self) -> Memory:
+        """New memory, with the interface of the array that it is for, or of its bytes."""
+        nbytes, alignment = self.nbytes, ALIGNMENT
+        if self._pin is not None:
+            nbytes, alignment = -(-nbytes // mmap.PAGESIZE) * mmap.PAGESIZE, mmap.PAGESIZE
+        memory = _aligned_bytes(nbytes, alignment)
+        own = memory[: self.nbytes]
+        array = own.view(self._dtype).reshape(self._shape) if self.plain else own
+        return Memory(memory, array.__array_interface__, self._pin)
+
+
+class _Lease:
+    """Owns memory as long as an array that is made from it, or anything made from that array, lives."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "_loan")
+
+    def __init__(self, memory: Memory, shelf: _Shelf) -> None:
+        self.__array_interface__ = memory.interface
+        self._loan = loan = _Loan(self, shelf.idle.append)
+        loan.memory = memory
+
+
+class _Loan(weakref.ref["_Lease"]):
+    """Returns itself, with the memory, to its shelf when the lease ends.
+
+    That is done without running Python code, as a `__del__` would: it may happen at any instruction, where an interrupt
+    would be printed and lost, and while a training step has left none of that code in the processor's cache.
+    """
+
+    __slots__ = ("memory",)
+    memory: Memory
+
+
+def is_leased(array: Any) -> bool:
+    """Whether an array is a view of memory from a `Pool`."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array, _Lease)
+
+
+def _aligned_bytes(nbytes: int, alignment: int = ALIGNMENT) -> Array:
+    memory = np.empty(nbytes + alignment, np.uint8)
+    offset = -memory.__array_interface__["data"][0] % alignment
+    return memory[offset : offset + nbytes]

@@ -1,0 +1,113 @@
+"""The three ways to read a dataset, and the length of one that has only a shape."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
+
+import numpy as np
+
+from ..memory.gather import gather_array
+from ..protocols import Array, Dataset, Gather
+
+T = TypeVar("T")
+
+ReadMany: TypeAlias = Callable[[list[int]], Sequence[Any]]
+
+
+def gather_of(dataset: Dataset[Any]) -> Gather | None:
+    """The dataset's `gather(rows, alloc)`, if it has one; a plain NumPy array of numbers does.
+
+    Other libraries have methods of that name, of other arguments, which are left alone.
+    """
+    # Other kinds of arrays have more to them: masks, for example.
+    if type(dataset) in (np.ndarray, np.memmap, np.recarray):
+        array = cast(Array, dataset)
+        # A stack of items gives objects for strings, and the machine's byte order.
+        alike = array.dtype.isnative and not (array.dtype.hasobject or array.dtype.kind in "US")
+        return partial(gather_array, array) if alike else None
+    gather = getattr(dataset, "gather", None)
+    try:
+        inspect.signature(gather).bind(None, None)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        return None
+    return gather
+
+
+def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
+    """Reads items by number, with the dataset's `__getitems__` if it has one.
+
+    Args:
+        dataset: Any dataset.
+        rows: Row numbers, each in `range(len(dataset))`.
+
+    Returns:
+        The items, in the order of `rows`.
+
+    Raises:
+        TypeError: If the dataset's `__getitems__` returns something else than items, such as a dict of columns.
+        ValueError: If it returns another number of them than it was asked for.
+    """
+    read_many = getattr(dataset, "__getitems__", None)
+    return [dataset[row] for row in rows] if read_many is None else checked_items(read_many(rows), rows, dataset)
+
+
+def checked_items(
+    items: Sequence[T], rows: Sequence[int], dataset: Dataset[T], method: str = "__getitems__"
+) -> Sequence[T]:
+    """The items that a dataset's `method` returned for `rows`, refused if they are no items, or too few or too many."""
+    # As many entries as rows would pass for items. To ask for kinds of mappings takes as long as a small read.
+    if not isinstance(items, list) and isinstance(items, Mapping | str | bytes):
+        raise TypeError(
+            f"{type(dataset).__name__}.{method} gave a {type(items).__name__} for {len(rows)} items; it must return a "
+            "list with one for each row"
+        )
+    if len(items) != len(rows):
+        raise ValueError(
+            f"{type(dataset).__name__}.{method} was asked for {len(rows)} items, gave {len(items)}; it must return "
+            "one for each row"
+        )
+    return items
+
+
+def with_length(dataset: Any) -> Any:
+    """Gives an array that lacks `len()`, such as Zarr's, the one that its shape says.
+
+    Args:
+        dataset: Any object.
+
+    Returns:
+        Rows of the array, read when they are asked for; anything but such an array as it is.
+
+    Example:
+        >>> class Stored:
+        ...     shape = (3, 2)
+        ...
+        ...     def __getitem__(self, row: int) -> list[int]:
+        ...         return [row, row]
+        >>> rows = with_length(Stored())
+        >>> len(rows), rows[2]
+        (3, [2, 2])
+    """
+    shape: Any = getattr(dataset, "shape", None)
+    if hasattr(dataset, "__len__") or not isinstance(shape, tuple) or not shape:
+        return dataset
+    return ShapedRows(dataset)
+
+
+class ShapedRows:
+    """The rows of an array of shape `(rows, ...)`."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return int(self._array.shape[0])
+
+    def __getitem__(self, row: int) -> Any:
+        return self._array[row]
+
+    def __repr__(self) -> str:
+        return f"{type(self._array).__name__} of shape {self._array.shape}"

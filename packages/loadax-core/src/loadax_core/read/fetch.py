@@ -1,0 +1,297 @@
+"""Rows to a batch: how rows are read, made into a batch, and placed, and what an error on the way says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any, cast
+
+import numpy as np
+
+from .. import tree
+from ..batch.merge import join_batches
+from ..batch.pad import PadBatcher
+from ..batch.stack import StackBatcher
+from ..errors import StackError, add_note
+from ..memory.pool import Pin
+from ..plan.steps import Step
+from ..protocols import (
+    Alloc,
+    Dataset,
+    GatherRange,
+    Numbers,
+    Placement,
+    ReadRange,
+    Rows,
+    ShardingStrategy,
+    Way,
+)
+from ..text import describe, name_of
+from .access import ReadMany, checked_items, gather_of
+
+
+class Fetch:
+    """Everything that turns the steps of a plan into batches; immutable, and shared by all workers.
+
+    Attributes:
+        gathers: Whether whole batches are gathered, rather than read item by item and batched.
+        places: Whether batches are moved anywhere.
+        pin: Prepares memory that they are moved from again and again; None if nobody asks for that.
+        queued: Whether they get there only after all that the device has been given to do before.
+        way: How rows are read.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batcher: Callable[[list[Any]], Any],
+        strategy: ShardingStrategy | None = None,
+        place: Placement | None = None,
+        *,
+        divided: bool = False,
+    ) -> None:
+        """Puts together what there is.
+
+        Args:
+            dataset: What is read.
+            batcher: Makes items into batches.
+            strategy: Says which rows are read.
+            place: Moves batches.
+            divided: Whether batches will be divided by rows, elsewhere; here, `strategy` and `place` say so.
+        """
+        self._dataset = dataset
+        self._batcher = batcher
+        self._strategy = strategy
+        self._place = place
+        # Only the plain stack promises the same batch either way; a subclass may do anything.
+        self._gather = gather_of(dataset) if type(batcher) is StackBatcher else None
+        self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
+        self.gathers = self._gather is not None
+        self.places = place is not None
+        mover = None if place is None else place if strategy is None else strategy
+        self.pin: Pin | None = getattr(mover, "pin", None)
+        self.queued: bool = getattr(mover, "queued", False)
+        self._read_many: ReadMany | None = getattr(dataset, "__getitems__", None)
+        self._read_range: ReadRange | None = getattr(dataset, "read_range", None)
+        self.way: Way = "gather" if self.gathers else "items" if self._read_many is None else "many"
+        # Only these, not subclasses of them, are known to do no more than this.
+        known = type(batcher) in (StackBatcher, PadBatcher)
+        self._divided = divided or (strategy is not None and place is not None)
+        self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
+
+    def __reduce__(self) -> tuple[Callable[..., Fetch], tuple[Any, ...]]:
+        return partial(Fetch, divided=self._divided), (self._dataset, self._batcher, self._strategy, self._place)
+
+    def elsewhere(self) -> Fetch:
+        """The same for another process, which only reads and batches: which rows, and where to, is decided here."""
+        return Fetch(self._dataset, self._batcher, divided=self._divided)
+
+    @property
+    def dataset(self) -> Dataset[Any]:
+        """What is read."""
+        return self._dataset
+
+    @property
+    def batcher(self) -> Callable[[list[Any]], Any]:
+        """What makes items into a batch."""
+        return self._batcher
+
+    @property
+    def placement(self) -> Placement | None:
+        """What moves batches to devices."""
+        return self._place
+
+    def at_epoch(self, epoch: int) -> Fetch:
+        """The same, reading the dataset as it is in `epoch`."""
+        at_epoch = getattr(self._dataset, "at_epoch", None)
+        if at_epoch is None:
+            return self
+        return Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place, divided=self._divided)
+
+    def rows(self, steps: Sequence[Step]) -> Numbers:
+        """The rows that this process loads of the batches of some steps, one batch after the other.
+
+        Args:
+            steps: Steps that follow each other in one epoch, alike in size.
+        """
+        first, last = steps[0], steps[-1]
+        if self._strategy is None:
+            return range(first.start, last.stop)
+        local = np.asarray(self._strategy.local_rows(first.size), np.int64)
+        rows = local + first.start if first is last else np.concatenate([local + step.start for step in steps])
+        return rows if self.gathers else rows.tolist()
+
+    def gather(self, rows: Rows | range, count: int, alloc: Alloc) -> list[Any]:
+        """Several batches, in one call.
+
+        Args:
+            rows: The row numbers of all of them, one batch after the other.
+            count: How many batches these are, alike in size.
+            alloc: Provides memory.
+
+        Returns:
+            The batches, as views of memory that they share.
+
+        Raises:
+            BaseException: What the dataset raises. If it was for one batch, a note names the row.
+        """
+        assert self._gather is not None, "callers look at self.gathers"
+        try:
+            if not isinstance(rows, range):
+                gathered = self._gather(rows, alloc)
+            elif self._gather_range is None:
+                gathered = self._gather(np.arange(rows.start, rows.stop, dtype=np.int64), alloc)
+            else:
+                gathered = self._gather_range(rows, alloc)
+        except StackError as error:
+            self._note_items(error, rows)
+            raise
+        except BaseException as error:
+            if count == 1:
+                self._note_culprit(error, [int(row) for row in rows])
+            raise
+        leaves, build = tree.flatten(gathered)
+        if any(getattr(leaf, "shape", None) is not None and leaf.shape[:1] != (len(rows),) for leaf in leaves):
+            raise self._miscounted(gathered, len(rows))
+        if count == 1:
+            return [gathered]
+        size = len(rows) // count
+        return [build([leaf[i * size : (i + 1) * size] for leaf in leaves]) for i in range(count)]
+
+    def _miscounted(self, gathered: Any, rows: int) -> ValueError:
+        shapes = ((path, getattr(leaf, "shape", (rows,))) for path, leaf in tree.leaves(gathered))
+        path, shape = next((path, shape) for path, shape in shapes if shape[:1] != (rows,))
+        return ValueError(
+            f"{type(self._dataset).__name__}.gather was asked for {rows} rows, gave {tree.name(path)} of shape "
+            f"{tuple(shape)}; each leaf must have one entry for each row"
+        )
+
+    def read(self, rows: list[int] | range, watch: Callable[[int], None] | None = None) -> list[Any]:
+        """The items of `rows`; they may have been made only as they are asked for, which is part of the reading.
+
+        Args:
+            rows: Row numbers.
+            watch: Called with each row before it is read, if rows are read one by one.
+        """
+        if self._read_many is not None and len(rows) > 1:
+            try:
+                if self._read_range is not None and isinstance(rows, range):
+                    return list(checked_items(self._read_range(rows), rows, self._dataset, "read_range"))
+                wanted = list(rows)
+                return list(checked_items(self._read_many(wanted), wanted, self._dataset))
+            except BaseException as error:
+                self._note_culprit(error, list(rows))
+                raise
+        items: list[Any] = []
+        row = -1
+        try:
+            for row in rows:
+                if watch is not None:
+                    watch(row)
+                items.append(self._dataset[row])
+        except BaseException as error:
+            add_note(error, f"loadax: raised by row {row}")
+            raise
+        return items
+
+    def join(self, parts: list[Any], rows: Numbers, alloc: Alloc) -> Any:
+        """The batch of what was read in parts: gathered arrays, or items.
+
+        Args:
+            parts: In the order of the rows.
+            rows: All row numbers of the batch.
+            alloc: Provides memory.
+        """
+        if not self.gathers:
+            return self.batch([item for part in parts for item in part], rows, alloc)
+        ends = list(accumulate(len(next(iter(tree.flatten(part)[0]), ())) for part in parts))
+        try:
+            return join_batches(parts, [slice(i, j) for i, j in pairwise([0, *ends])], alloc)
+        except StackError:
+            # As one, they may have been alike, such as strings that are as wide as the longest; or they get the same
+            # error as without workers.
+            return self.gather(cast("Rows | range", rows), 1, alloc)[0]
+
+    def batches(self, items: list[Any], rows: Numbers, count: int, alloc: Alloc) -> list[Any]:
+        """So many batches, alike in size, of items that lie one batch after the other."""
+        # None of the rows may be for this process.
+        each = len(rows) // count
+        parts = [slice(i * each, (i + 1) * each) for i in range(count)]
+        return [self.batch(items[part], rows[part], alloc) for part in parts]
+
+    def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
+        """The batch that the batcher makes of `items`."""
+        if self._stack:
+            try:
+                return self._stack(items, alloc)
+            except StackError as error:
+                self._note_items(error, rows)
+                raise
+            except BaseException as error:
+                add_note(error, f"loadax: made of rows {describe(rows)}")
+                raise
+        try:
+            batch = self._batcher(items)
+        except BaseException as error:
+            add_note(error, f"loadax: made of rows {describe(rows)}")
+            raise
+        if batch is None:
+            raise TypeError(f"{name_of(self._batcher)} gave None for a batch; a batcher returns the batch")
+        if self._divided:
+            _check_divided(batch, len(items))
+        return batch
+
+    def place(self, batch: Any) -> Any:
+        """The batch where training wants it."""
+        return batch if self._place is None else self._place(batch)
+
+    @staticmethod
+    def _note_items(error: StackError, rows: Numbers) -> None:
+        """Notes which rows the items of a batch are that do not fit together, or the one that does not fit."""
+        items = [item for item in dict.fromkeys(error.items) if item < len(rows)]
+        add_note(error, "loadax: " + ", ".join(f"item {item} is row {int(rows[item])}" for item in items))
+
+    def _note_culprit(self, error: BaseException, rows: list[int]) -> None:
+        """Finds which of the rows read together raised `error`, by reading them one at a time."""
+        if isinstance(error, Exception):
+            for row in rows:
+                try:
+                    self._dataset[row]
+                except Exception as again:
+                    if type(again) is type(error):
+                        for note in getattr(again, "__notes__", []):
+                            add_note(error, note)
+                        add_note(error, f"loadax: raised by row {row}")
+                        return
+        add_note(error, f"loadax: raised by a read of rows {describe(rows)}")
+
+
+def _check_divided(batch: Any, rows: int) -> None:
+    """Refuses a batch of which the first dimension is not its rows, where that is divided among devices.
+
+    Raises:
+        ValueError: If there is a leaf of another one.
+    """
+    for path, leaf in tree.leaves(batch):
+        shape = getattr(leaf, "shape", ())
+        if shape and shape[0] != rows:
+            raise ValueError(
+                f"{tree.name(path)} has shape {tuple(shape)}, made of {rows} rows, and .shard divides the first "
+                "dimension among devices; let the batcher keep the rows there, and reshape in the training step"
+            )
+
+
+class Epochs:
+    """The fetch of each epoch, made when the epoch is entered; the last one is kept."""
+
+    def __init__(self, base: Fetch) -> None:
+        self.base = base
+        self._last: tuple[int, Fetch] | None = None
+
+    def __getitem__(self, epoch: int) -> Fetch:
+        # Several threads may be here.
+        last = self._last
+        if last is None or last[0] != epoch:
+            last = self._last = epoch, self.base.at_epoch(epoch)
+        return last[1]

@@ -1,0 +1,114 @@
+"""Batches on their way, the units of work that they consist of, and what a worker is doing at the moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..backends.task import Task
+from ..memory.parts import Parts
+from ..plan.steps import Step
+from ..protocols import Numbers
+from ..read.fetch import Fetch
+
+
+class Slot:
+    """One batch on its way, or several quick ones that are gathered in one go.
+
+    Attributes:
+        steps: The steps of its batches, of one epoch and alike in size.
+        fetch: Reads that epoch.
+        rows: The row numbers of all its batches, one after the other.
+        memory: Of a batch that is gathered in parts here; None for others.
+        missing: How many parts have yet to be read.
+        batches: Once it is done, its batches up to the first that failed.
+        error: Why that one failed.
+        claimed: Whether it is being published.
+        done: Whether it is.
+        ready: A lock that is released then.
+    """
+
+    __slots__ = (
+        "_failures",
+        "_parts",
+        "batches",
+        "claimed",
+        "done",
+        "error",
+        "fetch",
+        "memory",
+        "missing",
+        "ready",
+        "rows",
+        "steps",
+    )
+
+    def __init__(self, steps: Sequence[Step], fetch: Fetch, rows: Numbers) -> None:
+        self.steps = steps
+        self.fetch = fetch
+        self.rows = rows
+        # What was read in parts, by the first row of each; most batches are not.
+        self._parts: dict[int, Any] | None = None
+        self._failures: dict[int, BaseException] | None = None
+        self.memory: Parts | None = None
+        self.missing = 0
+        self.batches: list[Any] = []
+        self.error: BaseException | None = None
+        self.claimed = self.done = False
+        self.ready = threading.Lock()
+        self.ready.acquire()
+
+    @property
+    def rows_each(self) -> int:
+        """The number of rows of one batch."""
+        return len(self.rows) // len(self.steps)
+
+    def add(self, start: int, part: Any, failure: BaseException | None) -> bool:
+        """Adds a part, or why it is not there; the caller holds the workbench's lock.
+
+        Returns:
+            Whether it was the last missing one.
+        """
+        if self._parts is None or self._failures is None:
+            self._parts, self._failures = {}, {}
+        self._parts[start] = part
+        if failure is not None:
+            self._failures[start] = failure
+        self.missing -= 1
+        return self.missing <= 0
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the first part that failed is not there."""
+        return self._failures[min(self._failures)] if self._failures else None
+
+    @property
+    def in_order(self) -> list[Any]:
+        """The parts, once every unit has read its own."""
+        parts = self._parts or {}
+        return [parts[start] for start in sorted(parts)]
+
+    def publish(self, batches: list[Any], error: BaseException | None = None) -> None:
+        """Hands the outcome to the consumer; only the first call counts, and the caller holds the workbench's lock."""
+        if not self.claimed:
+            # A signal handler may call this again, in the middle of it.
+            self.claimed = True
+            self.batches, self.error = batches, error
+            self._parts = self.memory = None
+            self.done = True
+            self.ready.release()
+
+
+class Unit(NamedTuple):
+    """What a worker does in one go: gather the batches of a slot, or read some of its rows.
+
+    Attributes:
+        slot: What the work is for.
+        start: Where the rows begin among all those of the slot.
+        task: The work.
+    """
+
+    slot: Slot
+    start: int
+    task: Task

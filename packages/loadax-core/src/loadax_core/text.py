@@ -1,0 +1,84 @@
+"""How names, datasets, numbers and tables are written, as text and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .protocols import (
+    Numbers,
+)
+
+# Jupyter stripes tables and aligns them to the right. Colours are those of the page, be it light or dark.
+CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0; border: none; background: none"
+
+
+MOST_SHOWN = 10_000
+"""Characters of a description; more are contents."""
+
+WORKERS = {
+    "thread": ("thread", "threads"),
+    "process": ("process", "processes"),
+    "executor": ("worker of an executor", "workers of an executor"),
+}
+"""What one worker of a kind is called, and what several are."""
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """A function's name, or an object as it shows itself."""
+    name: str | None = getattr(fn, "__qualname__", None)
+    return name or repr(fn)
+
+
+def dataset_text(dataset: object) -> str:
+    """A dataset as it shows itself, if that is a description and not its contents."""
+    kind = type(dataset)
+    plain = kind.__repr__ is object.__repr__ or issubclass(kind, list | tuple | np.ndarray)
+    try:
+        shown = kind.__name__ if plain else repr(dataset)
+    except Exception:
+        # That it cannot be shown is no reason to fail.
+        shown = kind.__name__
+    return shown if len(shown) <= MOST_SHOWN else kind.__name__
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number of things; the plural is left out if it ends in a mere s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def size(nbytes: int) -> str:
+    """A number of bytes."""
+    if nbytes < 1024:
+        return f"{nbytes} B"
+    power = min((nbytes.bit_length() - 1) // 10, 4)
+    return f"{nbytes / 1024**power:.1f} {'KMGT'[power - 1]}iB"
+
+
+def columns(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines of text, with the columns below each other."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def table(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as an HTML table, whose lines and spaces stay as they are."""
+    from html import escape  # noqa: PLC0415 - rarely needed, and slow to import
+
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{CELL}; white-space: pre-wrap">{escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in cells
+    )
+    return f'<table style="border: none; font-family: monospace"><tbody>{body}</tbody></table>'
+
+
+def describe(rows: Numbers) -> str:
+    """Row numbers as an error message shows them."""
+    rows = [int(row) for row in rows]
+    if len(rows) > 2 and all(b - a == 1 for a, b in pairwise(rows)):
+        return f"{rows[0]} to {rows[-1]}"
+    shown = ", ".join(map(str, rows[:8]))
+    return f"{shown}, … ({len(rows)} rows)" if len(rows) > 8 else shown

@@ -1,0 +1,112 @@
+"""Memory-mapped arrays that are pickled as a reference to their file instead of as its contents."""
+
+from __future__ import annotations
+
+from mmap import mmap
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from .fingerprints import sample
+
+
+class MappedArray:
+    """Where the elements of an array stand in a file: what is pickled in place of a mapped array.
+
+    The file must not change from then on. That goes for processes on other machines too, so copies for them should keep
+    the time (`cp -p`, `rsync -t`).
+
+    Args:
+        array: The array, whose shape, strides and dtype are kept.
+        mapped: The array that made the mapping, of which `array` is a view.
+
+    Raises:
+        FileNotFoundError: If the file is gone.
+        ValueError: If the file is shorter than it was.
+    """
+
+    def __init__(self, array: npt.NDArray[Any], mapped: Any) -> None:
+        self.path, self.start, self.nbytes = Path(mapped.filename), mapped.offset, mapped.nbytes
+        self.offset = _address(array) - _address(mapped)
+        self.shape, self.strides, self.dtype = array.shape, array.strides, array.dtype
+        if mapped.mode != "r":
+            # What is written to a file later gives it another time.
+            mapped.flush()
+        self.found = self._find()
+        # The file may have been replaced since it was mapped.
+        self.content = _sample(mapped.ravel(order="K").view(np.uint8))
+
+    def open(self) -> npt.NDArray[Any]:
+        """Maps the file again, read-only.
+
+        Returns:
+            An array of the same elements.
+
+        Raises:
+            FileNotFoundError: If the file is gone.
+            ValueError: If the file is shorter than it was, was written since, or is another one.
+        """
+        found = self._find()
+        buffer = np.memmap(self.path, np.uint8, "r", self.start, (self.nbytes,))
+        if found != self.found or _sample(buffer) != self.content:
+            raise ValueError(
+                f"{self.path} has changed: its size, time or content is not that of the {self.found[0]} bytes that "
+                "were mapped; make the dataset anew"
+            )
+        return np.ndarray(self.shape, self.dtype, buffer, self.offset, self.strides)
+
+    def _find(self) -> tuple[int, int]:
+        """The size and the time of the file. Reading a mapping beyond the end of its file ends the process."""
+        found = self.path.stat()
+        if found.st_size < self.start + self.nbytes:
+            raise ValueError(
+                f"{self.path} has shrunk: {found.st_size} bytes, mapped were {self.start + self.nbytes}; make it again"
+            )
+        return found.st_size, found.st_mtime_ns
+
+
+def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
+    """What to pickle for `array`.
+
+    Args:
+        array: Any array.
+
+    Returns:
+        A reference to the file that the array, or what it is a view of, is mapped from; the array itself if it is not
+        mapped, or mapped copy-on-write, when the file may not hold what the array does.
+
+    Raises:
+        FileNotFoundError: If the file is gone.
+        ValueError: If the file is shorter than it was.
+    """
+    root: Any = array
+    while root is not None:
+        # Only the array that made the mapping knows where in the file it starts; views of it inherit that number.
+        if isinstance(root, np.memmap) and isinstance(root.base, mmap):
+            mapped = cast("Any", root)
+            if mapped.filename is None or mapped.mode == "c" or not _lies_within(array, mapped):
+                break
+            return MappedArray(array, mapped)
+        # Between an array and what it is a view of, NumPy's stride tricks put an object that is no array.
+        root = getattr(cast("Any", root), "base", None)
+    return array
+
+
+def _lies_within(array: npt.NDArray[Any], mapped: npt.NDArray[Any]) -> bool:
+    """Whether all elements of an array are in the memory of another one, which has no gaps."""
+    if not array.size:
+        return True
+    steps = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]
+    start = _address(array) - _address(mapped)
+    first, last = (start + sum(kind(step, 0) for step in steps) for kind in (min, max))
+    return first >= 0 and last + array.itemsize <= mapped.nbytes
+
+
+def _sample(data: npt.NDArray[np.uint8]) -> str:
+    return sample(len(data), lambda start, stop: data[start:stop].tobytes())
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    return array.__array_interface__["data"][0]

@@ -1,0 +1,151 @@
+"""Trees of arrays, in memory or mapped from files, whose first dimension counts the rows."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Alloc, Gather, take_rows, tree
+
+from ..base import BaseDataset
+from ..files import memory_map as mapping
+from ..rows import Wanted
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class ArrayDataset(BaseDataset[T_co]):
+    """Rows of arrays: item `i` is the tree of every array's row `i`.
+
+    Nothing is copied: rows are read-only views of the arrays, and memory-mapped arrays stay mapped, also in worker
+    processes, which open the file themselves, and refuse one that was written since. Rows keep the array's dtype, but
+    for its byte order, which becomes the machine's. Rows of one-dimensional arrays are NumPy scalars, or arrays of
+    shape `()` for strings and bytes, whose scalars lose the dtype. An array of Python objects gives its objects.
+
+    Args:
+        arrays: A tree (dicts, lists, tuples, named tuples, dataclasses) of arrays of shape `(rows, ...)`, or one array.
+            Arrays of other libraries that live in host memory, JAX's among them, are viewed as NumPy arrays.
+
+    Raises:
+        TypeError: If a leaf is not an array.
+        ValueError: If there is no array, if one has no dimension or is masked, or if their lengths differ.
+
+    Example:
+        >>> rows = ArrayDataset({"x": np.arange(6.0).reshape(3, 2), "y": np.array([0, 1, 1])})
+        >>> rows[1]["x"], int(rows[1]["y"])
+        (array([2., 3.]), 1)
+        >>> rows
+        ArrayDataset(3 rows: ['x'] float64 (2,), ['y'] int64 ())
+    """
+
+    def __init__(self, arrays: T_co) -> None:
+        self._arrays: Any = tree.map_leaves(_check_leaf, arrays)
+        leaves = list(tree.leaves(self._arrays))
+        if not leaves:
+            raise ValueError(f"an ArrayDataset needs at least one array, got {arrays!r}")
+        first_path, first = leaves[0]
+        for path, leaf in leaves:
+            if len(leaf) != len(first):
+                raise ValueError(
+                    f"arrays must have the same number of rows: {_name(first_path)} has {len(first)}, "
+                    f"{_name(path)} has {len(leaf)}; cut them to the shortest"
+                )
+        self._length = len(first)
+        # A gather of objects would not equal the stack of the items, whose type depends on the objects.
+        self._gathers = not any(leaf.dtype.hasobject for _, leaf in leaves)
+        self._flat, self._build = tree.flatten(self._arrays)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, row: int) -> T_co:
+        """The tree of row `row` of every array."""
+        return tree.map_leaves(lambda _, array: read_row(array, row), self._arrays)
+
+    @property
+    def gather(self) -> Gather | None:
+        """One `take` per array; None if an array holds Python objects."""
+        return self._gather if self._gathers else None
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return self._build([_take_leaf(array, rows, alloc) for array in self._flat])
+
+    def _own_contents(self) -> dict[str, Any]:
+        """Each array's dtype and shape of a row."""
+        return {"arrays": self.describe()}
+
+    def describe(self) -> str:
+        """The length, and each array's dtype and shape of a row."""
+        leaves = ((" ".join(path), leaf) for path, leaf in tree.leaves(self._arrays))
+        shown = ", ".join(f"{path} {leaf.dtype} {leaf.shape[1:]}".lstrip() for path, leaf in leaves)
+        return f"ArrayDataset({len(self)} rows: {shown})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self) | {"_arrays": tree.map_leaves(lambda _, array: mapping.reference(array), self._arrays)}
+        del state["_flat"], state["_build"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._arrays = tree.map_leaves(lambda _, leaf: _reopen(leaf), self._arrays)
+        self._flat, self._build = tree.flatten(self._arrays)
+
+
+def _check_leaf(path: tree.Path, leaf: Any) -> npt.NDArray[Any]:
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise ValueError(f"{_name(path)} is a masked array, whose mask a batch would lose; fill it with .filled(value)")
+    # DLPack tells arrays that live in memory from handles such as h5py's, which `asarray` would read as a whole.
+    if not isinstance(leaf, np.ndarray) and not hasattr(leaf, "__dlpack__"):
+        raise TypeError(
+            f"{_name(path)} is a {type(leaf).__name__}, not an array; convert it with np.asarray, or use as_dataset "
+            "for a source that reads rows lazily"
+        )
+    array: npt.NDArray[Any] = np.asarray(cast("Any", leaf))
+    if array.ndim == 0:
+        raise ValueError(f"{_name(path)} has no dimension to count rows along; its shape is ()")
+    return _read_only(array)
+
+
+def _reopen(leaf: npt.NDArray[Any] | mapping.MappedArray) -> npt.NDArray[Any]:
+    return _read_only(leaf.open() if isinstance(leaf, mapping.MappedArray) else leaf)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that nobody can write through: a transform that works in place must not change the data."""
+    view = array.view(np.ndarray)
+    view.flags.writeable = False
+    return view
+
+
+def read_row(array: npt.NDArray[Any], row: int) -> Any:
+    """Row `row` of an array, in the form that stacks to the array's dtype again, in the machine's byte order.
+
+    Args:
+        array: Array of shape `(n, ...)`.
+        row: In `range(n)`.
+
+    Returns:
+        A view of shape `(...)`, or a NumPy scalar.
+    """
+    dtype = array.dtype
+    value = array[row, ...] if array.ndim == 1 and dtype.kind in "US" else array[row]
+    return value if is_native(dtype) else value.astype(dtype.newbyteorder("="))
+
+
+def is_native(dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype has the machine's byte order, in all its fields."""
+    # NumPy does not look into fields that are arrays.
+    return dtype.isnative and (dtype.names is None or dtype == dtype.newbyteorder("="))
+
+
+def _take_leaf(array: npt.NDArray[Any], rows: Wanted, alloc: Alloc) -> npt.NDArray[Any]:
+    if not isinstance(rows, range) and is_native(array.dtype):
+        return take_rows(array, rows, alloc)
+    out = alloc((len(rows), *array.shape[1:]), array.dtype.newbyteorder("="))
+    out[...] = array[rows.start : rows.stop] if isinstance(rows, range) else array[rows]
+    return out
+
+
+def _name(path: tree.Path) -> str:
+    return "arrays" + "".join(path)

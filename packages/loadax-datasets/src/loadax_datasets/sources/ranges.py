@@ -1,0 +1,91 @@
+"""Numbers, for indices, tests and examples."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+from loadax_core import Alloc, Gather, Rows
+
+from ..base import BaseDataset
+from ..rows import Wanted, as_array, rows_in_range
+
+
+class RangeDataset(BaseDataset[int]):
+    """The numbers of `range(start, stop, step)`, none of them stored.
+
+    Args:
+        start: First number; or, if there is no `stop`, where to stop, with a start of 0.
+        stop: Where to stop, exclusive.
+        step: Difference between neighbours; may be negative.
+
+    Raises:
+        TypeError: If an argument is not an integer.
+        ValueError: If `step` is 0, if an argument does not fit int64, the dtype of a gathered batch, or
+            if there are more numbers than `len()` can count.
+
+    Example:
+        >>> list(RangeDataset(2, 11, 3))
+        [2, 5, 8]
+    """
+
+    @overload
+    def __init__(self, start: SupportsIndex, /, stop: None = None, step: SupportsIndex = 1) -> None: ...
+    @overload
+    def __init__(self, start: SupportsIndex, stop: SupportsIndex, step: SupportsIndex = 1) -> None: ...
+    def __init__(self, start: SupportsIndex, stop: SupportsIndex | None = None, step: SupportsIndex = 1) -> None:
+        for value in (start, stop, step):
+            if isinstance(value, bool):
+                raise TypeError(f"RangeDataset takes integers, got {value!r}")
+        self._range = range(0, start, step) if stop is None else range(start, stop, step)
+        if any(not -(2**63) <= n < 2**63 for n in (self._range.start, self._range.stop, self._range.step)):
+            raise ValueError(f"the numbers of {self._range} do not fit int64, the dtype of a gathered batch")
+        try:
+            len(self._range)
+        except OverflowError:
+            raise ValueError(f"{self._range} has more numbers than len() can count") from None
+
+    def __len__(self) -> int:
+        return len(self._range)
+
+    def read(self, row: int) -> int:
+        """The number at `row`."""
+        return self._range[row]
+
+    def read_many(self, rows: list[int]) -> list[int]:
+        """The numbers at `rows`."""
+        numbers = self._range
+        try:
+            # The quickest way there is to many items; it gives a single one bare.
+            return list(itemgetter(*rows)(numbers)) if len(rows) > 1 else [numbers[row] for row in rows]
+        except (IndexError, TypeError):
+            rows_in_range(rows, len(self))  # says which row it is
+            raise
+
+    def _read_numbers(self, rows: Rows) -> list[int]:
+        return (rows * self._range.step + self._range.start).tolist()
+
+    @property
+    def batched(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def gather(self) -> Gather:
+        """Computes the numbers, as int64 of shape `(n,)`."""
+        return self._gather
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        numbers = alloc((len(rows),), np.dtype(np.int64))
+        np.multiply(as_array(rows), self._range.step, out=numbers)
+        numbers += self._range.start
+        return numbers
+
+    def _own_contents(self) -> dict[str, Any]:
+        """The numbers, as start, stop and step."""
+        return {"range": [self._range.start, self._range.stop, self._range.step]}
+
+    def describe(self) -> str:
+        """As the builtin shows itself."""
+        return f"RangeDataset{repr(self._range).removeprefix('range')}"

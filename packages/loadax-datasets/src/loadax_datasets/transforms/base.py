@@ -1,0 +1,142 @@
+"""What transforms share: those that read one source, and those that read its rows in another order."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from loadax_core import Alloc, Dataset, Gather, Rows, add_note
+
+from ..adapt import as_dataset
+from ..base import BaseDataset, take_from
+from ..checks import check_int
+from ..rows import Wanted, check_range, rows_in_range
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Transform(BaseDataset[T_co]):
+    """A dataset that reads another one; by default as long as that one, and in the same order.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+
+    Raises:
+        TypeError: If `source` cannot be counted or read by number.
+    """
+
+    _changes_with_epoch: ClassVar[bool] = False
+
+    def __init__(self, source: Dataset[Any]) -> None:
+        self._source: BaseDataset[Any] = as_dataset(source)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @property
+    def sources(self) -> tuple[BaseDataset[Any], ...]:
+        """The one source."""
+        return (self._source,)
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
+        """The same transform in `epoch`, of the source as it is then."""
+        epoch = check_int("epoch", epoch, 0)
+        source = self._source.at_epoch(epoch)
+        if source is self._source and not self._changes_with_epoch:
+            return self
+        moved = copy.copy(self)
+        moved._source = source  # noqa: SLF001 (a copy of self)
+        moved._set_epoch(epoch)  # noqa: SLF001
+        return moved
+
+    def _set_epoch(self, epoch: int) -> None:
+        """Prepares a new copy for `epoch`; for transforms that change with it."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The source's, for a transform that leaves the order alone."""
+        return self._source.fingerprint()
+
+
+class ReorderedDataset(Transform[T_co]):
+    """The rows of a source in another order: row `r` is the source's row `_source_row(r)`.
+
+    A subclass defines `_source_row` and `_source_rows`, which must agree, and names itself for error messages.
+    """
+
+    _noun: ClassVar[str]
+
+    @abstractmethod
+    def _source_row(self, row: int) -> int:
+        """The source's row for `row`, both counted from 0."""
+
+    @abstractmethod
+    def _source_rows(self, rows: Wanted) -> Wanted:
+        """`_source_row` of each of `rows`."""
+
+    def read(self, row: int) -> T_co:
+        """The source's row."""
+        source_row = self._source_row(row)
+        try:
+            return self._source.read(source_row)
+        except Exception as error:
+            add_note(error, f"row {row} of this {self._noun} is row {source_row} of its source")
+            raise
+
+    def read_many(self, rows: list[int]) -> Sequence[T_co]:
+        """The source's rows, in one read."""
+        return self._read(np.array(rows_in_range(rows, len(self)), np.int64))
+
+    def read_range(self, rows: range) -> Sequence[T_co]:
+        """The source's rows, in one read."""
+        check_range(rows, len(self))
+        return self._read(rows)
+
+    def _read_numbers(self, rows: Rows) -> Sequence[T_co]:
+        return self._read(rows)
+
+    def _read(self, rows: Wanted) -> Sequence[T_co]:
+        source_rows = self._source_rows(rows)
+        if isinstance(source_rows, range):
+            return self._source.read_range(source_rows)
+        return self._source._read_numbers(source_rows)  # noqa: SLF001
+
+    @property
+    def gather(self) -> Gather | None:
+        """The source's gather of the source's rows."""
+        return None if self._source.gather is None else self._gather
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return take_from(self._source, self._source_rows(rows), alloc)
+
+
+def count_kind(kind: type[BaseDataset[Any]], dataset: BaseDataset[Any]) -> int:
+    """How many datasets of a kind a row of `dataset` comes through at most."""
+    before = max((count_kind(kind, source) for source in dataset.sources), default=0)
+    return before + isinstance(dataset, kind)
+
+
+def check_constant(source: BaseDataset[Any], what: str) -> None:
+    """Refuses a source that is another one in every epoch.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if source.at_epoch(1) is not source:
+        raise ValueError(
+            f"{what} needs rows that are the same in every epoch, but these change with it; {what} first, then "
+            f"shuffle, sample or random_map:\n{source!r}"
+        )
+
+
+def check_length(length: int, what: str) -> None:
+    """Refuses more rows than `len()` can count.
+
+    Raises:
+        ValueError: If `length` is too large.
+    """
+    if length > sys.maxsize:
+        raise ValueError(f"{what} has {length} rows, more than len() can count")

@@ -1,0 +1,130 @@
+"""Rows that are read once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy.typing as npt
+from loadax_core import Dataset
+
+from ..base import BaseDataset
+from ..files import item_files as records
+from ..rows import rows_in_range
+from .base import Transform, check_constant
+from .copies import copied
+
+T_co = TypeVar("T_co", covariant=True)
+
+FOLDER = 1000
+"""Files in one folder of a cache directory."""
+
+
+class CachedDataset(Transform[T_co]):
+    """The rows of a source, each read from it once and kept: in memory, or in a directory that outlives the program.
+
+    Items are equal to those of the source. Arrays come out read-only, as every reader gets the same ones; the dicts,
+    lists, tuples, named tuples and dataclasses around them are new for each read, so that a map may change them.
+
+    In memory, the cache grows up to the size of the dataset, and each worker process has its own; objects of other
+    kinds than these are kept as they are, and all readers get the same ones. In a directory, every row is a file, which
+    several processes may read and write at the same time; items are made of dicts, lists, tuples, arrays, numbers,
+    strings and bytes, and arrays of other libraries come out as NumPy arrays.
+
+    The directory remembers what fixes the rows of the source, and refuses to serve another one. It cannot see whether
+    what a mapped function does, the values of an array or of items in memory, or the contents of a file have changed:
+    use a new directory then. Of files it knows the names, and a few of their bytes.
+
+    Args:
+        source: Any object with `len()` and `[i]`, the same in every epoch.
+        directory: Where to keep the rows; None for memory.
+
+    Raises:
+        TypeError: When an item is made of something that the directory cannot hold.
+        ValueError: If the source changes with the epoch, so that most reads would miss: cache first, then shuffle or
+            augment; if the directory belongs to another dataset; or when a file is damaged.
+
+    Example:
+        >>> rows = CachedDataset(["a", "b"])
+        >>> rows[0], rows[0]
+        ('a', 'a')
+    """
+
+    def __init__(self, source: Dataset[T_co], directory: str | os.PathLike[str] | None = None) -> None:
+        super().__init__(source)
+        check_constant(self._source, "cache")
+        self._memory: dict[int, T_co] = {}
+        self._directory = None if directory is None else Path(directory).absolute()
+        if self._directory is not None:
+            facts = {"dataset": self._source.fingerprint(), "contents": self._source.contents()}
+            _claim(self._directory, {"version": 2, **facts})
+
+    def read(self, row: int) -> T_co:
+        """The row, from the cache if it is there."""
+        missing = object()
+        item = self._recall(row, missing)
+        return cast("T_co", copied(self._keep(row, self._source.read(row)) if item is missing else item))
+
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The rows, those that are not in the cache in one read."""
+        wanted = rows_in_range(rows, len(self))
+        missing = object()
+        found = {row: self._recall(row, missing) for row in wanted}
+        absent = [row for row, item in found.items() if item is missing]
+        if absent:
+            for row, item in zip(absent, self._source.read_many(absent), strict=True):
+                found[row] = self._keep(row, item)
+        return [copied(found[row]) for row in wanted]
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (its source is the same in every epoch)
+        """Itself."""
+        return self
+
+    def describe(self) -> str:
+        """Where the rows are kept."""
+        return f"CachedDataset({'in memory' if self._directory is None else repr(str(self._directory))})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_memory": {}}
+
+    def _recall(self, row: int, missing: object) -> Any:
+        if self._directory is None:
+            return self._memory.get(row, missing)
+        try:
+            return records.load(self._path(self._directory, row))
+        except FileNotFoundError:
+            return missing
+
+    def _keep(self, row: int, item: Any) -> Any:
+        if self._directory is None:
+            # Whoever comes first decides, so that all readers get the same arrays.
+            return self._memory.setdefault(row, copied(item, _read_only))
+        path = self._path(self._directory, row)
+        records.save(path, item)
+        return records.load(path)
+
+    def _path(self, directory: Path, row: int) -> Path:
+        return directory / f"{row // FOLDER:06d}" / f"{row:09d}.row"
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _claim(directory: Path, facts: dict[str, Any]) -> None:
+    """Marks a new directory as that of one dataset, or checks that it is."""
+    marker = directory / "cache.json"
+    text = json.dumps(facts, sort_keys=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    if not marker.exists():
+        records.write_first(marker, text.encode())
+    found = marker.read_text()
+    if found != text:
+        raise ValueError(
+            f"{directory} is the cache of another dataset: it has {found:.300}, this dataset is {text:.300}; "
+            "choose another directory, or delete this one"
+        )

@@ -1,0 +1,119 @@
+"""Rows more than once, and rows that fill up a last batch."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from loadax_core import Alloc, Dataset, Gather, Rows
+
+from ..base import take_from
+from ..checks import check_int
+from ..rows import Wanted, as_array, rows_in_range
+from .base import ReorderedDataset, Transform, check_length
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class RepeatedDataset(ReorderedDataset[T_co]):
+    """The rows of a source several times over, in the same order each time.
+
+    This is one long epoch. For passes that differ in their order, ask the loader for several epochs instead.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        times: How often, at least 0.
+
+    Raises:
+        TypeError: If `times` is not an integer.
+        ValueError: If `times` is negative, or there would be more rows than `len()` can count.
+
+    Example:
+        >>> list(RepeatedDataset(["a", "b"], 2))
+        ['a', 'b', 'a', 'b']
+    """
+
+    _noun = "repetition"
+
+    def __init__(self, source: Dataset[T_co], times: int) -> None:
+        super().__init__(source)
+        self._times = check_int("times", times, 0)
+        check_length(len(self._source) * self._times, "the repetition")
+
+    def __len__(self) -> int:
+        return len(self._source) * self._times
+
+    def _source_row(self, row: int) -> int:
+        """The row, counted from the start of its repetition."""
+        return row % len(self._source)
+
+    def _source_rows(self, rows: Wanted) -> Rows:
+        """The rows, counted from the starts of their repetitions."""
+        return as_array(rows) % max(1, len(self._source))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The number of times and the source."""
+        return {"repeat": self._times, "source": self._source.fingerprint()}
+
+    def describe(self) -> str:
+        """The number of times."""
+        return f"RepeatedDataset(times={self._times})"
+
+
+class PaddedDataset(Transform[tuple[T_co, bool]]):
+    """The rows of a source, filled up so that their number is a multiple of the batch size.
+
+    Items become pairs of the item and whether it is real. What is not real repeats the first rows, so that it has
+    the right shapes; weigh the loss or the metric with the flag. An empty dataset stays empty.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        multiple: What the length becomes a multiple of, at least 1.
+
+    Raises:
+        TypeError: If `multiple` is not an integer.
+        ValueError: If `multiple` is less than 1.
+
+    Example:
+        >>> list(PaddedDataset(["a", "b", "c"], 2))
+        [('a', True), ('b', True), ('c', True), ('a', False)]
+    """
+
+    def __init__(self, source: Dataset[T_co], multiple: int) -> None:
+        super().__init__(source)
+        self._multiple = check_int("multiple", multiple, 1)
+        check_length(-(-len(self._source) // self._multiple) * self._multiple, "the padded dataset")
+
+    def __len__(self) -> int:
+        return -(-len(self._source) // self._multiple) * self._multiple
+
+    def read(self, row: int) -> tuple[T_co, bool]:
+        """The item, and whether it is real."""
+        return self._source.read(row % len(self._source)), row < len(self._source)
+
+    def read_many(self, rows: list[int]) -> list[tuple[T_co, bool]]:
+        """The items, each with whether it is real."""
+        wanted = rows_in_range(rows, len(self))
+        length = len(self._source)
+        items = self._source.read_many([row % length for row in wanted])
+        return [(item, row < length) for row, item in zip(wanted, items, strict=True)]
+
+    @property
+    def gather(self) -> Gather | None:
+        """The source's gather, and the flags as a bool array of shape `(n,)`."""
+        return None if self._source.gather is None else self._gather
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        numbers = as_array(rows)
+        real = alloc((len(numbers),), np.dtype(bool))
+        np.less(numbers, len(self._source), out=real)
+        return take_from(self._source, numbers % max(1, len(self._source)), alloc), real
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The multiple and the source."""
+        return {"pad_to_multiple": self._multiple, "source": self._source.fingerprint()}
+
+    def describe(self) -> str:
+        """The multiple."""
+        return f"PaddedDataset(multiple={self._multiple})"

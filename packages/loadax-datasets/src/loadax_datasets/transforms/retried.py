@@ -1,0 +1,91 @@
+"""Reads that are tried again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, TypeVar, cast
+
+from loadax_core import Alloc, Dataset, Gather, add_note
+
+from ..base import take_from
+from ..checks import check_int
+from ..rows import Wanted, rows_in_range
+from .base import Transform
+
+T_co = TypeVar("T_co", covariant=True)
+R = TypeVar("R")
+
+
+class RetriedDataset(Transform[T_co]):
+    """The rows of a source whose reads may fail now and then, as over a network.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        attempts: How often a read is tried before its error is passed on, at least 1.
+        on: The types of error after which it is tried again; all others are passed on at once.
+        backoff: Seconds to wait before the second attempt; doubled before each further one.
+
+    Raises:
+        TypeError: If `attempts` is not an integer, `backoff` not a number, or `on` has anything but exception types.
+        ValueError: If `attempts` is less than 1, or `backoff` negative or not finite.
+
+    Example:
+        >>> list(RetriedDataset(["a", "b"], attempts=3))
+        ['a', 'b']
+    """
+
+    def __init__(
+        self,
+        source: Dataset[T_co],
+        attempts: int,
+        *,
+        on: tuple[type[Exception], ...] = (OSError,),
+        backoff: float = 0.1,
+    ) -> None:
+        super().__init__(source)
+        self._attempts = check_int("attempts", attempts, 1)
+        kinds: tuple[Any, ...] | None = on if isinstance(on, tuple) else None  # pyright: ignore[reportUnnecessaryIsInstance]
+        if kinds is None or not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+            raise TypeError(f"on must be a tuple of exception types, such as (OSError,); got {on!r}")
+        if isinstance(backoff, bool) or not isinstance(cast("object", backoff), Real):
+            raise TypeError(f"backoff must be a number of seconds, got {backoff!r}")
+        if not 0 <= backoff < math.inf:
+            raise ValueError(f"backoff must be at least 0 seconds and finite, got {backoff!r}")
+        self._on = on
+        self._backoff = backoff
+
+    def read(self, row: int) -> T_co:
+        """The source's row."""
+        return self._try(lambda: self._source.read(row))
+
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The items of `rows`, tried again as a whole."""
+        wanted = rows_in_range(rows, len(self))
+        return self._try(lambda: list(self._source.read_many(wanted)))
+
+    @property
+    def gather(self) -> Gather | None:
+        """The source's gather, tried again as a whole."""
+        return None if self._source.gather is None else self._gather
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return self._try(lambda: take_from(self._source, rows, alloc))
+
+    def describe(self) -> str:
+        """The number of attempts and the types of error."""
+        return f"RetriedDataset(attempts={self._attempts}, on={', '.join(kind.__name__ for kind in self._on)})"
+
+    def _try(self, read: Callable[[], R]) -> R:
+        for attempt in range(1, self._attempts):
+            try:
+                return read()
+            except self._on:
+                time.sleep(self._backoff * 2 ** (attempt - 1))
+        try:
+            return read()
+        except self._on as error:
+            add_note(error, f"gave up after {self._attempts} attempt{'s' if self._attempts > 1 else ''}")
+            raise

@@ -1,0 +1,159 @@
+"""Random rows, drawn with or without replacement."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Dataset, Rows
+
+from ..checks import check_bool, check_int
+from ..files.fingerprints import digest
+from ..orders.hashing import random_words, uniform
+from ..orders.keys import derive_keys, nth_purpose
+from ..orders.permutation import Permutation
+from ..rows import Wanted, as_array
+from .base import ReorderedDataset, count_kind
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SampledDataset(ReorderedDataset[T_co]):
+    """A number of rows of a source, drawn at random, anew each epoch, and anew where they are drawn from a sample.
+
+    Without weights, memory is constant. With weights it is 16 bytes for each row of the source, and drawing without
+    replacement takes time proportional to the source at the first read of each epoch.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        count: How many rows to draw.
+        replace: Whether a row may be drawn more than once.
+        weights: How likely each row is to be drawn, relative to the others; of shape `(len(source),)`. One of weight 0
+            never is. With replacement, nor may be one whose share of all weights is below 1e-16.
+        seed: Any integer of at least 0.
+
+    Raises:
+        TypeError: If `count` or `seed` is not an integer, or `replace` not a bool.
+        ValueError: If `count` or `seed` is negative, if the weights are not one finite number of at least 0 for each
+            row, or if there are too few rows to draw from.
+
+    Example:
+        >>> drawn = SampledDataset(["a", "b", "c"], 1000, replace=True, weights=[3, 1, 0], seed=1)
+        >>> [list(drawn).count(letter) for letter in "abc"]
+        [766, 234, 0]
+    """
+
+    _noun = "sample"
+    _changes_with_epoch = True
+
+    def __init__(
+        self,
+        source: Dataset[T_co],
+        count: int,
+        *,
+        replace: bool = False,
+        weights: npt.ArrayLike | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(source)
+        self._count = check_int("count", count, 0)
+        self._replace = check_bool("replace", replace)
+        self._weights = None if weights is None else _check_weights(weights, len(self._source))
+        self._seed = check_int("seed", seed, 0)
+        # Each of several with one seed draws anew.
+        self._before = count_kind(SampledDataset, self._source)
+        available = len(self._source) if self._weights is None else int(np.count_nonzero(self._weights))
+        if self._count > available and not (self._replace and available):
+            raise ValueError(
+                f"cannot draw {self._count} of {available} rows without replacement; draw fewer, or set replace=True"
+                if available
+                else f"cannot draw {self._count} rows: there are none to draw from"
+            )
+        self._cumulative: npt.NDArray[np.float64] | None = None
+        if self._weights is not None and self._replace and self._count:
+            self._cumulative = np.cumsum(_scaled(self._weights))
+        self._set_epoch(0)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _source_row(self, row: int) -> int:
+        """The row drawn at `row`."""
+        if not self._replace and self._weights is None:
+            return self._order.at(row)
+        return self._source_rows(np.array([row], np.int64)).item()
+
+    def _source_rows(self, rows: Wanted) -> Rows:
+        """The rows drawn at `rows`."""
+        if not self._replace:
+            return self._order(rows) if self._weights is None else self._ranking()[as_array(rows)]
+        words = random_words(self._key, as_array(rows))
+        if self._cumulative is None:
+            return (words % np.uint64(max(1, len(self._source)))).astype(np.int64)
+        # The first row whose sum reaches the target. Targets are above 0 and never above the last sum, so that there is
+        # one, and it is not of weight 0: such a row has the sum of the row before.
+        return np.searchsorted(self._cumulative, uniform(words) * float(self._cumulative[-1]))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What was asked for, with the weights as a hash, how many samples were before, and the source."""
+        facts: dict[str, Any] = {"sample": self._count, "replace": self._replace, "seed": self._seed}
+        if self._weights is not None:
+            facts["weights"] = digest(_scaled(self._weights).tobytes())
+        if self._before:
+            facts["before"] = self._before
+        return facts | {"source": self._source.fingerprint()}
+
+    def describe(self) -> str:
+        """What was asked for."""
+        weighted = "" if self._weights is None else ", weighted"
+        return f"SampledDataset({self._count} rows, replace={self._replace}{weighted}, seed={self._seed})"
+
+    def _set_epoch(self, epoch: int) -> None:
+        purpose = nth_purpose("sample", self._before)
+        self._order = Permutation(len(self._source), self._seed, epoch, purpose)
+        self._key = derive_keys(purpose, self._seed, epoch, 1)[0]
+        self._ranked: Rows | None = None
+        self._lock = threading.Lock()
+
+    def _ranking(self) -> Rows:
+        """The first rows of a race in which a row of weight w arrives after an exponential time of rate w.
+
+        The order of arrival is that of drawing without replacement (Efraimidis and Spirakis, 2006).
+        """
+        if self._ranked is None:
+            # It takes time and memory, and all workers want it at the start of an epoch.
+            with self._lock:
+                if self._ranked is None:
+                    self._ranked = self._race()
+        return self._ranked
+
+    def _race(self) -> Rows:
+        assert self._weights is not None, "there is no race without weights"
+        runners = np.flatnonzero(self._weights)
+        # Times of tiny weights are too large for a number, their logarithms are not.
+        times = np.log(-np.log(uniform(random_words(self._key, runners)))) - np.log(self._weights[runners])
+        return runners[np.argsort(times, kind="stable")[: self._count]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_ranked")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock, self._ranked = threading.Lock(), None
+
+
+def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float64]:
+    array = np.array(weights, np.float64)
+    if array.shape != (length,):
+        raise ValueError(f"weights must have shape ({length},), one for each row; got {array.shape}")
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(bad):
+        raise ValueError(f"weights must be finite and at least 0; row {bad[0]} has {array[bad[0]]}")
+    return array
+
+
+def _scaled(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Weights in the same ratios, so that no sum of them can overflow; the smallest may become 0."""
+    return weights / weights.max() if weights.any() else weights

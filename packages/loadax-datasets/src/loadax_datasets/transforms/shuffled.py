@@ -1,0 +1,91 @@
+"""Rows in a random order."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from loadax_core import Dataset, Rows
+
+from ..checks import check_int
+from ..orders.block_order import BlockOrder
+from ..orders.keys import nth_purpose
+from ..orders.permutation import Permutation
+from ..rows import Wanted
+from .base import ReorderedDataset, count_kind
+
+T_co = TypeVar("T_co", covariant=True)
+
+WINDOW = 16
+"""Blocks whose rows are mixed, unless another number is asked for."""
+
+
+class ShuffledDataset(ReorderedDataset[T_co]):
+    """The rows of a source in a random order: each exactly once, in an order of its own every epoch.
+
+    The order is computed, not stored, so that memory is constant and the first row is there at once, for billions of
+    rows as for ten.
+
+    Where random reads are slow, as from spinning disks or compressed chunks, give `block`, the rows that are stored
+    together: blocks are shuffled, and rows within every `window` of them, so that at most `window` blocks are being
+    read at any time. Wider windows mix better.
+
+    A shuffle of rows that were shuffled before has an order of its own, also with the same seed.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        seed: Any integer of at least 0.
+        block: Rows that are read together; None for an order in which every row may follow every other.
+        window: Blocks whose rows are mixed, 16 if left out; only together with `block`.
+
+    Raises:
+        TypeError: If an argument is not an integer.
+        ValueError: If `seed` is negative, `block` or `window` less than 1, or `window` given without `block`; or if
+            there are so many rows that the last block, if it were full, would end beyond `2**63`.
+
+    Example:
+        >>> rows = ShuffledDataset(["a", "b", "c", "d"], seed=1)
+        >>> sorted(rows), list(rows) == list(rows)
+        (['a', 'b', 'c', 'd'], True)
+    """
+
+    _noun = "shuffle"
+    _changes_with_epoch = True
+
+    def __init__(
+        self, source: Dataset[T_co], seed: int = 0, *, block: int | None = None, window: int | None = None
+    ) -> None:
+        super().__init__(source)
+        if block is None and window is not None:
+            raise ValueError(f"window={window} counts blocks; give block=..., the rows of each, or leave it out")
+        self._seed = check_int("seed", seed, 0)
+        self._block = None if block is None else check_int("block", block, 1)
+        self._window = check_int("window", WINDOW if window is None else window, 1)
+        # Each of several with one seed has another order: one order twice is no random one.
+        self._before = count_kind(ShuffledDataset, self._source)
+        self._set_epoch(0)
+
+    def _source_row(self, row: int) -> int:
+        """What the order has at `row`."""
+        return self._order.at(row)
+
+    def _source_rows(self, rows: Wanted) -> Rows:
+        """What the order has at `rows`."""
+        return self._order(rows)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The seed, the blocks, how many shuffles were before, and the source."""
+        blocks = {} if self._block is None else {"block": self._block, "window": self._window}
+        before = {"before": self._before} if self._before else {}
+        return {"shuffle": self._seed, **blocks, **before, "source": self._source.fingerprint()}
+
+    def describe(self) -> str:
+        """The seed and the blocks."""
+        blocks = "" if self._block is None else f", block={self._block}, window={self._window}"
+        return f"ShuffledDataset(seed={self._seed}{blocks})"
+
+    def _set_epoch(self, epoch: int) -> None:
+        self._order: Permutation | BlockOrder
+        if self._block is None:
+            self._order = Permutation(len(self), self._seed, epoch, nth_purpose("shuffle", self._before))
+        else:
+            self._order = BlockOrder(len(self), self._seed, epoch, self._block, self._window, self._before)

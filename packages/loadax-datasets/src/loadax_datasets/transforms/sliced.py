@@ -1,0 +1,62 @@
+"""A stretch of a dataset."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from loadax_core import Dataset
+
+from ..rows import Wanted, as_array
+from .base import ReorderedDataset
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class SlicedDataset(ReorderedDataset[T_co]):
+    """The rows `source[rows]`, as a slice of a list, but without a copy; written `dataset[start:stop:step]`.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        rows: Which rows; bounds may be negative or beyond the end, and the step may be negative.
+
+    Raises:
+        TypeError: If a bound is not an integer.
+        ValueError: If the step is 0.
+
+    Example:
+        >>> list(SlicedDataset(["a", "b", "c", "d"], slice(1, None, 2)))
+        ['b', 'd']
+    """
+
+    _noun = "slice"
+
+    def __init__(self, source: Dataset[T_co], rows: slice) -> None:
+        super().__init__(source)
+        start, stop, step = rows.indices(len(self._source))
+        # A longer step leads out of the source as well, but may not fit int64.
+        longest = max(1, len(self._source))
+        self._rows = range(start, stop, max(-longest, min(step, longest)))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _source_row(self, row: int) -> int:
+        """The row at that distance from the start."""
+        return self._rows[row]
+
+    def _source_rows(self, rows: Wanted) -> Wanted:
+        """The rows at those distances from the start."""
+        if isinstance(rows, range) and self._rows.step == 1:
+            return self._rows[rows.start : rows.stop]
+        return as_array(rows) * self._rows.step + self._rows.start
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The slice and the source."""
+        rows = self._rows
+        return {"slice": [rows.start, rows.stop, rows.step], "source": self._source.fingerprint()}
+
+    def describe(self) -> str:
+        """The slice, with its bounds resolved."""
+        rows = self._rows
+        step = "" if rows.step == 1 else f":{rows.step}"
+        return f"SlicedDataset[{rows.start}:{rows.stop}{step}]"
