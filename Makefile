@@ -63,7 +63,6 @@ bench: $(LOCAL_UV) ## Measure Loadax, the machine's limit and its peers; takes l
 	UV=$(UV) benchmarks/install.sh
 	benchmarks/.venv/bin/python -m benchmarks --readme benchmarks/README.md --plots benchmarks/plots
 	benchmarks/.venv/bin/python -m benchmarks.ladder --write
-	benchmarks/.venv/bin/python -m benchmarks.recording --write
 	benchmarks/.venv/bin/python -m benchmarks.growth --out benchmarks/growth.json --plot benchmarks/plots/growth.svg
 
 api: $(LOCAL_UV) ## Record the public names of each package, in packages/*/api.txt

@@ -92,14 +92,6 @@ def test_ladder_and_growth_run(tmp_path: Path) -> None:
     assert all(micros > 0 for points in series.values() for micros in points["y"])
 
 
-def test_the_cost_of_recording_is_measured(part: Any, tmp_path: Path) -> None:
-    done = run("benchmarks.recording", "--quick")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("| W9-") == 4
-    with pytest.raises(ValueError, match=r"iterator.py has changed, .* Not found:\nnot there"):
-        part("recording").copied(tmp_path, "changed", {"iterator.py": [("not there", "")]})
-
-
 def test_unknown_names_are_refused() -> None:
     done = run("benchmarks", "--work", "W99")
     assert done.returncode == 2

@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array, iterator
+from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array
 from loadax_core.memory.pool import LEAST_PINNED, MOST_IDLE, Pool
 from loadax_core.memory.shared import Segments
-from loadax_core.run import inline
-from loadax_core.run.inline import GROUP_SECONDS
 
 
 @given(
@@ -232,6 +230,8 @@ def test_leased_arrays_pickle_and_outlive_their_pool() -> None:
 class Counting:
     """Small rows, gathered, that count the calls."""
 
+    rowwise = True
+
     def __init__(self, fails_at: int = -1) -> None:
         self.calls: list[int] = []
         self.fails_at = fails_at
@@ -265,7 +265,9 @@ def test_quick_batches_are_gathered_together_and_stay_apart(settings: DataLoader
         batch += 1
     assert np.concatenate(held).tolist() == list(range(1, 2001))
     assert len(dataset.calls) < 400, "no group was made"
-    assert all(size & (size - 1) == 0 for size in dataset.calls), "a group that is not a power of two of batches"
+    *others, _ = sorted(dataset.calls, key=dataset.calls.count, reverse=True)
+    odd = [size for size in others if size & (size - 1)]
+    assert len(odd) <= 1, "only the last group of the epoch may be no power of two of batches"
 
 
 @SETTINGS
@@ -299,29 +301,6 @@ def test_batches_that_are_no_numpy_arrays_are_not_grouped(settings: DataLoader[A
     batches = list(settings.batch_size(4).build(dataset))
     assert [row for batch in batches for row in batch["x"]] == list(range(2000))
     assert dataset.calls == [4] * 500
-
-
-@pytest.mark.parametrize(
-    ("start", "each", "largest"), [(0.6, 0.0, 64), (0.0, 0.6, 2), (0.3, 0.3, 4), (0.0, 0.01, 128), (1.1, 0.0, 1)]
-)
-def test_groups_in_the_callers_thread_are_as_large_as_time_allows(
-    start: float, each: float, largest: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With what a gather takes to begin, and for each batch, as shares of the time that it may take."""
-    now = [0.0]
-    for module in (inline, iterator):
-        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
-
-    class Timed(Counting):
-        def gather(self, rows: Rows, alloc: Any) -> Any:
-            now[0] += GROUP_SECONDS * (start + each * len(rows) / 2)
-            return super().gather(rows, alloc)
-
-    dataset = Timed()
-    batches = list(DataLoader().batch_size(2).build(dataset))
-    assert np.concatenate(batches).tolist() == list(range(2000))
-    # Where time sets no limit, the number of batches does.
-    assert max(dataset.calls) == 2 * largest or (max(dataset.calls) > 2 * largest and start < 1 and not each)
 
 
 def test_an_epoch_that_is_not_gathered_is_read_as_it_is_asked_for() -> None:

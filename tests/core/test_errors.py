@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import faulthandler
 import pickle
 import signal
 import sys
@@ -16,8 +15,6 @@ import numpy as np
 import pytest
 from loadax_core import ClosedError, DataLoader, StackBatcher, StackError
 from loadax_core import distributed as resolve
-from loadax_core.run import window as workers
-from loadax_core.run.slot import Slot
 from loadax_core.run.window import Window
 from loadax_core.testing import check_no_threads
 
@@ -63,19 +60,6 @@ class Gathering(Failing):
 class GettingItems(Failing):
     def __getitems__(self, rows: list[int]) -> list[int]:
         return [self[row] for row in rows]
-
-
-def let_the_caller_do_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker does anything, and the caller never waits for one."""
-
-    def nobody(window: Window, number: int) -> None:
-        pass
-
-    def always(window: Window, slot: Slot) -> bool:
-        return True
-
-    monkeypatch.setattr(workers, "work", nobody)
-    monkeypatch.setattr(Window, "_is_quick", always)
 
 
 def place_with(placement: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,27 +349,26 @@ def test_an_interrupt_stops_a_wait_at_once_and_loses_nothing(request: pytest.Fix
         assert list(batches) == [[4, 5], [6, 7]]
 
 
-def test_an_interrupt_of_a_caller_that_helps_is_raised_at_once_and_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    let_the_caller_do_all(monkeypatch)
+def test_an_interrupt_of_the_caller_is_raised_at_once_and_loses_nothing() -> None:
     interrupted: list[int] = []
 
     class Interrupted(Gathering):
+        rowwise = True
+
         def gather(self, rows: Any, alloc: Any) -> Any:
             if 40 in rows and not interrupted:
                 interrupted.append(len(rows))
                 raise KeyboardInterrupt
             return super().gather(rows, alloc)
 
-    batches = iter(DataLoader().batch_size(2).workers(1).prefetch(16).build(Interrupted({}, rows=60)))
+    batches = iter(DataLoader().batch_size(2).build(Interrupted({}, rows=60)))
     received: list[int] = []
     with pytest.raises(KeyboardInterrupt) as caught:
         received.extend(row for batch in batches for row in batch.tolist())
     assert not hasattr(caught.value, "__notes__"), "it is for no step"
     received.extend(row for batch in batches for row in batch.tolist())
     assert received == list(range(60))
-    assert interrupted[0] > 2, "several batches were gathered in one go"
+    assert interrupted[0] > 2, "several batches were gathered in one call"
 
 
 @pytest.mark.parametrize("count", WORKERS)
@@ -462,11 +445,14 @@ def test_an_error_that_does_not_come_again_arrives_nonetheless(settings: Any, ki
 
     step, error = run(settings.batch_size(4).build(Once({}, rows=1000)))
     assert (type(error), str(error)) == (kind, "stale file handle")
-    assert step <= 125
-    assert error.__notes__[-1] == f"loadax: while reading the batch of epoch 0, step {step}"
+    assert step == 125, "all batches before its own were handed out"
+    assert error.__notes__ == [
+        "loadax: raised by a read of rows 500 to 503",
+        "loadax: while reading the batch of epoch 0, step 125",
+    ]
 
 
-def test_an_interrupt_that_a_worker_raises_is_for_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_that_a_worker_raises_is_for_its_step() -> None:
     # No signal's, since those are raised in the main thread.
     class Interrupted(Gathering):
         def gather(self, rows: Any, alloc: Any) -> Any:
@@ -474,10 +460,6 @@ def test_an_interrupt_that_a_worker_raises_is_for_its_step(monkeypatch: pytest.M
                 raise KeyboardInterrupt
             return super().gather(rows, alloc)
 
-    def never(window: Window, slot: Slot) -> bool:
-        return False
-
-    monkeypatch.setattr(Window, "_is_quick", never)
     batches = iter(DataLoader().batch_size(4).prefetch(64).build(Interrupted({}, rows=1000)))
     steps: list[int] = []
     with pytest.raises(KeyboardInterrupt):
@@ -485,34 +467,11 @@ def test_an_interrupt_that_a_worker_raises_is_for_its_step(monkeypatch: pytest.M
     assert steps == list(range(125))
 
 
-def test_closing_in_a_signal_handler_while_the_caller_publishes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    publish = Slot.publish
-
-    def interrupted(slot: Slot, *outcome: Any) -> None:
-        if threading.current_thread() is threading.main_thread() and not closed:
-            closed.append(True)
-            batches.close()
-        publish(slot, *outcome)
-
-    closed: list[bool] = []
-
-    let_the_caller_do_all(monkeypatch)
-    monkeypatch.setattr(Slot, "publish", interrupted)
-    batches = iter(DataLoader().batch_size(2).workers(1).prefetch(4).build(np.arange(100)))
-    thread = threading.Timer(20, faulthandler.dump_traceback)
-    thread.start()
-    with pytest.raises(ClosedError):
-        for _ in batches:
-            pass
-    thread.cancel()
-    assert closed
-
-
 def test_closing_before_a_worker_has_started_is_no_error() -> None:
     batches = iter(DataLoader().workers(1).build(range(3)))
     next(batches)
     window: Any = batches._source
-    window._threads.append(threading.Thread(target=print))
+    window._team._threads.append(threading.Thread(target=print))
     batches.close()
 
 

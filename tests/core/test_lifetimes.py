@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 from loadax_core import DataLoader
 from loadax_core import distributed as resolve
-from loadax_core.run.slot import Slot
-from loadax_core.run.window import Window
 from loadax_core.testing import check_no_threads
 
 SETUP = """
@@ -327,12 +325,7 @@ def test_placed_batches_are_freed_in_time_and_by_workers(depth: int, monkeypatch
     def device_placement(target: object) -> Any:
         return place
 
-    def never(window: Window, slot: Slot) -> bool:
-        return False
-
     monkeypatch.setattr(resolve, "device_placement", device_placement)
-    # The caller would do a worker's work.
-    monkeypatch.setattr(Window, "_is_quick", never)
     batches: Any = iter(DataLoader().batch_size(4).prefetch(depth, to_device=True).build(np.arange(4000)))
     mine = threading.current_thread().name
     held = next(batches)

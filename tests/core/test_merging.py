@@ -85,6 +85,8 @@ class Slow(Unlike):
         make: Makes what is gathered, of row numbers and `alloc`.
     """
 
+    rowwise = True
+
     def __init__(self, make: Callable[[Any, Any], Any]) -> None:
         self.make = make
         self.made: list[Any] = []

@@ -201,8 +201,8 @@ def test_ever_larger_batches_do_not_keep_the_memory_of_all_before() -> None:
         assert [len(batch) // mib for batch in batches] == list(range(1, 40))
         window = batches._source
         assert isinstance(window, Window)
-        (activity,) = window.activities
-        mapped: Any = activity.engine
+        (worker,) = window._team.workers
+        mapped: Any = worker.engine
         assert sum(memory.array.nbytes for memory in mapped._mapped._memory.values()) < MOST_IDLE + 4 * 41 * mib
 
 

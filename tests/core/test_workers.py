@@ -1,51 +1,21 @@
-"""Who works, on how much at once, and when: what a window decides from the times that it has measured."""
+"""Who works on what, and when: what can be seen of a window from outside."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import islice
-from math import inf
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
 from loadax_core import DataLoader
 from loadax_core.backends.task import Task
-from loadax_core.observe.recorder import WATCHED
+from loadax_core.observe.activity import Activity
+from loadax_core.observe.lane import LOOK_SECONDS, Lane
+from loadax_core.observe.traces import Tracing
 from loadax_core.plan.steps import Step
-from loadax_core.run import policy as pacing
-from loadax_core.run import window as workers
-from loadax_core.run import worker as workbench
-from loadax_core.run.policy import Pace
 from loadax_core.run.slot import Slot, Unit
-from loadax_core.run.window import QUIET_SECONDS, Window
-
-
-class Gathered:
-    """Rows that are gathered."""
-
-    def __init__(self, rows: int, seconds: float = 0.0) -> None:
-        self.rows, self.seconds = rows, seconds
-        # Which thread gathered, by the first row.
-        self.readers: dict[int, int] = {}
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def __getitem__(self, row: int) -> Any:
-        return np.int64(row)
-
-    def gather(self, rows: Any, alloc: Any) -> Any:
-        self.readers[int(rows[0])] = threading.get_ident()
-        if self.seconds:
-            threading.Event().wait(self.seconds)
-        out = alloc((len(rows),), np.dtype(np.int64))
-        out[:] = rows
-        return out
+from loadax_core.run.window import Window
 
 
 def window_of(batches: Any) -> Window:
@@ -61,105 +31,77 @@ def wait_until_idle(window: Window) -> None:
         slot.ready.release()
 
 
-@pytest.mark.parametrize(
-    ("first", "later", "cores", "loading"),
-    [
-        (0.0, 0.0, 1, 1),
-        (0.0, 0.0, 2, 1),
-        (0.0, 0.0, 3, 2),
-        (0.0, 0.0, 16, 4),
-        # The memory of the first ones is new.
-        (0.02, 0.0015, 2, 1),
-        (0.0, 0.0025, 2, 4),
-        (0.02, 0.0025, 2, 4),
-        (0.1, 0.1, 2, 4),
-    ],
-)
-def test_the_caller_counts_as_a_worker_where_batches_are_quick(
-    first: float, later: float, cores: int, loading: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With the seconds of each of the first batches, and of the later ones."""
-    monkeypatch.setattr(workers, "cores", lambda: cores)
-    learnt: list[None] = []
+class Reading:
+    """Rows that are gathered, or read; notes the threads, and how many rows each call was for."""
 
-    def learn(pace: Pace, *_: object) -> None:
-        learnt.append(None)
-        pace.row = (first if len(learnt) <= 4 else later) / 4
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.readers: set[str] = set()
+        self.calls: list[int] = []
 
-    # The machine may be busy with other things while this runs.
-    monkeypatch.setattr(Pace, "learn", learn)
-    dataset = Gathered(4000)
-    with iter(DataLoader().batch_size(4).workers(4).prefetch(8).build(dataset)) as batches:
-        assert [int(batch[0]) for batch in islice(batches, 200)] == list(range(0, 800, 4))
-        window = window_of(batches)
-        assert window._admitted == loading
-        # Whether the others were started depends on when it was looked at the first times.
-        assert first != later or len(window._threads) == loading
-        resting = [thread.ident for thread in window._threads[loading:]]
-        late = [reader for row, reader in dataset.readers.items() if row >= 400]
-        assert all(late.count(one or 0) <= 1 for one in resting), "one that waited for work does that, and rests"
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> Any:
+        self.readers.add(threading.current_thread().name)
+        return np.int64(row)
+
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        self.readers.add(threading.current_thread().name)
+        self.calls.append(len(rows))
+        out = alloc((len(rows),), np.dtype(np.int64))
+        out[:] = rows
+        return out
 
 
-def test_workers_that_rest_are_called_when_batches_are_slow_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "cores", lambda: 2)
-    seconds = [0.1]
+def first_of(items: list[Any]) -> str:
+    return threading.current_thread().name
 
-    def learn(pace: Pace, *_: object) -> None:
-        pace.row = seconds[0] / 4
 
-    monkeypatch.setattr(Pace, "learn", learn)
-    rests, meet = threading.Event(), threading.Event()
-    rest = Window.rest
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_with_workers_no_function_of_the_user_runs_in_the_loop(batch_size: int, workers: int) -> None:
+    for depth in (0, 2, 64):
+        builder = DataLoader().batch_size(batch_size).workers(workers).prefetch(depth)
+        gathered, read, mapped = Reading(2000), Reading(2000), Reading(2000)
+        mapped.rowwise = True  # pyright: ignore[reportAttributeAccessIssue]
+        for dataset in (gathered, mapped):
+            assert sum(1 for _ in builder.build(dataset)) == -(-2000 // batch_size)
+        names = set(DataLoader(first_of).batch_size(batch_size).workers(workers).prefetch(depth).build(read))
+        for readers in (gathered.readers, read.readers, mapped.readers, names):
+            assert {name.rpartition("-")[0] for name in readers} == {"loadax"}
 
-    def noted(window: Window, number: int) -> None:
-        if number >= window._admitted:
-            rests.set()
-        rest(window, number)
 
-    monkeypatch.setattr(Window, "rest", noted)
-    # Each waits for the other, so that two must be there.
-    both = threading.Barrier(2, timeout=20)
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_gather_that_promises_nothing_is_called_once_a_step(workers: int, resumed: bool) -> None:
+    """It may be a matrix product, whose last bits depend on the number of rows."""
+    dataset = Reading(1000)
+    batches = iter(DataLoader().batch_size(7).workers(workers).epochs(2).build(dataset))
+    if resumed:
+        batches.set_state({**batches.get_state(), "row": 14})
+    taken = [len(batch) for batch in batches]
+    batches.close()
+    assert sorted(dataset.calls) == sorted(taken)
 
-    class Meeting(Gathered):
+
+def test_slow_gathers_and_reads_of_many_rows_that_promise_nothing_are_not_divided() -> None:
+    class Slow(Reading):
         def gather(self, rows: Any, alloc: Any) -> Any:
-            # Long enough to be noticed, after which it is learnt how long they take.
-            time.sleep(0.001 if seconds[0] else 0.0)
-            if meet.is_set():
-                try:
-                    both.wait()
-                except threading.BrokenBarrierError:
-                    assert not meet.is_set(), "one worker has waited for the other in vain"
+            threading.Event().wait(0.01)
             return super().gather(rows, alloc)
 
-    with iter(DataLoader().batch_size(4).workers(2).prefetch(8).build(Meeting(40_000))) as batches:
+    class Many(Reading):
+        gather = None  # pyright: ignore[reportAssignmentType]
 
-        def draw_until(done: Callable[[], bool]) -> None:
-            for _ in islice(batches, 2000):
-                if done():
-                    return
-            raise AssertionError("2,000 batches have not been enough")
+        def __getitems__(self, rows: list[int]) -> list[Any]:
+            threading.Event().wait(0.01)
+            self.calls.append(len(rows))
+            return [self[row] for row in rows]
 
-        draw_until(lambda: len(window_of(batches)._threads) == 2)
-        seconds[0] = 0.0
-        draw_until(rests.is_set)
-        seconds[0] = 0.1
-        draw_until(lambda: window_of(batches)._admitted == 2)
-        meet.set()
-        assert len(list(islice(batches, 100))) == 100
-        meet.clear()
-        both.abort()
-
-
-@pytest.mark.parametrize("timeout", [None, 60.0])
-def test_all_workers_run_where_batches_are_slow_or_watched(
-    timeout: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers, "cores", lambda: 2)
-    dataset = Gathered(200, seconds=0.0 if timeout else 0.01)
-    with iter(DataLoader().batch_size(4).workers(4).prefetch(8).timeout(timeout).build(dataset)) as batches:
-        for _ in zip(range(20), batches, strict=False):
-            pass
-        assert [thread.name for thread in window_of(batches)._threads] == [f"loadax-{i}" for i in range(4)]
+    for dataset in (Slow(160), Many(160)):
+        assert len(list(DataLoader().batch_size(16).workers(4).build(dataset))) == 10
+        assert dataset.calls == [16] * 10
 
 
 def test_a_window_with_plenty_is_filled_up_by_the_quarter() -> None:
@@ -170,7 +112,7 @@ def test_a_window_with_plenty_is_filled_up_by_the_quarter() -> None:
         ahead: list[int] = []
         for _ in range(4):
             next(batches)
-            ahead.append(window._ahead)
+            ahead.append(window._refill.ahead)
         assert ahead == [15, 14, 13, 16]
 
 
@@ -185,113 +127,106 @@ def test_a_window_that_runs_short_is_filled_up_at_once() -> None:
             assert allowed.acquire(timeout=60)
             return row
 
-    # With a timeout, the caller does not help: here it might be held itself.
-    with iter(DataLoader().batch_size(1).workers(1).prefetch(16).timeout(60).build(Held())) as batches:
+    with iter(DataLoader().batch_size(1).workers(1).prefetch(16).build(Held())) as batches:
         for _ in range(3):
             allowed.release()
             next(batches)
-            assert window_of(batches)._ahead == 16
+            assert window_of(batches)._refill.ahead == 16
         allowed.release(100)
 
 
-def test_brief_units_are_watched_now_and_then() -> None:
-    with iter(DataLoader().batch_size(1).workers(1).prefetch(2).build(range(100))) as batches:
-        next(batches)
-        window = window_of(batches)
-        wait_until_idle(window)
-        helper = window.bench.helper
-        assert [helper.skips() for _ in range(2 * WATCHED)] == ([True] * (WATCHED - 1) + [False]) * 2
-        with batches.timeline():
-            assert not any(helper.skips() for _ in range(32))
-        batches._recorder.annotate = lambda *_, **__: nullcontext()
-        assert not any(helper.skips() for _ in range(32))
+def test_a_lane_looks_closer_once_in_a_while() -> None:
+    activity = Activity(Lane(), Tracing())
+    # About one read in each millisecond.
+    looked = [activity.lane.looks(began * LOOK_SECONDS / 4.9) for began in range(20)]
+    assert looked == [began % 5 == 0 for began in range(20)]
+    activity.begin("reading", [0, 1])
+    assert activity.close
+    assert activity.on_row is not None
+    activity.begin("reading", [0, 1])
+    assert not activity.close
+    assert activity.on_row is None, "rows are not told apart"
+    timed = Activity(activity.lane, Tracing(), timed=True)
+    timed.begin("reading", [0, 1])
+    assert timed.on_row is not None, "a timeout needs to know the row"
 
 
-def test_units_are_watched_if_they_may_take_too_long() -> None:
-    with iter(DataLoader().batch_size(1).workers(1).prefetch(2).timeout(60).build(range(100))) as batches:
-        next(batches)
-        wait_until_idle(window_of(batches))
-        window_of(batches)._pace.row = 0.0
-        next(batches)
-        wait_until_idle(window_of(batches))
-        assert not window_of(batches)._pace.brief
-
-
-def test_an_error_in_a_unit_that_is_not_watched_is_relayed_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The machine may be busy with other things while this runs.
-    for module in (pacing, workbench):
-        monkeypatch.setattr(module, "BRIEF_SECONDS", 60.0)
-
-    class Broken:
-        def __len__(self) -> int:
-            return 100
+def test_an_error_is_relayed_whether_or_not_the_read_is_looked_at() -> None:
+    class Broken(Reading):
+        gather = None  # pyright: ignore[reportAssignmentType]
 
         def __getitem__(self, row: int) -> int:
             if row == 77:
                 raise KeyError("bad")
             return row
 
-    with iter(DataLoader().batch_size(2).workers(1).prefetch(2).build(Broken())) as batches:
+    for workers in (0, 1):
+        batches = iter(DataLoader().batch_size(2).workers(workers).build(Broken(100)))
         assert [next(batches).tolist() for _ in range(38)] == [[row, row + 1] for row in range(0, 76, 2)]
-        assert window_of(batches)._pace.brief
         with pytest.raises(KeyError, match="bad") as raised:
             next(batches)
         notes = raised.value.__notes__
         assert notes == ["loadax: raised by row 77", "loadax: while reading the batch of epoch 0, step 38"]
 
 
-def test_parts_of_a_batch_that_are_not_watched_are_joined() -> None:
+def test_parts_of_a_batch_are_joined_in_order() -> None:
     with iter(DataLoader().batch_size(2).workers(1).prefetch(2).build(range(100))) as batches:
         next(batches)
         window = window_of(batches)
         wait_until_idle(window)
-        slot = Slot((Step(0, 9, 18, 20),), window._fetches.base, range(18, 20))
-        slot.missing = 2
+        slot = Slot((Step(0, 9, 18, 20),), range(18, 20))
+        window._bench.divide(slot, 2)
+        (worker,) = window._team.workers
         for start in (1, 0):
             assert not slot.done
-            window._pace.brief = True
-            window.bench.run(Unit(slot, start, Task(0, slot.rows[start : start + 1], 1, False)), window.bench.helper)
+            window._bench.run(Unit(slot, start, Task(0, slot.rows[start : start + 1], 1, False)), worker)
         assert [batch.tolist() for batch in slot.batches] == [[18, 19]]
 
 
-def test_a_window_that_is_stopped_while_it_is_filled_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "cores", lambda: 2)
-    with iter(DataLoader().batch_size(1).workers(4).prefetch(2).build(Gathered(100))) as batches:
+def test_a_window_that_is_stopped_while_it_is_filled_starts_no_worker() -> None:
+    with iter(DataLoader().batch_size(1).workers(4).prefetch(2).build(Reading(100))) as batches:
         next(batches)
         window = window_of(batches)
-        before = list(window._threads)
+        before = list(window._team._threads)
         # As by another thread that closes the iterator, between the slot that is added and the workers for it.
         window.stop()
-        window._start_threads()
-        assert window._threads == before
+        window._team.start()
+        assert window._team._threads == before
 
 
-def test_workers_leave_the_interpreter_to_a_caller_that_is_in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    now = perf_counter()
-    # No time passes: the machine may be busy with other things while this runs.
-    monkeypatch.setattr(workers, "perf_counter", lambda: now)
-    monkeypatch.setattr(workers, "sleep", slept.append)
-    with iter(DataLoader().batch_size(1).workers(1).prefetch(4).build(range(100))) as batches:
-        next(batches)
-        window = window_of(batches)
-        wait_until_idle(window)
-        slept.clear()
+class Growing:
+    """Items that are small at first, and then of 4 MiB; counts those that exist."""
 
-        def quiet(last: float, ready: int) -> bool:
-            window._filled = now - last
-            window.bench.published = window._taken + 1 + ready
-            next(batches)
-            wait_until_idle(window)
-            window.wait_quietly()
-            assert all(seconds == pytest.approx(QUIET_SECONDS, rel=1e-3) for seconds in slept)
-            return bool(slept) and bool([slept.pop() for _ in list(slept)])
+    def __init__(self, small: int) -> None:
+        self.small = small
+        self.large = threading.Semaphore(0)
+        self.made = 0
 
-        assert quiet(last=1.0, ready=1)
-        assert not quiet(last=1.0, ready=0), "it is going to wait"
-        assert not quiet(last=-inf, ready=1), "it has just waited"
-        assert not quiet(last=QUIET_SECONDS, ready=2), "it asks again soon"
-        assert quiet(last=5 * QUIET_SECONDS, ready=2)
+    def __len__(self) -> int:
+        return 400
+
+    def __getitem__(self, row: int) -> Any:
+        self.made = row + 1
+        return np.zeros(8 if row < self.small else 2**22, np.uint8)
+
+
+def item(items: list[Any]) -> Any:
+    return items[0]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_memory_is_bounded_by_the_batches_that_come_and_not_by_the_first(workers: int) -> None:
+    """Sixty-four small batches fit, and would be 256 MiB of the later ones."""
+    with iter(DataLoader(item).workers(workers).prefetch().build(Growing(small=100))) as batches:
+        most = 0
+        for batch in islice(batches, 200):
+            window = window_of(batches)
+            ready = sum(len(one) for slot in list(window._slots) for one in slot.batches if one is not None)
+            most = max(most, ready + len(batch))
+            threading.Event().wait(0.0005)
+        assert batches.stats().prefetch == 16
+    # As many as may be loaded at a time have sizes that are not known yet.
+    assert most <= 64 * 2**20 + (workers + 2) * 2**22
 
 
 class Queued:

@@ -56,9 +56,9 @@ def test_stages_appear_by_name(workers: int, items: str, tmp_path: Path) -> None
 def test_nothing_is_marked_without_a_trace(tmp_path: Path) -> None:
     with iter(DataLoader().workers(1).build(range(9))) as batches:
         next(batches)
-        assert batches._recorder.annotate is None
+        assert batches._recorder.tracing.annotate is None
         with traced(tmp_path, []):
             next(batches)
-            assert batches._recorder.annotate is jax.profiler.TraceAnnotation
+            assert batches._recorder.tracing.annotate is jax.profiler.TraceAnnotation
         next(batches)
-        assert batches._recorder.annotate is None
+        assert batches._recorder.tracing.annotate is None

@@ -327,3 +327,20 @@ def unopenable(items: list[int]) -> Unopenable:
 def as_columns(items: list[int]) -> Any:
     """A batcher whose batches have their rows in the second dimension."""
     return np.array([items])
+
+
+class SlowEpochs:
+    """Integers whose every epoch but the first takes `seconds` to open."""
+
+    def __init__(self, rows: int, seconds: float) -> None:
+        self.rows, self.seconds = rows, seconds
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> int:
+        return row
+
+    def at_epoch(self, epoch: int) -> SlowEpochs:
+        time.sleep(self.seconds if epoch else 0.0)
+        return SlowEpochs(self.rows, self.seconds)

@@ -20,9 +20,9 @@ from .memory.gather import check_rows as check_rows
 from .memory.gather import gather_array as gather_array
 from .memory.gather import take_rows as take_rows
 from .memory.pool import aligned_empty as aligned_empty
+from .observe.figures import Interval as Interval
+from .observe.figures import SlowRead as SlowRead
 from .observe.span import Span as Span
-from .observe.stats import Interval as Interval
-from .observe.stats import SlowRead as SlowRead
 from .observe.stats import Stats as Stats
 from .observe.timeline import Timeline as Timeline
 from .observe.transforms import transformed as transformed

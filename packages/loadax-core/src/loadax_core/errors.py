@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
 
 class StackError(ValueError):
     """Items that cannot become one batch.
@@ -48,6 +54,32 @@ class RemoteTraceback(Exception):  # noqa: N818
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an error was raised by a signal handler, which Python runs in the main thread, and not by any row."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    handlers, traceback = set(_handlers()), error.__traceback__
+    while handlers and traceback is not None:
+        if traceback.tb_frame.f_code in handlers:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _handlers() -> Iterator[CodeType]:
+    """The code of the program's own signal handlers."""
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        while hasattr(handler, "func"):
+            handler = handler.func
+        if callable(handler):
+            code = getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)
+            if isinstance(code, CodeType):
+                yield code
 
 
 def relayed(error: BaseException, stage: str, step: object, trace: str = "") -> BaseException:

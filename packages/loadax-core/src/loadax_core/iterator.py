@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import sys
+import threading
 import weakref
-from functools import partial
+from contextlib import nullcontext
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
+from typing import Any, Generic, Never, TypeVar
 
+from .backends.thread import Threads
 from .checks import check_int
 from .errors import ClosedError
-from .observe.recorder import Recorder
 from .observe.stats import Stats
 from .observe.timeline import Timeline
-from .observe.traces import NAMES, tracer
+from .observe.traces import NAMES
 from .plan import state as states
 from .plan.steps import Position, Step
-from .read.fetch import Epochs
-from .run.gate import Gate
+from .read.epochs import Epochs
 from .run.inline import Inline
+from .run.source import Source
+from .run.threads import Context
 from .run.window import Window
-
-if TYPE_CHECKING:
-    from .spec import Run
+from .spec import Run
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -45,15 +45,18 @@ class LoaderIterator(Generic[B_co]):
         self._run = run
         self._restored = run.plan.start
         self._last: Step | None = None
-        self._source: Inline | Window | None = None
+        self._context = Context()
+        self._epochs = Epochs(run.fetch, self._context.run)
+        self._source: Source | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._error: BaseException | None = None
-        self._recorder = Recorder()
-        self._annotate, self._is_traced = tracer()
+        self._closed = False
+        self._recorder = run.recorder()
         # What was yielded before the last `set_state`.
         self._batches_before = self._rows_before = 0
-        # Held by whoever is inside `next` or `set_state`; `close` must work while another thread waits in `next`.
-        self._turn = Gate()
+        # Held by the thread that is inside `next` or `set_state`; `close` takes no lock, to wake one that waits there.
+        self._lock = threading.RLock()
+        self._running = False
 
     def __iter__(self) -> LoaderIterator[B_co]:
         return self
@@ -63,50 +66,30 @@ class LoaderIterator(Generic[B_co]):
 
         Raises:
             StopIteration: After the last batch.
-            ClosedError: After `close()`.
+            ClosedError: After `close()`, and once the interpreter exits.
             TimeoutError: If a read takes longer than the loader's timeout.
+            RuntimeError: If a call of `next` or `set_state` is under way in this thread: from a signal handler, or from
+                the dataset itself.
             BaseException: Whatever the dataset, a transform, the batcher or the placement raised for this batch, with
                 notes that name the row, the epoch and the step. It is raised again by every later call, until
                 `set_state`.
         """
-        # In line, what `Gate.run` does.
-        turn = self._turn
-        while True:
+        with self._lock:
+            self._refuse_reentry()
+            self._running = True
             try:
-                del turn.free[0]
-                break
-            except IndexError:
-                turn.wait()
-        try:
-            source, recorder = self._source, self._recorder
-            hand = recorder.hand
-            try:
-                if hand:
-                    taken = hand.pop()
-                else:
-                    now = perf_counter()
-                    if source is not None and now < recorder.plain_until:
-                        recorder.seen = now
-                        taken = source.take()
-                    else:
-                        taken = self._take(now)
-            except BaseException as error:
-                # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
-                if (source := self._source) is not None:
-                    self._let_go(source).stop()
-                    if not isinstance(error, KeyboardInterrupt | ClosedError):
-                        self._error = error
-                raise
-            if taken is None:
-                self._end()
-            self._last, batch = taken
-            return batch
-        finally:
-            try:
-                turn.free.append(None)
+                recorder = self._recorder
+                began = recorder.enter()
+                source = self._source or self._open()
+                ready = source.ready
+                taken = self._take(source)
+                if taken is None:
+                    self._end(source)
+                self._last, batch = taken
+                recorder.leave(began, ready, *taken)
+                return batch
             finally:
-                if turn.waiting:
-                    turn.calls.put(None)
+                self._running = False
 
     def __length_hint__(self) -> int:
         return min(self.steps_left or 0, sys.maxsize)
@@ -148,8 +131,15 @@ class LoaderIterator(Generic[B_co]):
             ValueError: If the last batch of the epoch, counted from this position, cannot be divided among the data
                 shards.
             ClosedError: After `close()`.
+            RuntimeError: If a call of `next` or `set_state` is under way in this thread, as in a signal handler.
         """
-        self._turn.run(partial(self._restore, state))
+        with self._lock:
+            self._refuse_reentry()
+            self._running = True
+            try:
+                self._restore(state)
+            finally:
+                self._running = False
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
@@ -163,7 +153,7 @@ class LoaderIterator(Generic[B_co]):
             local_rows=round(share * rows),
             kind=run.kind if run.workers else "caller",
             workers=run.workers,
-            way=run.fetch.way,
+            read_method=run.fetch.read_method,
         )
 
     def timeline(self, most: int = 10_000) -> Timeline:
@@ -186,7 +176,8 @@ class LoaderIterator(Generic[B_co]):
 
         Waits up to 0.1 s for reads that are under way; a longer one ends in the background, and its result is dropped.
         """
-        self._recorder.closed = True
+        self._closed = True
+        self._epochs.stop()
         if (source := self._source) is not None:
             self._let_go(source).close()
 
@@ -203,9 +194,7 @@ class LoaderIterator(Generic[B_co]):
 
     def __repr__(self) -> str:
         epoch, row = self._position
-        return (
-            f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._recorder.closed}>"
-        )
+        return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._closed}>"
 
     @property
     def _position(self) -> Position:
@@ -217,15 +206,60 @@ class LoaderIterator(Generic[B_co]):
         batches, rows = self._run.plan.between(self._restored, self._position)
         return self._batches_before + batches, self._rows_before + rows
 
-    def _open(self) -> Inline | Window:
-        """What loads the batches from here on."""
+    def _refuse_reentry(self) -> None:
+        # The lock is this thread's, so that what runs was begun by this thread, too.
+        if self._running:
+            raise RuntimeError(
+                "next() or set_state() of this iterator was called while this thread is inside one of them, by a "
+                "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
+            )
+
+    def _take(self, source: Source) -> tuple[Step, Any] | None:
+        """Takes a batch; after an error, nothing more is loaded until `set_state`, or until the next call."""
+        annotate = self._recorder.tracing.annotate
+        try:
+            with nullcontext() if annotate is None else annotate(NAMES["waiting"]):
+                return source.take()
+        except BaseException as error:
+            # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
+            self._let_go(source)
+            source.stop()
+            if error is source.failure:
+                self._error = error
+            raise
+
+    def _open(self) -> Source:
+        """Starts what loads the batches from here on."""
         self._check_open()
         if self._error is not None:
             raise self._error
-        self._annotate, self._is_traced = tracer()
-        source = self._source = self._start()
+        source = self._source = self._make_source()
+        # `close` sets the flag and then looks for a source, so that one of the two sees what the other did.
+        if self._closed:
+            self._let_go(source)
         self._check_open()
+        source.start()
         return source
+
+    def _make_source(self) -> Source:
+        run = self._run
+        steps, end = run.plan.steps_from(self._position), run.plan.end
+        if not run.workers:
+            return Inline(self._epochs, steps, self._recorder)
+        window = Window(
+            self._epochs,
+            steps,
+            None if end is None else end.epoch,
+            self._recorder,
+            workers=run.workers,
+            depth=run.prefetch,
+            timeout=run.timeout,
+            crew=run.crew() if run.crew else Threads(self._epochs),
+            context=self._context,
+        )
+        # An iterator that is dropped, say by `break`, must not leave its workers behind.
+        self._finalizer = weakref.finalize(self, window.stop)
+        return window
 
     def _restore(self, state: object) -> None:
         self._check_open()
@@ -237,58 +271,21 @@ class LoaderIterator(Generic[B_co]):
         self._error = None
         self._restored, self._last = position, None
 
-    def _start(self) -> Inline | Window:
-        run = self._run
-        steps = run.plan.steps_from(self._position)
-        if not run.workers:
-            return Inline(Epochs(run.fetch), steps, self._recorder)
-        crew = run.crew() if run.crew else None
-        window = Window(run.fetch, steps, self._recorder, run.workers, run.prefetch, run.timeout, crew)
-        # An iterator that is dropped, say by `break`, must not leave its workers behind.
-        self._finalizer = weakref.finalize(self, window.stop)
-        return window
-
-    def _let_go(self, source: Inline | Window) -> Inline | Window:
+    def _let_go(self, source: Source) -> Source:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""
         self._source = None
-        self._recorder.ask()
         if self._finalizer is not None:
             self._finalizer.detach()
         return source
 
-    def _end(self) -> Never:
+    def _end(self, source: Source) -> Never:
         """Raises what comes after the last batch."""
         # Another thread may have closed it meanwhile.
         self._check_open()
         self._recorder.seen = perf_counter()
-        if self._source is not None:
-            self._source.stop()
+        source.stop()
         raise StopIteration
 
-    def _take(self, now: float) -> tuple[Step, Any] | None:
-        """Takes a batch in a call that asks what is to be noted, which is done again after a moment."""
-        source, recorder = self._source, self._recorder
-        # `close` sets the flag and then looks for a source, so one of the two sees what the other did.
-        if source is None or recorder.closed:
-            source = self._open()
-        traced = self._is_traced is not None and self._is_traced()
-        annotate = recorder.annotate = self._annotate if traced else None
-        if now < recorder.watch_from and annotate is None:
-            recorder.let_pass(now)
-            return source.take()
-        recorder.enter(now, self._yielded[0], source.ready)
-        if annotate is None:
-            return self._take_timed(source)
-        with annotate(NAMES["waiting"]):
-            return self._take_timed(source)
-
-    def _take_timed(self, source: Inline | Window) -> tuple[Step, Any] | None:
-        recorder = self._recorder
-        began = recorder.seen = perf_counter()
-        taken = source.take(watched=True)
-        recorder.leave(began, perf_counter(), *taken or (None, None))
-        return taken
-
     def _check_open(self) -> None:
-        if self._recorder.closed:
+        if self._closed:
             raise ClosedError("this iterator is closed; iter(loader) starts a new one")

@@ -180,7 +180,7 @@ Kind: TypeAlias = Literal["caller", "thread", "process", "executor"]
 """Who loads: the thread that calls `next`, or workers of some kind."""
 
 
-Way: TypeAlias = Literal["gather", "many", "items"]
+ReadMethod: TypeAlias = Literal["gather", "many", "items"]
 """How rows are read: whole batches by `gather`, many at once by `__getitems__`, or one by one by `[i]`."""
 
 

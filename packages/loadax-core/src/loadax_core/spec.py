@@ -9,6 +9,7 @@ from .backends.base import Crew
 from .batch.pad import PadBatcher
 from .batch.stack import StackBatcher
 from .errors import add_note
+from .observe.recorder import Recorder
 from .plan.steps import Plan, Position
 from .protocols import Kind, Placement, ShardingStrategy
 from .read.fetch import Fetch
@@ -60,6 +61,7 @@ class Run(NamedTuple):
         timeout: Seconds that one read may take, or None.
         strategy: How batches are divided among processes and devices, or None.
         fingerprint: What fixes the order of the rows.
+        recorder: Makes what records a run; one that records nothing shows what recording costs.
     """
 
     plan: Plan
@@ -71,6 +73,7 @@ class Run(NamedTuple):
     timeout: float | None
     strategy: ShardingStrategy | None
     fingerprint: dict[str, Any]
+    recorder: Callable[[], Recorder] = Recorder
 
     def check_divisible(self, position: Position) -> None:
         """Makes sure that every batch from `position` on can be divided among the data shards, or by the placement.

@@ -77,8 +77,13 @@ def table(cells: Sequence[Sequence[str]]) -> str:
 
 def describe(rows: Numbers) -> str:
     """Row numbers as an error message shows them."""
-    rows = [int(row) for row in rows]
-    if len(rows) > 2 and all(b - a == 1 for a, b in pairwise(rows)):
-        return f"{rows[0]} to {rows[-1]}"
-    shown = ", ".join(map(str, rows[:8]))
-    return f"{shown}, … ({len(rows)} rows)" if len(rows) > 8 else shown
+    count = len(rows)
+    if count > 2 and int(rows[-1]) - int(rows[0]) == count - 1 and _neighbours(rows):
+        return f"{int(rows[0])} to {int(rows[-1])}"
+    shown = ", ".join(str(int(row)) for row in rows[:8])
+    return f"{shown}, … ({count} rows)" if count > 8 else shown
+
+
+def _neighbours(rows: Numbers) -> bool:
+    """Whether each row follows the one before; of very many, as far as the first of them tell."""
+    return isinstance(rows, range) or all(int(b) - int(a) == 1 for a, b in pairwise(rows[:4096]))

@@ -83,6 +83,11 @@ class IndexedDataset(BaseDataset[T_co]):
         """The source's own gather."""
         return self._source_gather
 
+    @property
+    def rowwise(self) -> bool:
+        """What the source says of itself; False if it says nothing."""
+        return getattr(self._source, "rowwise", False) is True
+
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """The source as it is in `epoch`."""
         at_epoch: Callable[[int], Dataset[T_co]] | None = getattr(self._source, "at_epoch", None)

@@ -93,6 +93,16 @@ class BaseDataset(ABC, Generic[T_co]):
         """Reads many rows as one stacked tree, or None where rows can only be read one at a time."""
         return None
 
+    @property
+    def rowwise(self) -> bool:
+        """Whether rows read together have the bits that each has alone, and no read fails for a passing reason.
+
+        Then a loader may gather several steps in one call, and divide a slow step among its workers. A dataset that is
+        computed from many rows at once, as by a matrix product, or read over a network, is not: it is asked for exactly
+        the rows of one step. True for transforms of sources that are.
+        """
+        return bool(self.sources) and all(source.rowwise for source in self.sources)
+
     def gather_range(self, rows: range, alloc: Alloc, /) -> Any:
         """`gather` of neighbouring rows, without looking at each number; where there is a `gather`."""
         check_range(rows, len(self))

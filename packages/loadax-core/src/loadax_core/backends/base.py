@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..protocols import Alloc
-from ..read.fetch import Fetch
 from .task import Done, Task, Watch
 
 
@@ -23,11 +22,10 @@ class Engine(Protocol):
         """
         ...
 
-    def perform(self, fetch: Fetch, task: Task, alloc: Alloc, watch: Watch, /) -> Done:
+    def perform(self, task: Task, alloc: Alloc, watch: Watch, /) -> Done:
         """Does a task, or waits for the outcome of the first one that was sent and not waited for yet.
 
         Args:
-            fetch: Reads the rows of the task's epoch.
             task: What to read.
             alloc: Provides the memory of what is made here.
             watch: Is told what is being done, as far as that is known here.

@@ -23,7 +23,8 @@ from time import perf_counter
 from typing import Any
 
 from ..memory.shared import Segments, open_shared
-from ..read.fetch import Epochs, Fetch
+from ..read.epochs import Epochs
+from ..read.fetch import Fetch
 from .channel import Channel
 from .pickling import explain_arrival
 from .remote import Stopwatch, failed, perform_remotely

@@ -19,7 +19,8 @@ from typing import Any
 
 from ..memory.pool import aligned_empty
 from ..protocols import Alloc
-from ..read.fetch import Epochs, Fetch
+from ..read.epochs import Epochs
+from ..read.fetch import Fetch
 from .base import Engine
 from .pickling import check_picklable, explain_arrival
 from .remote import Stopwatch, failed, perform_remotely
@@ -127,7 +128,7 @@ class _Submitter:
         except BaseException as error:
             self._submitted.append(error)
 
-    def perform(self, _fetch: Fetch, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
+    def perform(self, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
         """Waits for the outcome of a task."""
         submitted = self._submitted.popleft()
         try:

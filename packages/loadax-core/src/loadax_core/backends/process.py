@@ -181,7 +181,7 @@ class _Process:
             if self._channel is not None and self._failed is None:
                 self._channel.send(message)
 
-    def perform(self, _fetch: Fetch, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
+    def perform(self, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
         """Waits for the outcome of a task."""
         if self._failed is not None:
             # A copy, since each step adds its own notes. `copy` would call the type's `__init__`, as pickle does.

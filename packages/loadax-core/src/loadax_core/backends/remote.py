@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
-from ..observe.transforms import MEASURE_SECONDS
+from ..observe.lane import LOOK_SECONDS
 from ..protocols import Alloc, Numbers
-from ..read.fetch import Fetch
+from ..read.epochs import Epochs
 from .task import Done, Task, Watch, perform
 
 
-class Fetches(Protocol):
-    """The fetch of each epoch."""
-
-    def __getitem__(self, epoch: int, /) -> Fetch: ...
-
-
-def perform_remotely(fetches: Fetches, task: Task, alloc: Alloc, watch: Watch) -> Done:
+def perform_remotely(epochs: Epochs, task: Task, alloc: Alloc, watch: Watch) -> Done:
     """Does a task for another process.
 
     Args:
-        fetches: The fetch of each epoch.
+        epochs: The fetch of each epoch.
         task: What to read.
         alloc: Provides the memory of batches.
         watch: Is told what is being done.
@@ -32,7 +26,7 @@ def perform_remotely(fetches: Fetches, task: Task, alloc: Alloc, watch: Watch) -
         The outcome, which may be sent.
     """
     try:
-        fetch = fetches[task.epoch]
+        fetch = epochs.enter(task.epoch, task.following)
     except BaseException as error:
         return failed(error, "preparing")
     done = perform(fetch, task, alloc, watch)
@@ -61,18 +55,24 @@ class Stopwatch:
 
     Attributes:
         seconds: How long the last stage took.
+        close: Whether the transforms of this read are measured.
         now: The row that is being read, -1 if that is not known, and since when; 0 between two tasks.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.close = False
         self.now: tuple[int, float] = (-1, 0.0)
-        self._began = self._measure_from = 0.0
+        self._began = self._due = 0.0
 
-    def begin(self, _doing: str, _rows: Numbers | None = None, /) -> None:
+    def begin(self, _stage: str, rows: Numbers | None = None, /) -> None:
         """A stage begins, and the one before it ends."""
         now = perf_counter()
         self.seconds, self._began, self.now = now - self._began, now, (-1, now)
+        if rows is not None:
+            self.close = now >= self._due
+            if self.close:
+                self._due = now + LOOK_SECONDS
 
     def end(self) -> None:
         """The last stage ends, if it has not yet."""
@@ -80,13 +80,10 @@ class Stopwatch:
             self.seconds = perf_counter() - self._began
             self.now = -1, 0.0
 
-    def measures(self) -> bool:
-        """Whether the read that has just begun is one whose transforms are measured."""
-        if self._began < self._measure_from:
-            return False
-        self._measure_from = self._began + MEASURE_SECONDS
-        return True
+    @property
+    def on_row(self) -> Callable[[int], None]:
+        """Notes the row: the parent may ask for it."""
+        return self._note_row
 
-    def row(self, row: int, /) -> None:
-        """The read of one row begins."""
+    def _note_row(self, row: int) -> None:
         self.now = row, perf_counter()

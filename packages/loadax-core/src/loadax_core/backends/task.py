@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 import pickle
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
 
+from ..errors import is_interrupt
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -22,12 +23,14 @@ class Task(NamedTuple):
         rows: Their numbers.
         batches: How many batches these are, one after the other; several are gathered in one go.
         whole: Whether they are whole batches, or a part of one, to be joined with the other parts later.
+        following: The epoch after this one, to be opened ahead of time; None if the run ends before it.
     """
 
     epoch: int
     rows: Numbers
     batches: int
     whole: bool
+    following: int | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +77,17 @@ class Watch(Protocol):
         """How long the last stage took."""
         ...
 
-    def begin(self, doing: str, rows: Numbers | None = None, /) -> None:
+    @property
+    def close(self) -> bool:
+        """Whether the read that has just begun is looked at closely: its transforms are measured."""
+        ...
+
+    @property
+    def on_row(self) -> Callable[[int], None] | None:
+        """What is to be called with each row before it is read; None if rows need not be told apart."""
+        ...
+
+    def begin(self, stage: str, rows: Numbers | None = None, /) -> None:
         """A stage begins, and the one before it ends: `reading` the rows, or `batching`."""
         ...
 
@@ -82,48 +95,38 @@ class Watch(Protocol):
         """The last stage ends, if it has not yet."""
         ...
 
-    def measures(self) -> bool:
-        """Whether the read that has just begun is one whose transforms are measured."""
-        ...
 
-    def row(self, row: int, /) -> None:
-        """The read of one row begins."""
-        ...
-
-
-def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
+def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     """Does a task here and now.
 
     Args:
         fetch: Reads the rows of the task's epoch.
         task: What to read.
         alloc: Provides the memory of batches.
-        watch: Is told what is being done; None to do a brief task without looking at the clock.
+        watch: Is told what is being done.
 
     Returns:
         The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
     """
+    if task.batches > 1 and not fetch.groups:
+        # The dataset can be read so in other epochs.
+        return _one_by_one(fetch, task, alloc, watch)
     done = _attempt(fetch, task, alloc, watch)
-    if task.batches == 1 or done.error is None or is_interrupt(done.error):
+    if done.error is None or task.batches == 1 or is_interrupt(done.error):
         return done
-    again = _one_by_one(fetch, task, alloc, watch)
-    # An error that does not come again was one all the same.
-    return done if again.error is None else again
+    # The error belongs to one of the batches, and those before it are to be handed out.
+    return _one_by_one(fetch, task, alloc, watch)
 
 
-def is_interrupt(error: BaseException) -> bool:
-    """Whether an error is a signal's, which only the main thread gets, rather than that of any row."""
-    return isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
-
-
-def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
-    """Does a task of several batches again, one of which failed, up to that one."""
+def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
+    """Does a task of several batches one by one, up to one that fails."""
     whole = Done([])
     each = len(task.rows) // task.batches
     for i in range(task.batches):
         rows = task.rows[i * each : (i + 1) * each]
         done = _attempt(fetch, task._replace(rows=rows, batches=1), alloc, watch)
         whole.reading += done.reading
+        whole.batching += done.batching
         if done.error is not None:
             whole.error, whole.stage = done.error, done.stage
             break
@@ -131,36 +134,30 @@ def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> 
     return whole
 
 
-def _attempt(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch | None) -> Done:
+def _attempt(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     done = Done([])
     try:
-        measured = False
-        if watch is not None:
-            watch.begin("reading", task.rows)
-            measured = watch.measures()
-        if measured:
+        watch.begin("reading", task.rows)
+        if watch.close:
             begin_measuring()
         if fetch.gathers:
             done.values = fetch.gather(cast("Rows | range", task.rows), task.batches, alloc)
         else:
-            done.values = [fetch.read(cast("list[int] | range", task.rows), None if watch is None else watch.row)]
-        if measured:
+            done.values = [fetch.read(cast("list[int] | range", task.rows), watch.on_row)]
+        if watch.close:
             done.transforming = end_measuring()
         if task.whole and not fetch.gathers:
             done.stage = "batching"
-            if watch is not None:
-                watch.begin("batching")
-                done.reading = watch.seconds
+            watch.begin("batching")
+            done.reading = watch.seconds
             done.values = [fetch.batch(done.values[0], task.rows, alloc)]
-            if watch is not None:
-                watch.end()
-                done.batching = watch.seconds
-        elif watch is not None:
+            watch.end()
+            done.batching = watch.seconds
+        else:
             watch.end()
             done.reading = watch.seconds
     except BaseException as error:
         done.values, done.error = [], error
         end_measuring()
-        if watch is not None:
-            watch.end()
+        watch.end()
     return done

@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 from ..protocols import Alloc
-from ..read.fetch import Fetch
+from ..read.epochs import Epochs
 from .base import Engine
 from .task import Done, Task, Watch, perform
 
 
 class Threads:
-    """The crew of a window whose worker threads do the work themselves."""
+    """The crew of a window whose worker threads do the work themselves.
+
+    Args:
+        epochs: The fetch of each epoch.
+    """
 
     unit_seconds = 1e-3
     remote = False
 
+    def __init__(self, epochs: Epochs) -> None:
+        self._epochs = epochs
+
     def engine(self) -> Engine:
         """An engine that works in the calling thread."""
-        return _Here()
+        return _Here(self._epochs)
 
     def stop(self) -> None:
         """Nothing waits."""
 
 
 class _Here:
+    def __init__(self, epochs: Epochs) -> None:
+        self._epochs = epochs
+
     def open(self) -> None:
         pass
 
     def send(self, task: Task) -> None:
         pass
 
-    def perform(self, fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
+    def perform(self, task: Task, alloc: Alloc, watch: Watch) -> Done:
+        try:
+            fetch = self._epochs.enter(task.epoch, task.following)
+        except BaseException as error:
+            return Done([], error, "preparing")
         return perform(fetch, task, alloc, watch)
 
     def where(self) -> None:

@@ -21,6 +21,10 @@ NAMES = {
 """What each stage is called in a trace, whose viewers would show only what is behind a colon."""
 
 
+IMPORT_SECONDS = 0.005
+"""How often it is looked up whether the program has imported JAX."""
+
+
 def tracer() -> tuple[Annotate | None, Callable[[], bool] | None]:
     """What marks a block in a trace, and what says whether one is being taken; None in a program without JAX."""
     annotation: Any = getattr(sys.modules.get("jax.profiler"), "TraceAnnotation", None)
@@ -30,3 +34,31 @@ def tracer() -> tuple[Annotate | None, Callable[[], bool] | None]:
 def block(annotate: Annotate, stage: str, step: Step) -> AbstractContextManager[Any]:
     """A stage of a step, as a block in a trace."""
     return annotate(NAMES[stage], epoch=step.epoch, step=step.number)
+
+
+class Tracing:
+    """Whether a trace of `jax.profiler` is being taken: asked by the consumer at each call, read by all threads.
+
+    Attributes:
+        annotate: What marks a block in the trace; None while none is taken.
+    """
+
+    __slots__ = ("_annotate", "_due", "_is_taken", "annotate")
+
+    def __init__(self) -> None:
+        self.annotate: Annotate | None = None
+        self._annotate: Annotate | None = None
+        self._is_taken: Callable[[], bool] | None = None
+        self._due = 0.0
+
+    def look(self, now: float) -> None:
+        """Asks JAX whether a trace is being taken; once in a while, whether the program has imported it meanwhile.
+
+        Args:
+            now: The value of `perf_counter`.
+        """
+        if now >= self._due:
+            self._due = now + IMPORT_SECONDS
+            self._annotate, self._is_taken = tracer()
+        if self._is_taken is not None:
+            self.annotate = self._annotate if self._is_taken() else None

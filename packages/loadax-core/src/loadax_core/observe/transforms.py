@@ -14,9 +14,6 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MEASURE_SECONDS = 0.005
-"""Reads that begin sooner than this after one that was measured are not."""
-
 
 class _Clock(threading.local):
     """What a thread measures.

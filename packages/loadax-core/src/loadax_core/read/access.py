@@ -36,6 +36,16 @@ def gather_of(dataset: Dataset[Any]) -> Gather | None:
     return gather
 
 
+def is_rowwise(dataset: Dataset[Any]) -> bool:
+    """Whether reading rows together gives each the bits that it has alone, and cannot fail for a passing reason.
+
+    NumPy arrays promise that. Other datasets do so by an attribute `rowwise` that is True. A `gather` or `__getitems__`
+    without this promise is called once for each step, with exactly this process's rows of it: it may be a matrix
+    product, whose last bits depend on the number of rows, or a read over a network.
+    """
+    return type(dataset) in (np.ndarray, np.memmap, np.recarray) or getattr(dataset, "rowwise", False) is True
+
+
 def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:
     """Reads items by number, with the dataset's `__getitems__` if it has one.
 

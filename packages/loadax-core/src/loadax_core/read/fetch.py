@@ -13,7 +13,7 @@ from .. import tree
 from ..batch.merge import join_batches
 from ..batch.pad import PadBatcher
 from ..batch.stack import StackBatcher
-from ..errors import StackError, add_note
+from ..errors import StackError, add_note, is_interrupt
 from ..memory.pool import Pin
 from ..plan.steps import Step
 from ..protocols import (
@@ -22,13 +22,16 @@ from ..protocols import (
     GatherRange,
     Numbers,
     Placement,
+    ReadMethod,
     ReadRange,
     Rows,
     ShardingStrategy,
-    Way,
 )
 from ..text import describe, name_of
-from .access import ReadMany, checked_items, gather_of
+from .access import ReadMany, checked_items, gather_of, is_rowwise
+
+MOST_SEARCHED = 1 << 16
+"""Rows of a batch that are read one by one to find the one that raised an error."""
 
 
 class Fetch:
@@ -39,7 +42,11 @@ class Fetch:
         places: Whether batches are moved anywhere.
         pin: Prepares memory that they are moved from again and again; None if nobody asks for that.
         queued: Whether they get there only after all that the device has been given to do before.
-        way: How rows are read.
+        read_method: How rows are read.
+        divisible: Whether workers may share the rows of one batch: each row has the same bits, whoever reads it, and no
+            function of the user's sees how many rows are read together.
+        groups: Whether several batches may be gathered in one call, likewise.
+        changes_with_epoch: Whether the dataset may be another one in each epoch.
     """
 
     def __init__(
@@ -74,7 +81,11 @@ class Fetch:
         self.queued: bool = getattr(mover, "queued", False)
         self._read_many: ReadMany | None = getattr(dataset, "__getitems__", None)
         self._read_range: ReadRange | None = getattr(dataset, "read_range", None)
-        self.way: Way = "gather" if self.gathers else "items" if self._read_many is None else "many"
+        self.read_method: ReadMethod = "gather" if self.gathers else "items" if self._read_many is None else "many"
+        rowwise = is_rowwise(dataset)
+        self.divisible = rowwise or self.read_method == "items"
+        self.groups = rowwise and self.gathers
+        self.changes_with_epoch = hasattr(dataset, "at_epoch")
         # Only these, not subclasses of them, are known to do no more than this.
         known = type(batcher) in (StackBatcher, PadBatcher)
         self._divided = divided or (strategy is not None and place is not None)
@@ -149,7 +160,7 @@ class Fetch:
             raise
         except BaseException as error:
             if count == 1:
-                self._note_culprit(error, [int(row) for row in rows])
+                self._note_culprit(error, rows)
             raise
         leaves, build = tree.flatten(gathered)
         if any(getattr(leaf, "shape", None) is not None and leaf.shape[:1] != (len(rows),) for leaf in leaves):
@@ -181,7 +192,7 @@ class Fetch:
                 wanted = list(rows)
                 return list(checked_items(self._read_many(wanted), wanted, self._dataset))
             except BaseException as error:
-                self._note_culprit(error, list(rows))
+                self._note_culprit(error, rows)
                 raise
         items: list[Any] = []
         row = -1
@@ -191,7 +202,7 @@ class Fetch:
                     watch(row)
                 items.append(self._dataset[row])
         except BaseException as error:
-            add_note(error, f"loadax: raised by row {row}")
+            _note(error, f"raised by row {row}")
             raise
         return items
 
@@ -213,13 +224,6 @@ class Fetch:
             # error as without workers.
             return self.gather(cast("Rows | range", rows), 1, alloc)[0]
 
-    def batches(self, items: list[Any], rows: Numbers, count: int, alloc: Alloc) -> list[Any]:
-        """So many batches, alike in size, of items that lie one batch after the other."""
-        # None of the rows may be for this process.
-        each = len(rows) // count
-        parts = [slice(i * each, (i + 1) * each) for i in range(count)]
-        return [self.batch(items[part], rows[part], alloc) for part in parts]
-
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""
         if self._stack:
@@ -229,12 +233,12 @@ class Fetch:
                 self._note_items(error, rows)
                 raise
             except BaseException as error:
-                add_note(error, f"loadax: made of rows {describe(rows)}")
+                _note(error, f"made of rows {describe(rows)}")
                 raise
         try:
             batch = self._batcher(items)
         except BaseException as error:
-            add_note(error, f"loadax: made of rows {describe(rows)}")
+            _note(error, f"made of rows {describe(rows)}")
             raise
         if batch is None:
             raise TypeError(f"{name_of(self._batcher)} gave None for a batch; a batcher returns the batch")
@@ -252,10 +256,11 @@ class Fetch:
         items = [item for item in dict.fromkeys(error.items) if item < len(rows)]
         add_note(error, "loadax: " + ", ".join(f"item {item} is row {int(rows[item])}" for item in items))
 
-    def _note_culprit(self, error: BaseException, rows: list[int]) -> None:
+    def _note_culprit(self, error: BaseException, rows: Numbers) -> None:
         """Finds which of the rows read together raised `error`, by reading them one at a time."""
-        if isinstance(error, Exception):
-            for row in rows:
+        # If memory ran out, a single row would not tell why.
+        if isinstance(error, Exception) and not isinstance(error, MemoryError):
+            for row in map(int, rows[:MOST_SEARCHED]):
                 try:
                     self._dataset[row]
                 except Exception as again:
@@ -264,7 +269,13 @@ class Fetch:
                             add_note(error, note)
                         add_note(error, f"loadax: raised by row {row}")
                         return
-        add_note(error, f"loadax: raised by a read of rows {describe(rows)}")
+        _note(error, f"raised by a read of rows {describe(rows)}")
+
+
+def _note(error: BaseException, text: str) -> None:
+    """Notes which rows an error is about, unless a signal handler has raised it: then it is about none."""
+    if not is_interrupt(error):
+        add_note(error, f"loadax: {text}")
 
 
 def _check_divided(batch: Any, rows: int) -> None:
@@ -280,18 +291,3 @@ def _check_divided(batch: Any, rows: int) -> None:
                 f"{tree.name(path)} has shape {tuple(shape)}, made of {rows} rows, and .shard divides the first "
                 "dimension among devices; let the batcher keep the rows there, and reshape in the training step"
             )
-
-
-class Epochs:
-    """The fetch of each epoch, made when the epoch is entered; the last one is kept."""
-
-    def __init__(self, base: Fetch) -> None:
-        self.base = base
-        self._last: tuple[int, Fetch] | None = None
-
-    def __getitem__(self, epoch: int) -> Fetch:
-        # Several threads may be here.
-        last = self._last
-        if last is None or last[0] != epoch:
-            last = self._last = epoch, self.base.at_epoch(epoch)
-        return last[1]

@@ -1,113 +1,183 @@
-"""How long reading takes, as far as it has been measured, and how much a worker is therefore given to do in one go."""
+"""How much is loaded at once: the only place that adapts to what has been measured.
+
+`Policy` holds one measured cost, the seconds that reading a row takes and those that batching takes. Everything else
+comes as an argument. It starts nothing, reads no clock, and takes no lock: if two workers write at the same time, one
+measurement is lost.
+"""
 
 from __future__ import annotations
 
 from math import inf
 
-from ..backends.base import Crew
-from ..backends.task import Done
-from ..read.fetch import Fetch
-from .groups import most_alike, power_of_two
+SLOW_UNITS = 2
+"""A batch that takes as long as this many units is slow: several workers share its rows."""
 
-SLOW_UNITS, SLOW_REMOTE_UNITS = 2, 4
-"""A batch that takes as long as this many units is worth reading in parts, and where these are copied to join them."""
+SLOW_REMOTE_UNITS = 4
+"""The same where the work is done elsewhere: parts have to be copied to join them."""
 
 LARGE_SECONDS = 0.1
-"""The most that a unit of items may hold, where so much is on its way that each worker could have several.
+"""The most that a unit of items may hold, where each worker could have several.
 
 Whole batches need not be joined, and are handed over once.
 """
 
-BRIEF_SECONDS = 5e-5
-"""Of units that take less, only a sample is watched stage by stage."""
-
 SLOWER = 1.25
-"""By what factor one reading may raise the expected time of the next ones.
+"""By what factor one read may raise the expected time of the next ones.
 
-Now and then one takes many times as long, for reasons of the system's own: new memory is being handed out, or the
-thread has lost its core. Units that follow it must not be cut smaller for that.
+Now and then a read takes many times as long, for reasons of the operating system: it hands out new memory, or the
+thread has lost its core. Units that follow must not be cut smaller for that.
+"""
+
+MOST_GROUPED = 64
+"""Batches that are gathered in one call, at most."""
+
+AUTO_BYTES = 64 * 2**20
+AUTO_DEPTHS = (2, 64)
+"""A prefetch depth that is left open fills this much memory with batches, within these depths."""
+
+QUEUED_DEPTH = 3
+"""On a GPU a transfer waits for work dispatched before it: hand out batch k once k + 1 has been placed.
+
+That needs at least this many batches ahead.
 """
 
 
-class Pace:
-    """What a window knows of the time that its work takes.
+class Policy:
+    """How many rows a unit has, how many batches share one, and how many are kept ready.
 
-    It matters little if two workers write to it at the same time, and what one has learnt is lost.
+    Args:
+        workers: How many workers load.
+        unit_seconds: How much work a unit should hold, for handing it over not to matter.
+        remote: Whether the work is done in other processes.
+        gathers: Whether whole batches are gathered, without a batcher.
+        divisible: Whether workers may share the rows of one batch.
+        groups: Whether several batches may be gathered in one call.
+        depth: Batches that are kept ready; None sizes it by their memory.
+        queued: Whether batches are placed as on a GPU; see `Placement`.
 
     Attributes:
-        row: Expected seconds to read a row, None as long as none has been read.
-        batching: Seconds that the batcher took last; infinite as long as it has not been called.
-        most: Batches that may share a slot, 0 if they cannot be cut, None as long as that is not known.
-        brief: Whether units take so little time that it matters to look at the clock for each of their stages.
+        row: Seconds to read a row; None as long as none has been read.
+        batching: Seconds to make a batch of its items; infinite as long as none has been made.
+        most: Batches like those seen that one memory may hold; 0 if they cannot be cut apart, None before the first.
+        nbytes: Bytes of a large batch among the last ones; 0 before the first.
     """
 
-    def __init__(self, crew: Crew, workers: int, *, gathers: bool, watched: bool) -> None:
-        """Begins with nothing known.
-
-        Args:
-            crew: Does the work.
-            workers: How many there are.
-            gathers: Whether whole batches are gathered, without a batcher.
-            watched: Whether every unit has to be watched.
-        """
-        self._crew = crew
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        unit_seconds: float = 1e-3,
+        remote: bool = False,
+        gathers: bool = False,
+        divisible: bool = True,
+        groups: bool = False,
+        depth: int | None = 0,
+        queued: bool = False,
+    ) -> None:
         self._workers = workers
-        self._watched = watched or crew.remote
+        self._unit_seconds = unit_seconds
+        self._remote = remote
+        self._gathers = gathers
+        self._divisible = divisible
+        self._groups = groups and gathers
+        self._depth = depth
+        self._queued = queued
         self.row: float | None = None
         self.batching = 0.0 if gathers else inf
         self.most: int | None = None
-        self.brief = False
+        self.nbytes = 0
 
-    def learn(self, fetch: Fetch, done: Done, rows: int) -> None:
-        """Takes the measure of a task of so many rows."""
-        seconds = done.reading / max(1, rows)
-        known = self.row
+    def learn(self, rows: int, reading: float, batching: float = 0.0) -> None:
+        """Takes the measure of a read.
+
+        Args:
+            rows: How many rows were read.
+            reading: Seconds that took.
+            batching: Seconds that making a batch of them took; 0 if none was made.
+        """
+        seconds, known = reading / max(1, rows), self.row
         self.row = seconds if known is None else 0.8 * known + 0.2 * min(seconds, SLOWER * known)
-        if done.batching:
-            self.batching = done.batching
-        if fetch.gathers:
-            self.batching = 0.0
-            if self.most is None:
-                self.most = most_alike(done.values[0])
-        self.brief = not self._watched and self.expected(rows) < BRIEF_SECONDS
+        if batching:
+            self.batching = batching
+
+    def learn_bytes(self, nbytes: int) -> None:
+        """Takes the size of a batch; a larger one than usual counts at once, and is forgotten slowly."""
+        self.nbytes = max(nbytes, round(0.95 * self.nbytes))
 
     def expected(self, rows: int) -> float:
         """Seconds that reading so many rows, and making a batch of them, will take; infinite if nothing is known."""
         return inf if self.row is None else self.row * rows + self.batching
 
-    def group_size(self, rows: int, limit: int) -> int:
-        """How many batches are to share a slot, a power of two: those that are gathered in one unit, if they are quick.
+    @property
+    def sizes_depth(self) -> bool:
+        """Whether the depth follows from the memory that batches take."""
+        return self._depth is None
 
-        They take a quarter of the window at most, so that it is refilled well before it is empty.
+    @property
+    def depth(self) -> int:
+        """How many batches are kept ready."""
+        return auto_depth(self.nbytes, self._queued) if self._depth is None else self._depth
+
+    def group(self, rows: int, limit: int) -> int:
+        """How many batches are gathered in one call, a power of two: as many as one unit of work holds.
+
+        They take a quarter of the limit at most, so that more are asked for well before there is none. A power of two
+        has few values, so that memory of the same size is used again.
 
         Args:
             rows: Rows of one batch.
             limit: The most batches that may be on their way.
         """
-        if not self.most or self.most == 1 or self.row is None:
+        if not self._groups or not self.most or self.row is None:
             return 1
-        return power_of_two(min(self._crew.unit_seconds / max(1e-9, self.row * rows), limit // 4, self.most))
+        by_time = self._unit_seconds / max(1e-9, self.row * rows)
+        return 1 << max(0, int(min(by_time, limit // 4, self.most, MOST_GROUPED)).bit_length() - 1)
 
-    def unit_rows(self, rows: int, *, gathers: bool, ahead: int, depth: int) -> int:
-        """How many rows of a batch a worker reads in one go.
+    def unit_rows(self, rows: int, ahead: int) -> int:
+        """How many rows of one batch a worker reads in one go: all of them, or a part.
+
+        Four regimes. *Whole*: the rows of a batch belong together, or it is quick. *Unknown*: nothing has been
+        measured, and all workers share the first batches, unless they are gathered, which is quick. *Shared*: a slow
+        gather, or a slow batch of a process, has no more parts than keep every worker busy. *Items*: a unit has as many
+        items as take `unit_seconds`; more if so many batches are on their way that each worker could have four.
 
         Args:
             rows: All rows of the batch.
-            gathers: Whether they are gathered.
             ahead: Batches on their way.
-            depth: Batches that are kept ready.
         """
-        if gathers and not self.most:
+        if not self._divisible or (self._gathers and not self.most):
             return rows
         if self.row is None:
-            # Nothing is known yet. All workers share the first batches, unless they are gathered, which is quick.
-            return rows if gathers else -(-rows // self._workers)
-        if gathers or self._crew.remote:
-            # There are no more parts than keep every worker busy.
-            units = SLOW_REMOTE_UNITS if self._crew.remote else SLOW_UNITS
-            slow = self.row * rows > units * self._crew.unit_seconds
-            return -(-rows // -(-self._workers // max(1, depth))) if slow else rows
+            return -(-rows // self._workers)
+        if self._gathers or self._remote:
+            units = SLOW_REMOTE_UNITS if self._remote else SLOW_UNITS
+            slow = self.row * rows > units * self._unit_seconds
+            return -(-rows // -(-self._workers // max(1, self.depth))) if slow else rows
         seconds = max(1e-9, self.row)
         plenty = min(ahead * rows // (4 * self._workers), LARGE_SECONDS / seconds)
-        parts = -(-rows // max(1, round(self._crew.unit_seconds / seconds), round(plenty)))
+        parts = -(-rows // max(1, round(self._unit_seconds / seconds), round(plenty)))
         return -(-rows // max(1, parts))
+
+    def refills(self, room: int, group: int, ready: int) -> bool:
+        """Whether batches are to be added: there is room for a group, and a quarter is free or less than half is ready.
+
+        While there is plenty, a worker that wakes up holds the consumer up for longer than `next` takes, since both
+        want the GIL: this low-water mark lets it wake up once for a quarter of the batches.
+
+        Args:
+            room: Batches that may be added.
+            group: Batches that are added together.
+            ready: Batches that are ready.
+        """
+        return room >= group and (4 * room >= self.depth or 2 * ready < self.depth)
+
+
+def auto_depth(nbytes: int, queued: bool) -> int:
+    """The prefetch depth for batches of a size, if it is left open.
+
+    Args:
+        nbytes: Bytes of a batch; 0 if that is not known.
+        queued: Whether batches are placed as on a GPU; see `Placement`.
+    """
+    least, most = QUEUED_DEPTH if queued else AUTO_DEPTHS[0], AUTO_DEPTHS[1]
+    return min(max(least, AUTO_BYTES // nbytes), most) if nbytes else least

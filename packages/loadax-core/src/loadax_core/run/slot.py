@@ -1,4 +1,4 @@
-"""Batches on their way, the units of work that they consist of, and what a worker is doing at the moment."""
+"""Batches on their way, and the units of work that they consist of."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from ..backends.task import Task
 from ..memory.parts import Parts
 from ..plan.steps import Step
 from ..protocols import Numbers
-from ..read.fetch import Fetch
 
 
 class Slot:
-    """One batch on its way, or several quick ones that are gathered in one go.
+    """One batch on its way, or several quick ones that are gathered in one call.
 
     Attributes:
         steps: The steps of its batches, of one epoch and alike in size.
-        fetch: Reads that epoch.
         rows: The row numbers of all its batches, one after the other.
         memory: Of a batch that is gathered in parts here; None for others.
         missing: How many parts have yet to be read.
         batches: Once it is done, its batches up to the first that failed.
         error: Why that one failed.
+        nbytes: Bytes of its batches, if the prefetch depth is sized by memory.
         claimed: Whether it is being published.
         done: Whether it is.
         ready: A lock that is released then.
@@ -36,42 +35,35 @@ class Slot:
         "claimed",
         "done",
         "error",
-        "fetch",
         "memory",
         "missing",
+        "nbytes",
         "ready",
         "rows",
         "steps",
     )
 
-    def __init__(self, steps: Sequence[Step], fetch: Fetch, rows: Numbers) -> None:
+    def __init__(self, steps: Sequence[Step], rows: Numbers) -> None:
         self.steps = steps
-        self.fetch = fetch
         self.rows = rows
         # What was read in parts, by the first row of each; most batches are not.
-        self._parts: dict[int, Any] | None = None
-        self._failures: dict[int, BaseException] | None = None
+        self._parts: dict[int, Any] = {}
+        self._failures: dict[int, BaseException] = {}
         self.memory: Parts | None = None
-        self.missing = 0
+        self.missing = 1
         self.batches: list[Any] = []
         self.error: BaseException | None = None
+        self.nbytes = 0
         self.claimed = self.done = False
         self.ready = threading.Lock()
         self.ready.acquire()
 
-    @property
-    def rows_each(self) -> int:
-        """The number of rows of one batch."""
-        return len(self.rows) // len(self.steps)
-
     def add(self, start: int, part: Any, failure: BaseException | None) -> bool:
-        """Adds a part, or why it is not there; the caller holds the workbench's lock.
+        """Adds a part, or why it is not there; the caller holds the bench's lock.
 
         Returns:
             Whether it was the last missing one.
         """
-        if self._parts is None or self._failures is None:
-            self._parts, self._failures = {}, {}
         self._parts[start] = part
         if failure is not None:
             self._failures[start] = failure
@@ -86,16 +78,15 @@ class Slot:
     @property
     def in_order(self) -> list[Any]:
         """The parts, once every unit has read its own."""
-        parts = self._parts or {}
-        return [parts[start] for start in sorted(parts)]
+        return [self._parts[start] for start in sorted(self._parts)]
 
     def publish(self, batches: list[Any], error: BaseException | None = None) -> None:
-        """Hands the outcome to the consumer; only the first call counts, and the caller holds the workbench's lock."""
+        """Hands the outcome to the consumer; only the first call counts, and the caller holds the bench's lock."""
         if not self.claimed:
             # A signal handler may call this again, in the middle of it.
             self.claimed = True
             self.batches, self.error = batches, error
-            self._parts = self.memory = None
+            self._parts, self.memory = {}, None
             self.done = True
             self.ready.release()
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from .. import tree
 from ..memory.nbytes import size as bytes_of
 from ..plan.steps import Plan
-from ..run.window import auto_depth
+from ..run.policy import auto_depth
 from ..text import columns, counted, size, table
 
 

@@ -68,6 +68,11 @@ class ArrayDataset(BaseDataset[T_co]):
         """One `take` per array; None if an array holds Python objects."""
         return self._gather if self._gathers else None
 
+    @property
+    def rowwise(self) -> bool:
+        """True: a row is copied."""
+        return True
+
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return self._build([_take_leaf(array, rows, alloc) for array in self._flat])
 

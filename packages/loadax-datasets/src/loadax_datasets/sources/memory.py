@@ -58,6 +58,11 @@ class InMemoryDataset(BaseDataset[T_co]):
         """The array's gather, if the items are the rows of one array."""
         return self._items.gather if isinstance(self._items, ArrayDataset) else None
 
+    @property
+    def rowwise(self) -> bool:
+        """True: a row is an item, or copied."""
+        return True
+
     def describe(self) -> str:
         """The number of items."""
         return f"InMemoryDataset({len(self)} items)"

@@ -114,6 +114,11 @@ class ParquetDataset(TableDataset):
         return self._columns.types
 
     @property
+    def rowwise(self) -> bool:
+        """False: a file may be on a network, and an error of a read belongs to one step."""
+        return False
+
+    @property
     def _stacks(self) -> bool:
         """Whether there is no list of any size."""
         return self._columns.stacks

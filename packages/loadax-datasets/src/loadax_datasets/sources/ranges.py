@@ -76,6 +76,11 @@ class RangeDataset(BaseDataset[int]):
         """Computes the numbers, as int64 of shape `(n,)`."""
         return self._gather
 
+    @property
+    def rowwise(self) -> bool:
+        """True: a row is computed for itself."""
+        return True
+
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         numbers = alloc((len(rows),), np.dtype(np.int64))
         np.multiply(as_array(rows), self._range.step, out=numbers)

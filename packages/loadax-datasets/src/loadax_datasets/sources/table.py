@@ -68,6 +68,11 @@ class TableDataset(BaseDataset[dict[str, Any]]):
         """Reads columns; None if the values of one differ in shape."""
         return self._gather if self._stacks else None
 
+    @property
+    def rowwise(self) -> bool:
+        """True: each value is read for itself."""
+        return True
+
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         columns = self._columns_at(as_array(rows), alloc)
         return {name: _stacked(column, alloc) for name, column in columns.items()}

@@ -96,6 +96,11 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         return self._split(window)
 
     @property
+    def rowwise(self) -> bool:
+        """True: a window is copied."""
+        return True
+
+    @property
     def gather(self) -> Gather:
         """Copies all windows in one call."""
         return self._gather

@@ -99,6 +99,11 @@ class MappedDataset(Transform[U_co]):
         """One call of a vectorized function; None for a function of one item."""
         return self._gather if self._vectorized else None
 
+    @property
+    def rowwise(self) -> bool:
+        """False if the function is vectorized: its results may depend on the number of rows."""
+        return not self._vectorized and super().rowwise
+
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         result, leaves = self._result(rows, alloc)
         arrays: list[npt.NDArray[Any]] = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]

@@ -1,0 +1,114 @@
+"""The numbers of a run, and the shares that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..protocols import Kind, ReadMethod
+
+
+class Interval(NamedTuple):
+    """A part of a run, between two of its batches.
+
+    Attributes:
+        batches: Batches yielded in it.
+        elapsed: Seconds that it took.
+        waited: Seconds of these that the consumer waited for data.
+        ready: How many batches were ready when one was asked for, on average.
+
+    Example:
+        >>> from loadax_core import DataLoader
+        >>> batches = iter(DataLoader().build([1, 2, 3]))
+        >>> for batch in batches:
+        ...     pass
+        >>> sum(interval.batches for interval in batches.stats().history)
+        3
+    """
+
+    batches: int
+    elapsed: float
+    waited: float
+    ready: float
+
+
+class SlowRead(NamedTuple):
+    """One of the slowest reads of a run.
+
+    Attributes:
+        seconds: How long it took.
+        row: The row that was read, or the first of several.
+        rows: How many rows were read together; they are of the batches that begin there.
+
+    Example:
+        >>> print(SlowRead(seconds=1.5, row=70, rows=1))
+        row 70 in 1.50 s
+    """
+
+    seconds: float
+    row: int
+    rows: int
+
+    def __str__(self) -> str:
+        what = f"row {self.row}" if self.rows == 1 else f"{self.rows} rows from {self.row}"
+        return f"{what} in {self.seconds:.2f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What `Stats` documents: sums over a run, in seconds, rows and bytes."""
+
+    batches: int
+    rows: int
+    elapsed: float
+    waited: float
+    reading: float
+    batching: float
+    placing: float
+    transforming: float = 0.0
+    local_rows: int = 0
+    first_wait: float = 0.0
+    bytes: int = 0
+    kind: Kind = "caller"
+    workers: int = 0
+    prefetch: int = 0
+    read_method: ReadMethod = "items"
+    busy: float = 0.0
+    first_busy: float = 0.0
+    cpu: float = 0.0
+    core_wait: float = 0.0
+    process_cpu: float = 0.0
+    ready: tuple[int, ...] = ()
+    history: tuple[Interval, ...] = ()
+    slowest: tuple[SlowRead, ...] = ()
+    cores: int = 1
+
+    @property
+    def wait_share(self) -> float:
+        """The share of the elapsed time that the consumer waited for data, between 0 and 1."""
+        return self.waited / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def steady_wait_share(self) -> float:
+        """The same once the first batch was there, for which nothing could be ready."""
+        elapsed = self.elapsed - self.first_wait
+        return max(0.0, self.waited - self.first_wait) / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows yielded per second elapsed."""
+        return self.rows / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def busy_share(self) -> float:
+        """The share of the time that a worker worked, on average, between 0 and 1; 0 without workers.
+
+        The time begins with the first batch, for which workers may have had to be started.
+        """
+        available = (self.elapsed - self.first_wait) * self.workers
+        return min(1.0, max(0.0, self.busy - self.first_busy) / available) if available > 0 else 0.0
+
+    @property
+    def ready_on_average(self) -> float:
+        """How many batches were ready when one was asked for, on average."""
+        return sum(n * times for n, times in enumerate(self.ready)) / max(1, sum(self.ready))

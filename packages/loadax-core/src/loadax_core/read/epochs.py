@@ -1,0 +1,126 @@
+"""The dataset of each epoch, opened ahead of time: `at_epoch` may take seconds, and training need not wait for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import perf_counter
+
+from .fetch import Fetch
+
+KEPT = 4
+"""Epochs that stay open: the next one, the current one, and those before it whose last batches are still being loaded.
+"""
+
+
+class Epochs:
+    """The fetch of each epoch. Thread-safe; each epoch is opened once, by the thread that first asks for it.
+
+    Whoever enters an epoch has the next one opened in a thread of its own, so that no worker and no caller waits for
+    it when it is its turn. An error of `at_epoch` is kept for the batch that needs the epoch.
+
+    Args:
+        base: Reads the dataset as it was given to `build`.
+        call: Calls a function in the context that users' functions run in; see `run.threads`.
+    """
+
+    def __init__(self, base: Fetch, call: Callable[[Callable[[], None]], None] = lambda work: work()) -> None:
+        self.base = base
+        self._call = call
+        self._entries: dict[int, _Entry] = {}
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._stopped = False
+
+    def enter(self, epoch: int, following: int | None = None) -> Fetch:
+        """The fetch of an epoch that batches are being loaded of.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            following: The epoch to be opened ahead of time; None if there is none.
+
+        Raises:
+            BaseException: Whatever the dataset's `at_epoch` raises.
+        """
+        fetch = self._entry(epoch).open()
+        if following is not None and following not in self._entries and self._may_change(fetch, epoch):
+            self._open_ahead(following)
+        return fetch
+
+    def stop(self) -> None:
+        """Opens nothing ahead of time from now on. Takes no lock, as the garbage collector may call it."""
+        self._stopped = True
+
+    def join(self, deadline: float) -> bool:
+        """Waits until no epoch is being opened, or `deadline`, a value of `perf_counter`; returns which it was."""
+        for thread in list(self._threads):
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - perf_counter()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _may_change(self, fetch: Fetch, epoch: int) -> bool:
+        """Whether another epoch may be another dataset; that of the first one often is the dataset itself."""
+        return self.base.changes_with_epoch and (epoch == 0 or fetch.dataset is not self.base.dataset)
+
+    def _entry(self, epoch: int) -> _Entry:
+        with self._lock:
+            entry = self._entries.get(epoch)
+            if entry is None or entry.failed:
+                entry = self._add(epoch)
+            return entry
+
+    def _add(self, epoch: int) -> _Entry:
+        """A new entry; what was entered the longest ago goes."""
+        entry = self._entries[epoch] = _Entry(self.base, epoch)
+        while len(self._entries) > KEPT:
+            del self._entries[next(iter(self._entries))]
+        return entry
+
+    def _open_ahead(self, epoch: int) -> None:
+        with self._lock:
+            if self._stopped or epoch in self._entries:
+                return
+            entry = self._add(epoch)
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            thread = threading.Thread(
+                target=self._call, args=(entry.open_quietly,), name=f"loadax-epoch-{epoch}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+
+class _Entry:
+    """One epoch: opened by one thread, while all others that need it wait.
+
+    Attributes:
+        failed: Whether its error has been raised, so that the next one who needs the epoch tries again.
+    """
+
+    def __init__(self, base: Fetch, epoch: int) -> None:
+        self._base, self._epoch = base, epoch
+        self._lock = threading.Lock()
+        self._fetch: Fetch | None = None
+        self._error: BaseException | None = None
+        self.failed = False
+
+    def open(self) -> Fetch:
+        with self._lock:
+            if self._fetch is None and self._error is None:
+                self._open()
+            if self._error is not None:
+                self.failed = True
+                raise self._error
+            assert self._fetch is not None, "an epoch is open, or has an error"
+            return self._fetch
+
+    def open_quietly(self) -> None:
+        """Opens the epoch ahead of time; an error is for whoever needs it."""
+        with self._lock:
+            if self._fetch is None and self._error is None:
+                self._open()
+
+    def _open(self) -> None:
+        try:
+            self._fetch = self._base.at_epoch(self._epoch)
+        except BaseException as error:
+            self._error = error

@@ -1,0 +1,56 @@
+"""How the consumer waits for a batch: until it is there, or a worker has taken longer than the timeout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+from ..text import describe
+from .slot import Slot
+from .worker import Worker
+
+
+def wait(slot: Slot, timeout: float | None, workers: Sequence[Worker]) -> None:
+    """Waits until a slot is done.
+
+    Args:
+        slot: The slot.
+        timeout: The most seconds that a stage, or the read of one row, may take; None for any time.
+        workers: Who may be working on it.
+
+    Raises:
+        TimeoutError: If one has taken longer.
+    """
+    if timeout is None:
+        slot.ready.acquire()
+        return
+    patience = timeout
+    while not slot.ready.acquire(timeout=max(0.0, patience)):
+        busy = [worker for worker in list(workers) if worker.slot is slot]
+        oldest = min(busy, key=lambda worker: worker.activity.since, default=None)
+        patience, complaint = overdue(oldest, timeout) if oldest else (timeout, "")
+        if complaint:
+            raise TimeoutError(complaint)
+
+
+def overdue(worker: Worker, timeout: float) -> tuple[float, str]:
+    """How many more seconds a worker may take, and what to say if it is none."""
+    activity, slot = worker.activity, worker.slot
+    row, seconds, stack = activity.row, perf_counter() - activity.since, ""
+    elsewhere = worker.engine.where()
+    if elsewhere is not None:
+        row, seconds, stack = elsewhere
+    elif not activity.stage:
+        # It waits for the epoch to be opened, which is no read.
+        return timeout, ""
+    if seconds < timeout:
+        return timeout - seconds, ""
+    what = activity.stage
+    if row is not None:
+        what += f" row {row}"
+    elif activity.rows is not None:
+        what += f" rows {describe(activity.rows)}"
+    steps = slot.steps if slot and len(slot.steps) > 1 else [activity.step]
+    of = " to ".join(str(step) for step in (steps[0], *steps[1:][-1:]))
+    stands = stack or activity.stack()
+    return 0.0, f"{what} ({of}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stands}"

@@ -1,0 +1,161 @@
+"""The dataset of the next epoch is opened ahead of time, by a worker, and its errors come at its step."""
+
+from __future__ import annotations
+
+import threading
+from time import perf_counter
+from typing import Any
+
+import elsewhere
+import numpy as np
+import pytest
+from loadax_core import ClosedError, DataLoader
+from loadax_core.read.epochs import KEPT, Epochs
+
+
+class Planned:
+    """Rows whose every epoch waits for an event before it is open."""
+
+    def __init__(self, rows: int, epoch: int = 0, log: list[tuple[int, str]] | None = None) -> None:
+        self.rows, self.epoch = rows, epoch
+        self.log = [] if log is None else log
+        self.held = threading.Event()
+        self.held.set()
+        self.entered = threading.Event()
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> int:
+        return 1000 * self.epoch + row
+
+    def at_epoch(self, epoch: int) -> Any:
+        self.log.append((epoch, threading.current_thread().name))
+        if epoch:
+            self.entered.set()
+            assert self.held.wait(20)
+        return Planned(self.rows, epoch)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_next_epoch_is_opened_while_this_one_is_loaded(workers: int) -> None:
+    dataset = Planned(40)
+    dataset.held.clear()
+    builder = DataLoader().workers(workers).prefetch(4).batch_size(2).epochs(3)
+    with iter(builder.build(dataset)) as batches:
+        assert next(batches).tolist() == [0, 1]
+        assert dataset.entered.wait(20), "epoch 1 is being opened"
+        # Meanwhile, this epoch is handed out.
+        assert [next(batches).tolist() for _ in range(15)] == [[i, i + 1] for i in range(2, 32, 2)]
+        dataset.held.set()
+        rest = [row for batch in batches for row in batch.tolist()]
+    assert rest == [*range(32, 40), *range(1000, 1040), *range(2000, 2040)]
+    assert sorted(epoch for epoch, _ in dataset.log) == [0, 1, 2], "each epoch is opened once, and none after the last"
+    assert all(name.startswith("loadax-") for _, name in dataset.log), "not by the loop"
+
+
+def test_an_epoch_that_takes_long_to_open_does_not_stop_the_loop() -> None:
+    class Slow(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            threading.Event().wait(0.3 if epoch else 0.0)
+            return Slow(self.rows, epoch)
+
+    with iter(DataLoader().workers(2).prefetch(4).epochs(3).build(Slow(60))) as batches:
+        longest = 0.0
+        for _ in range(180):
+            began = perf_counter()
+            next(batches)
+            longest = max(longest, perf_counter() - began)
+            threading.Event().wait(0.01)
+    assert longest < 0.2
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_worker_processes_open_the_next_epoch_ahead_of_time_too(kind: Any) -> None:
+    loader = DataLoader().workers(1, kind=kind).prefetch(2).epochs(3).build(elsewhere.SlowEpochs(60, 0.3))
+    with iter(loader) as batches:
+        next(batches)
+        longest = 0.0
+        for _ in range(179):
+            began = perf_counter()
+            next(batches)
+            longest = max(longest, perf_counter() - began)
+            threading.Event().wait(0.01)
+    assert longest < 0.2
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_an_error_of_an_epoch_comes_at_its_first_step(workers: int) -> None:
+    class Broken(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            if epoch == 1:
+                raise OSError("no plan")
+            return self
+
+    batches = iter(DataLoader().batch_size(3).workers(workers).epochs(2).build(Broken(9)))
+    assert [next(batches).tolist() for _ in range(3)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    for _ in range(2):
+        with pytest.raises(OSError, match="no plan") as caught:
+            next(batches)
+    assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
+
+
+def test_no_epoch_is_opened_ahead_of_a_run_that_ends() -> None:
+    dataset = Planned(8)
+    for loader in (DataLoader().workers(2).build(dataset), DataLoader().workers(2).build(dataset).epoch(3)):
+        dataset.log.clear()
+        assert len(list(loader)) == 8
+        assert len(dataset.log) == 1
+
+
+def test_a_restored_run_opens_no_epoch_again() -> None:
+    dataset = Planned(8)
+    with iter(DataLoader().workers(2).epochs(2).build(dataset)) as batches:
+        for _ in range(3):
+            next(batches)
+        state = batches.get_state()
+        for _ in range(3):
+            batches.set_state(state)
+            assert next(batches).tolist() == [3]
+    assert sorted(epoch for epoch, _ in dataset.log) == [0, 1]
+
+
+def test_closing_while_the_next_epoch_is_opened_leaves_no_thread() -> None:
+    dataset = Planned(8)
+    dataset.held.clear()
+    batches = iter(DataLoader().workers(1).epochs(2).build(dataset))
+    next(batches)
+    assert dataset.entered.wait(20)
+    batches.close()
+    with pytest.raises(ClosedError):
+        next(batches)
+    dataset.held.set()
+
+
+def test_one_thread_opens_an_epoch_and_the_others_wait_for_it() -> None:
+    dataset = Planned(8)
+    dataset.held.clear()
+    epochs = Epochs(DataLoader().build(dataset)._run.fetch)
+    opened: list[Any] = []
+    threads = [threading.Thread(target=lambda: opened.append(epochs.enter(5))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert dataset.entered.wait(20)
+    dataset.held.set()
+    for thread in threads:
+        thread.join()
+    assert len(dataset.log) == 1
+    assert len(set(map(id, opened))) == 1
+
+
+def test_few_epochs_are_kept() -> None:
+    epochs = Epochs(DataLoader().build(Planned(8))._run.fetch)
+    for epoch in range(100):
+        epochs.enter(epoch, epoch + 1)
+    epochs.join(perf_counter() + 20)
+    assert len(epochs._entries) == KEPT
+
+
+def test_short_epochs_come_in_order() -> None:
+    batches = list(DataLoader().workers(3).prefetch(8).epochs(50).build(Planned(1)))
+    assert np.concatenate(batches).tolist() == [1000 * epoch for epoch in range(50)]

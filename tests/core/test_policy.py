@@ -1,0 +1,134 @@
+"""What a policy answers: pure functions of numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from loadax_core.run.policy import MOST_GROUPED, Policy, auto_depth
+
+MIB = 2**20
+
+
+def policy_of(workers: int = 1, *, row: float | None = None, most: int | None = None, **settings: Any) -> Policy:
+    policy = Policy(workers=workers, **settings)
+    policy.row, policy.most = row, most
+    return policy
+
+
+def test_one_slow_read_hardly_changes_what_is_expected() -> None:
+    policy = policy_of(gathers=True)
+    assert policy.expected(1) == math.inf
+    policy.row = 1e-4
+    for seconds, expected in ((1.0, 1.05e-4), (1.0, 1.1025e-4), (0.0, 0.882e-4)):
+        policy.learn(1, seconds)
+        assert policy.row == pytest.approx(expected)
+    assert policy.expected(10) == pytest.approx(0.882e-3)
+
+
+def test_the_batcher_counts() -> None:
+    policy = policy_of()
+    policy.learn(2, 2e-6)
+    assert policy.expected(2) == math.inf, "it has not been called, as for the first part of a batch"
+    policy.learn(2, 2e-6, 1e-3)
+    assert policy.expected(2) == pytest.approx(1.002e-3)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "row", "size"),
+    [
+        (2, 2e-3, 1),  # 1 ms or more, to be divided among all workers
+        (2, 1e-4, 8),  # 1 ms would be 10 rows, which would leave 2 for a fourth part
+        (64, 2e-3, 32),  # each worker can have four batches
+        (16, 2e-3, 8),
+        (64, 0.02, 5),  # 0.1 s
+        (64, 1.0, 1),
+        (64, None, 2),  # nothing is known: all workers share the batch
+    ],
+)
+def test_units_of_items_grow_with_what_is_on_its_way(ahead: int, row: float | None, size: int) -> None:
+    assert policy_of(16, row=row, depth=2).unit_rows(32, ahead) == size
+
+
+@pytest.mark.parametrize(
+    ("most", "row", "size"),
+    [(64, 1e-6, 32), (64, 1e-3, 8), (0, 1e-3, 32), (None, None, 32)],
+)
+def test_slow_gathers_have_as_many_parts_as_keep_workers_busy(most: int | None, row: float | None, size: int) -> None:
+    assert policy_of(8, row=row, most=most, gathers=True, depth=2).unit_rows(32, 2) == size
+
+
+@pytest.mark.parametrize(("row", "size"), [(1e-4, 32), (1e-3, 8)])
+def test_processes_share_slow_batches(row: float, size: int) -> None:
+    assert policy_of(4, row=row, remote=True, unit_seconds=4e-3, depth=1).unit_rows(32, 2) == size
+
+
+@pytest.mark.parametrize("settings", [{}, {"gathers": True}, {"remote": True}])
+@pytest.mark.parametrize("row", [None, 1e-6, 1.0])
+def test_rows_that_belong_together_are_one_unit(settings: dict[str, Any], row: float | None) -> None:
+    policy = policy_of(8, row=row, most=64, divisible=False, depth=2, **settings)
+    assert policy.unit_rows(32, 64) == 32
+
+
+@pytest.mark.parametrize(
+    ("row", "limit", "most", "size"),
+    [
+        (1e-5, 64, 100, 8),  # 1 ms
+        (1e-9, 64, 100, 16),  # a quarter of the batches that may be on their way
+        (1e-9, 64, 6, 4),  # 4 MiB
+        (1e-9, 10**6, 10**6, MOST_GROUPED),
+        (1e-2, 64, 100, 1),
+        (1e-9, 64, 0, 1),  # cannot be cut
+        (None, 64, None, 1),
+    ],
+)
+def test_quick_gathers_share_a_call(row: float | None, limit: int, most: int | None, size: int) -> None:
+    assert policy_of(2, row=row, most=most, gathers=True, groups=True).group(10, limit) == size
+    assert policy_of(2, row=row, most=most, gathers=True).group(10, limit) == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "group", "ready", "refills"),
+    [
+        (1, 1, 15, False),
+        (3, 1, 13, False),
+        (4, 1, 12, True),  # a quarter
+        (1, 1, 7, True),  # less than half is ready
+        (3, 4, 0, False),  # no room for a group
+        (4, 4, 0, True),
+    ],
+)
+def test_a_window_of_16_is_refilled_by_the_quarter(room: int, group: int, ready: int, refills: bool) -> None:
+    assert policy_of(depth=16).refills(room, group, ready) is refills
+
+
+@pytest.mark.parametrize(
+    ("nbytes", "queued", "depth"),
+    [(0, False, 2), (0, True, 3), (8 * MIB, False, 8), (1, False, 64), (64 * MIB, True, 3)],
+)
+def test_a_depth_that_is_left_open_fills_64_mib(nbytes: int, queued: bool, depth: int) -> None:
+    policy = policy_of(depth=None, queued=queued)
+    assert policy.sizes_depth
+    policy.learn_bytes(nbytes)
+    assert policy.depth == auto_depth(nbytes, queued) == depth
+
+
+def test_a_large_batch_counts_at_once_and_is_forgotten_slowly() -> None:
+    policy = policy_of(depth=None)
+    policy.learn_bytes(MIB)
+    policy.learn_bytes(16 * MIB)
+    assert policy.depth == 4
+    for _ in range(10):
+        policy.learn_bytes(MIB)
+    assert 4 < policy.depth < 8
+    for _ in range(100):
+        policy.learn_bytes(MIB)
+    assert policy.depth == 64
+
+
+def test_a_depth_that_is_set_stays() -> None:
+    policy = policy_of(depth=5)
+    policy.learn_bytes(2**40)
+    assert not policy.sizes_depth
+    assert policy.depth == 5
