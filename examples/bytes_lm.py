@@ -2,9 +2,9 @@
 
     python examples/bytes_lm.py
 
-The text is one file of bytes, which is mapped and not read: it might be larger than memory. Training sees windows of it
-in an order that is shuffled over the whole file, the held-out modules tell what was learnt, and the model writes a few
-lines of its own.
+The text is one file of bytes. The file is memory-mapped, so it may be larger than memory. Training sees windows of the
+file, in an order that is shuffled over the whole file. The loss on held-out modules shows what the model has learnt. At
+the end, the model writes a few lines of its own.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ BATCH_SIZE = 32
 HIDDEN = 192
 
 Windows: TypeAlias = dict[str, jax.Array]
-"""`tokens`, and `targets`, each the byte that follows its token; both uint8, of shape `(batch, LENGTH)`."""
+"""`tokens` and `targets`, both uint8, of shape `(batch, LENGTH)`. Each target is the byte that follows its token."""
 
 
 def write_corpus(train: Path, held_out: Path) -> None:
-    """Writes every tenth module of the standard library into one file, and the others into another."""
+    """Writes every tenth module of the standard library to `held_out`, and the other modules to `train`."""
     modules = [module.read_bytes() for module in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))]
     held_out.write_bytes(b"\n".join(modules[::10]))
     del modules[::10]
@@ -40,7 +40,7 @@ def write_corpus(train: Path, held_out: Path) -> None:
 
 
 class Model(eqx.Module):
-    """A recurrent network, of gated units."""
+    """A recurrent network of gated units."""
 
     embedding: eqx.nn.Embedding
     cell: eqx.nn.GRUCell
@@ -53,14 +53,14 @@ class Model(eqx.Module):
         self.scores = eqx.nn.Linear(HIDDEN, 256, key=keys[2])
 
     def step(self, memory: jax.Array, token: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What to remember after a byte, and scores for the next one, of shape `(256,)`."""
+        """The new memory after a byte, and scores for the next byte, of shape `(256,)`."""
         memory = self.cell(self.embedding(token.astype(jnp.int32)), memory)
         return memory, self.scores(memory)
 
     def __call__(self, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """As `step`, byte after byte: the last memory, and scores of shape `(tokens, 256)`."""
+        """Calls `step` for each byte. Returns the last memory, and scores of shape `(tokens, 256)`."""
 
-        # JAX keeps functions by their hash, which the method of a model with arrays does not have.
+        # `scan` needs a function with a hash, and the method of a model with arrays has none.
         def step(memory: jax.Array, token: jax.Array) -> tuple[jax.Array, jax.Array]:
             return self.step(memory, token)
 
@@ -76,7 +76,7 @@ def loss_of(model: Model, batch: Windows) -> jax.Array:
 
 @eqx.filter_jit
 def sample(model: Model, prompt: jax.Array, size: int) -> jax.Array:
-    """What the model writes after the prompt."""
+    """The bytes that the model writes after the prompt, of shape `(size,)`."""
 
     def write(state: tuple[jax.Array, jax.Array], key: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         memory, scores = state
@@ -88,13 +88,13 @@ def sample(model: Model, prompt: jax.Array, size: int) -> jax.Array:
 
 
 def unigram_bits(train: Path, held_out: Path) -> float:
-    """Bits per held-out byte for a model that knows how often each byte comes, and nothing else."""
+    """Bits per held-out byte of a model that knows only how frequent each byte is."""
     seen, unseen = (np.bincount(np.fromfile(file, np.uint8), minlength=256) for file in (train, held_out))
     return float(-(unseen / unseen.sum()) @ np.log2((seen + 1) / (seen + 1).sum()))
 
 
 def main() -> None:
-    """Trains, and says what was learnt and where the time went."""
+    """Trains, and prints what the model has learnt and where the time went."""
     parser = argparse.ArgumentParser(description="Train a language model on Python's standard library.")
     parser.add_argument("--steps", type=int, default=350)
     arguments = parser.parse_args()
@@ -113,7 +113,7 @@ def main() -> None:
         train, held_out = Path(folder, "train.bin"), Path(folder, "held_out.bin")
         write_corpus(train, held_out)
 
-        # Epochs follow each other without end; the steps are counted here.
+        # The run has no last epoch; `islice` counts the steps.
         windows = TokenDataset(train, LENGTH, dtype=np.uint8).shuffle(seed=1)
         builder = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).prefetch(to_device=True)
         with iter(builder.epochs(None).build(windows)) as batches:

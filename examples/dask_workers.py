@@ -1,7 +1,8 @@
-"""Prepares images on a Dask cluster, and trains on them here: for preprocessing that one machine has no time for.
+"""Prepares images on a Dask cluster, and trains on them on this machine.
 
-The cluster is made of local processes, so that the program runs anywhere; give `Client` the address of a scheduler to
-use a cluster that is there already. What a batch holds does not depend on who prepared it.
+Use it for preprocessing that is too slow for one machine. The cluster consists of local processes, so that the program
+runs anywhere. To use an existing cluster, give `Client` the address of its scheduler. The values of a batch do not
+depend on which process prepared it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Digits: TypeAlias = dict[str, Any]
 
 
 def distort(digit: Digits, rng: np.random.Generator) -> Digits:
-    """Turns and shears an image a little: slow work, in Python and SciPy."""
+    """Turns and shears an image a little. This is slow work, in Python and SciPy."""
     angle, shear = rng.normal(0, 0.15, size=2)
     matrix = np.array([[np.cos(angle), -np.sin(angle) + shear], [np.sin(angle), np.cos(angle)]])
     centre = np.array([3.5, 3.5])

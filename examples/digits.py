@@ -1,6 +1,6 @@
-"""Trains a small network on handwritten digits, and says how long training waited for its data.
+"""Trains a small network on handwritten digits, and prints how long training waited for data.
 
-Run it with `make demo`. It ends with an error if fewer than 95% of the held-out digits are recognised.
+Run it with `make demo`. It ends with an error if the network recognises fewer than 95% of the held-out digits.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ EPOCHS = 12
 TARGET = 0.95
 
 Digits: TypeAlias = dict[str, Any]
-"""`image`, of shape `(8, 8)` from 0 (paper) to 1 (ink), and `label`; or a batch of both, `(batch, 8, 8)`."""
+"""One digit or a batch: `image`, of shape `(8, 8)` or `(batch, 8, 8)`, from 0 (paper) to 1 (ink), and `label`."""
 
 
 def read_digits() -> tuple[Digits, Digits]:
-    """The digits to train on, and every fifth one, which training does not see."""
+    """The digits for training, and the held-out ones: every fifth digit, which training does not see."""
     images, labels = load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8).astype(np.float32) / 16
     labels = labels.astype(np.int32)
@@ -81,10 +81,10 @@ def main() -> int:
     """Trains, reports, and returns the exit status."""
     train, held_out = read_digits()
 
-    # Every epoch sees the digits in another order and shifted another way; both follow from the seeds alone.
+    # In each epoch, the digits come in another order and with other shifts. The seeds fix both.
     dataset = ArrayDataset(train).random_map(shift, seed=1).shuffle(seed=2)
 
-    # Two threads load; up to four batches wait on the device, across the end of an epoch too.
+    # Two threads load. Up to four batches wait on the device, also at the end of an epoch.
     loader = (
         DataLoader()
         .batch_size(BATCH_SIZE, drop_remainder=True)

@@ -1,12 +1,12 @@
 """An embedded trainer: NumPy and loadax-core, and nothing else.
 
 It learns the position of a source of heat from the readings of five sensors. The dataset is a class with `__len__` and
-`__getitem__` that computes each reading when it is asked for; the model is a layer of tanh units, trained with Adam in
-a loop of NumPy. Run it with
+`__getitem__`. It computes each reading when a worker asks for it. The model is a layer of tanh units. A loop in NumPy
+trains it with Adam. Run it with
 
     python examples/embedded.py
 
-It ends with an error if it has not learnt to place the source within a twentieth of the unit square.
+It ends with an error if the model places the source more than 0.05 away on average, in a square with sides of 1.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Reading(TypedDict):
     """One reading, or a batch of them with one more dimension in front."""
 
     warmth: Floats
-    """What the sensors show, of shape `(5,)`."""
+    """The readings of the sensors, of shape `(5,)`."""
     source: Floats
-    """Where the source is, of shape `(2,)`."""
+    """The position of the source, of shape `(2,)`."""
 
 
 class Readings:
-    """Simulated readings: row `i` is computed from the seed and `i` alone, so any worker may compute it at any time."""
+    """Simulated readings. Row `i` depends on the seed and on `i` only, so any worker may compute it at any time."""
 
     def __init__(self, length: int, seed: int) -> None:
         self._length = length
@@ -70,7 +70,7 @@ class Model:
         self._step = 0
 
     def __call__(self, warmth: Floats) -> Floats:
-        """Places of the source, of shape `(batch, 2)`, from readings of shape `(batch, 5)`."""
+        """Positions of the source, of shape `(batch, 2)`, from readings of shape `(batch, 5)`."""
         w1, b1, w2, b2 = self.weights
         return np.tanh(warmth @ w1 + b1) @ w2 + b2
 
@@ -92,7 +92,7 @@ class Model:
 
 
 def miss(model: Model, readings: Readings) -> float:
-    """The mean distance between where the model places the source and where it is."""
+    """The mean distance between the source and the position that the model gives."""
     batch: Reading = next(iter(DataLoader().batch_size(len(readings)).build(readings)))
     return float(np.linalg.norm(model(batch["warmth"]) - batch["source"], axis=1).mean())
 

@@ -4,7 +4,7 @@
     loadax-launch -n 2 -d 2 examples/fsdp_equinox.py       # two processes here, with two CPU devices each
     srun python examples/fsdp_equinox.py --cluster         # a real cluster: see docs/clusters.md
 
-It takes one function, `divided`, and a mesh; `several_hosts.py` has other layouts, with Flax.
+FSDP needs one function, `divided`, and a mesh. `several_hosts.py` shows other layouts, with Flax.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ optimizer = optax.adam(3e-3)
 
 
 def divided(tree: Any) -> Any:
-    """Divides each array over the devices, along the first dimension that they divide; other leaves are on all."""
+    """Divides each array over the devices, along its first dimension that is a multiple of their number.
+
+    An array without such a dimension is on every device, whole.
+    """
 
     def divide(leaf: Any) -> Any:
         if not eqx.is_array(leaf):
@@ -38,10 +41,10 @@ def divided(tree: Any) -> Any:
     return jax.tree.map(divide, tree)
 
 
-# Jitted, so that no device ever holds more than its part.
+# Jitted, so that each device only ever holds its own part.
 @eqx.filter_jit
 def create() -> tuple[eqx.nn.MLP, optax.OptState]:
-    """The network, the same on any number of devices, and the state of its optimizer."""
+    """The network and the state of its optimizer. Their values are the same on any number of devices."""
     network = eqx.nn.MLP(in_size=64, out_size=10, width_size=128, depth=1, key=jax.random.key(0))
     return divided((network, optimizer.init(eqx.filter(network, eqx.is_array))))
 
@@ -50,7 +53,7 @@ def create() -> tuple[eqx.nn.MLP, optax.OptState]:
 def train_step(
     network: eqx.nn.MLP, state: optax.OptState, batch: dict[str, jax.Array]
 ) -> tuple[eqx.nn.MLP, optax.OptState, jax.Array]:
-    """One step: the new network and optimizer state, and the loss on the batch."""
+    """Takes one step. Returns the new network, the new optimizer state, and the loss on the batch."""
 
     def loss_of(network: eqx.nn.MLP) -> jax.Array:
         scores = jax.vmap(network)(batch["image"])
@@ -64,12 +67,12 @@ def train_step(
 
 @eqx.filter_jit
 def recognised(network: eqx.nn.MLP, digits: dict[str, jax.Array], real: jax.Array) -> jax.Array:
-    """How many of the digits the network recognises, without those that only fill up the batch."""
+    """How many digits the network recognises; rows that only fill up the batch do not count."""
     return jnp.sum((jax.vmap(network)(digits["image"]).argmax(axis=-1) == digits["label"]) & real)
 
 
 def main() -> None:
-    """Trains, and says what was learnt and how long training waited for data."""
+    """Trains, and prints what the network has learnt and how long training waited for data."""
     parser = argparse.ArgumentParser(description="Train with parameters divided over all devices.")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--log", type=Path, help="where the losses go, one a line")
@@ -94,7 +97,7 @@ def main() -> None:
                 network, state, loss = train_step(network, state, batch)
                 losses.append(loss)
             stats = batches.stats()
-        # Every process needs whole batches here too. Rows are added to the last one, and marked.
+        # Evaluation needs whole batches too: `pad_to_multiple` adds rows to the last batch, and marks them.
         evaluation = builder.build(held_out.pad_to_multiple(64))
         correct = sum(int(recognised(network, batch, real)) for batch, real in evaluation)
 

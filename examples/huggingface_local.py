@@ -1,9 +1,10 @@
-"""Trains on a Hugging Face dataset from local files, of texts that differ in length: nothing is downloaded.
+"""Trains on a Hugging Face dataset of texts that differ in length. It reads local files, and downloads nothing.
 
     python examples/huggingface_local.py
 
-The texts are docstrings of Python's standard library, written as Parquet files first; the network learns to tell which
-package one comes from. Needs Hugging Face's library: `pip install 'loadax-datasets[huggingface]'`.
+The texts are docstrings of Python's standard library, which the program first writes to Parquet files. The network
+learns to tell from which package a text comes. Needs Hugging Face's library:
+`pip install 'loadax-datasets[huggingface]'`.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ import optax
 from flax import nnx
 from loadax import DataLoader, HuggingFaceDataset, PadBatcher
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # read when the library is imported
+os.environ["HF_HUB_OFFLINE"] = "1"  # the library reads it when it is imported
 import datasets
 
 PACKAGES = ["asyncio", "email", "importlib", "logging", "multiprocessing", "unittest", "xml"]
 BATCH_SIZE = 32
 VOCABULARY = 4096
 WIDTH = 64
-LONGEST = 128  # words of a text that are looked at
+LONGEST = 128  # words of a text that the network sees
 
 
 def docstrings(package: str) -> Iterator[str]:
@@ -48,8 +49,8 @@ def docstrings(package: str) -> Iterator[str]:
 
 
 def write_texts(folder: Path) -> dict[str, str]:
-    """Writes `text` and `package` of all texts, every fifth one into a file of its own; returns the files."""
-    # Some texts come several times. One of each is kept, or some that are held out would be trained on.
+    """Writes `text` and `package` of each text: every fifth to `held_out`, the others to `train`. Returns the files."""
+    # Some texts occur several times. Keep one of each, so that no held-out text is trained on.
     packages = {text: package for package in PACKAGES for text in docstrings(package)}
     rows = [{"text": text, "package": package} for text, package in packages.items()]
     files = {"train": str(folder / "train.parquet"), "held_out": str(folder / "held_out.parquet")}
@@ -59,14 +60,14 @@ def write_texts(folder: Path) -> dict[str, str]:
 
 
 def tokenize(row: dict[str, Any]) -> dict[str, Any]:
-    """Words as numbers, which several may share, and the package as a label; in int32, as JAX has no int64."""
+    """Words as numbers, and the package as a label. Several words may share a number. JAX has int32, and no int64."""
     words = re.findall(r"\w+", row["text"].lower())[:LONGEST]
     ids = [zlib.crc32(word.encode()) % VOCABULARY for word in words]
     return {"ids": np.array(ids, np.int32), "label": np.int32(PACKAGES.index(row["package"]))}
 
 
 class Network(nnx.Module):
-    """A vector for each word, the mean of those of a text, and a layer of hidden units."""
+    """A vector for each word, the mean of the vectors of a text, and a layer of hidden units."""
 
     def __init__(self, rngs: nnx.Rngs) -> None:
         self.words = nnx.Embed(VOCABULARY, WIDTH, rngs=rngs)
@@ -74,7 +75,7 @@ class Network(nnx.Module):
         self.scores = nnx.Linear(WIDTH, len(PACKAGES), rngs=rngs)
 
     def __call__(self, ids: jax.Array, mask: jax.Array) -> jax.Array:
-        """Scores for the packages, from words and which of them are not padding, both of shape `(batch, length)`."""
+        """Scores for the packages, from words and a mask of the real words, both of shape `(batch, length)`."""
         total = (self.words(ids) * mask[..., None]).sum(axis=1)
         mean = total / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
         return self.scores(nnx.relu(self.hidden(mean)))
@@ -95,12 +96,12 @@ def train_step(network: Network, optimizer: nnx.Optimizer[Network], batch: dict[
 
 @nnx.jit
 def accuracy_of(network: Network, batch: dict[str, jax.Array]) -> jax.Array:
-    """The share of the texts of which the network names the package."""
+    """The share of the texts for which the network names the right package."""
     return (network(batch["ids"], batch["ids_mask"]).argmax(axis=-1) == batch["label"]).mean()
 
 
 def main() -> None:
-    """Trains, and says what was learnt and where the time went."""
+    """Trains, and prints what the network has learnt and where the time went."""
     parser = argparse.ArgumentParser(description="Train on a local Hugging Face dataset of texts.")
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
@@ -112,7 +113,7 @@ def main() -> None:
         train, held_out = HuggingFaceDataset(texts["train"]), HuggingFaceDataset(texts["held_out"])
         print(train)
 
-        # A batch is padded to its longest text, in steps of 64 words, so that the step is compiled for two shapes.
+        # Pads a batch to a multiple of 64 words, so that the step is compiled for two shapes.
         padded = DataLoader(PadBatcher(multiple_of=64, add="mask"))
         builder = padded.batch_size(BATCH_SIZE, drop_remainder=True).prefetch(4, to_device=True)
         loader = builder.epochs(arguments.epochs).build(train.shuffle(seed=1))

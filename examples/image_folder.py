@@ -1,9 +1,9 @@
-"""Trains on image files, in one folder for each class, which threads decode and crop while the network learns.
+"""Trains on image files, in one folder for each class. Threads decode and crop the images while the network learns.
 
     python examples/image_folder.py
 
-The images are scikit-learn's handwritten digits, written as PNG files first: put two folders of your own in their
-place. Needs Pillow: `pip install 'loadax-datasets[images]'`.
+The images are scikit-learn's handwritten digits, which the program first writes to PNG files. Replace the two folders
+with your own. Needs Pillow: `pip install 'loadax-datasets[images]'`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from loadax import DataLoader, ImageFolderDataset, LabelledImage
 from PIL import Image
 from sklearn.datasets import load_digits
 
-SIZE = 24  # of an image
-CROP = 20  # of the part that the network sees
+SIZE = 24  # pixels, of the sides of an image
+CROP = 20  # pixels, of the sides of the part that the network sees
 BATCH_SIZE = 32
 
 
 def write_images(root: Path) -> None:
-    """Writes the digits as `root/train/7/0123.png`, and every fifth one into `root/held_out`."""
+    """Writes the digits to files such as `root/train/7/0123.png`, and every fifth digit below `root/held_out`."""
     images, labels = load_digits(return_X_y=True)
     for i, (pixels, label) in enumerate(zip(images.reshape(-1, 8, 8), labels, strict=True)):
         folder = root / ("train" if i % 5 else "held_out") / str(label)
@@ -44,7 +44,7 @@ def crop(item: LabelledImage, down: int, right: int) -> dict[str, Any]:
 
 
 def crop_anywhere(item: LabelledImage, rng: np.random.Generator) -> dict[str, Any]:
-    """A random part of an image, for training: another one in each epoch."""
+    """A random part of an image, another one in each epoch, for training."""
     down, right = rng.integers(0, SIZE - CROP + 1, size=2)
     return crop(item, down, right)
 
@@ -66,7 +66,7 @@ class Network(nnx.Module):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Scores for the classes, of shape `(batch, classes)`, from bytes of shape `(batch, CROP, CROP)`."""
-        # Bytes go to the device, a quarter of what floats would be, and become floats there.
+        # Images go to the device as bytes, which is a quarter of the size of floats. Here they become floats.
         x = self.convolutions(images[..., None].astype(jnp.float32) / 255)
         return self.linear(x.reshape(len(x), -1))
 
@@ -90,7 +90,7 @@ def accuracy_of(network: Network, batch: dict[str, jax.Array]) -> jax.Array:
 
 
 def main() -> None:
-    """Trains, and says what was learnt and where the time went."""
+    """Trains, and prints what the network has learnt and where the time went."""
     parser = argparse.ArgumentParser(description="Train on folders of images.")
     parser.add_argument("--epochs", type=int, default=8)
     arguments = parser.parse_args()
@@ -101,7 +101,7 @@ def main() -> None:
         held_out = ImageFolderDataset(Path(folder, "held_out"), mode="L")
         print(train)
 
-        # Two threads decode and crop; up to four batches of one size wait on the device.
+        # Two threads decode and crop. Up to four batches, all of the same size, wait on the device.
         builder = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).workers(2).prefetch(4, to_device=True)
         loader = builder.epochs(arguments.epochs).build(train.random_map(crop_anywhere, seed=1).shuffle(seed=2))
 

@@ -1,11 +1,11 @@
-"""Trains with checkpoints, and goes on after a kill at any moment as if nothing had happened.
+"""Trains with checkpoints. After a kill at any moment, it resumes as if nothing had happened.
 
-The position of the data is a small dict that is saved beside the parameters, with Orbax, in the ordinary way:
+The position of the data is a small dict. Orbax saves it beside the parameters:
 
     python examples/resume.py --directory /tmp/run     # interrupt it, or kill it, as often as you like
-    python examples/resume.py --directory /tmp/run     # it continues with the next row
+    python examples/resume.py --directory /tmp/run     # it resumes with the next row
 
-Each step's rows and loss are appended to `log.jsonl` in the directory, so that two runs can be compared.
+The program appends the rows and the loss of each step to `log.jsonl`, so that you can compare two runs.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     loadax-launch -n 2 -d 2 examples/several_hosts.py --parallel fsdp    # two processes here, with two CPU devices each
     srun python examples/several_hosts.py --cluster --parallel fsdp      # a real cluster: see docs/clusters.md
 
-The mesh and the layout of the parameters differ; the loader does not. Each process reads the rows that its own devices
-hold, and the losses are those of one process, to rounding.
+The mesh and the layout of the parameters differ between the three. The loader is the same. Each process reads the rows
+that its own devices hold. The losses equal those of one process, up to rounding.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from jax.sharding import Mesh
 from loadax import ArrayDataset, BaseDataset, DataLoader, make_mesh
 from sklearn.datasets import load_digits
 
-BATCH_SIZE = 64  # of the global batch, over all processes and devices
+BATCH_SIZE = 64  # rows of the global batch, over all processes and devices
 HIDDEN = 128
 
 Digits: TypeAlias = dict[str, Any]
-"""`image`, of 64 pixels from 0 (paper) to 1 (ink), and `label`; or a batch of both."""
+"""One digit, or a batch of digits: `image`, 64 pixels from 0 (paper) to 1 (ink), and `label`."""
 
 
 class Layout(NamedTuple):
-    """Which mesh axis divides each dimension, inputs and outputs, of the two kernels."""
+    """For each of the two kernels, which mesh axis divides its inputs and which its outputs."""
 
     hidden: tuple[str | None, str | None]
     scores: tuple[str | None, str | None]
@@ -41,9 +41,9 @@ class Layout(NamedTuple):
 LAYOUTS = {
     # Every device holds all parameters.
     "data": Layout(hidden=(None, None), scores=(None, None)),
-    # The devices that divide the rows divide the parameters too; XLA gathers them where they are used.
+    # The data axis divides the parameters too. XLA gathers them where they are used.
     "fsdp": Layout(hidden=("data", None), scores=("data", None)),
-    # A device computes its part of the hidden units; XLA adds up what the parts contribute to the scores.
+    # A device computes its part of the hidden units. XLA adds up the scores of the parts.
     "model": Layout(hidden=(None, "model"), scores=("model", None)),
 }
 
@@ -51,13 +51,13 @@ LAYOUTS = {
 def mesh_for(parallel: str) -> Mesh:
     """All devices of the job, with the axes `data` and `model`."""
     if parallel == "model":
-        # `make_mesh()` has a line for each process. Transposed, its model axis crosses them: all read the same rows.
+        # `make_mesh()` has one row for each process. Transposed, its model axis crosses them, and all read the same rows.
         return Mesh(make_mesh().devices.T, ("data", "model"))
     return make_mesh(model=1)
 
 
 def read_digits() -> tuple[BaseDataset[Digits], BaseDataset[Digits]]:
-    """The digits to train on, and every fifth one, which training does not see."""
+    """The digits for training, and the held-out ones: every fifth digit, which training does not see."""
     images, labels = load_digits(return_X_y=True)
     digits = {"image": images.astype(np.float32) / 16, "label": labels.astype(np.int32)}
     held_out = np.arange(len(labels)) % 5 == 0
@@ -68,7 +68,7 @@ def read_digits() -> tuple[BaseDataset[Digits], BaseDataset[Digits]]:
 
 
 class Network(nnx.Module):
-    """One hidden layer. Flax places its parameters, and Adam's copies of them, as the layout says."""
+    """One hidden layer. Flax divides its parameters, and Adam's state for them, as the layout says."""
 
     def __init__(self, layout: Layout, rngs: nnx.Rngs) -> None:
         def linear(inputs: int, outputs: int, axes: tuple[str | None, str | None]) -> nnx.Linear:
@@ -84,10 +84,10 @@ class Network(nnx.Module):
         return self.scores(nnx.relu(self.hidden(images)))
 
 
-# Jitted, so that no device ever holds more of the parameters than its part.
+# Jitted, so that each device only ever holds its own part of the parameters.
 @nnx.jit(static_argnames="layout")
 def create(layout: Layout) -> tuple[Network, nnx.Optimizer[Network]]:
-    """The network, the same on any mesh, and its optimizer."""
+    """The network and its optimizer. Their values are the same on any mesh."""
     network = Network(layout, nnx.Rngs(0))
     return network, nnx.Optimizer(network, optax.adam(3e-3), wrt=nnx.Param)
 
@@ -107,18 +107,18 @@ def train_step(network: Network, optimizer: nnx.Optimizer[Network], batch: Digit
 
 @nnx.jit
 def recognised(network: Network, digits: Digits, real: jax.Array) -> jax.Array:
-    """How many of the digits the network recognises, without those that only fill up the batch."""
+    """How many digits the network recognises; rows that only fill up the batch do not count."""
     return jnp.sum((network(digits["image"]).argmax(axis=-1) == digits["label"]) & real)
 
 
 def held_by_a_device(network: Network) -> tuple[int, int]:
-    """How many parameters one device holds, and how many there are."""
+    """The number of parameters that one device holds, and the number of all parameters."""
     leaves = jax.tree.leaves(nnx.state(network, nnx.Param))
     return sum(leaf.addressable_shards[0].data.size for leaf in leaves), sum(leaf.size for leaf in leaves)
 
 
 def main() -> None:
-    """Trains, and says what was learnt and how long training waited for data."""
+    """Trains, and prints what the network has learnt and how long training waited for data."""
     parser = argparse.ArgumentParser(description="Train on one process or on many.")
     parser.add_argument("--parallel", choices=LAYOUTS, default="data", help="what devices divide among themselves")
     parser.add_argument("--epochs", type=int, default=10)
@@ -150,7 +150,7 @@ def main() -> None:
                 say(f"epoch {epoch + 1:2}: loss {np.mean(losses[-len(steps) :]):.3f}")
             stats = batches.stats()
 
-        # Every process needs whole batches here too. Rows are added to the last one, and marked.
+        # Evaluation needs whole batches too: `pad_to_multiple` adds rows to the last batch, and marks them.
         evaluation = builder.build(held_out.pad_to_multiple(BATCH_SIZE))
         correct = sum(int(recognised(network, digits, real)) for digits, real in evaluation)
 

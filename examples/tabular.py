@@ -2,9 +2,9 @@
 
     python examples/tabular.py
 
-The table holds measurements of 569 tumours, from scikit-learn; the network learns to tell which are malignant. The two
-runs differ in the dataset alone: batches, and so losses and accuracy, are the same. SQLite needs nothing else; for the
-other, `pip install 'loadax-datasets[polars]'`.
+The table has measurements of 569 tumours, from scikit-learn. The network learns which of them are malignant. The two
+runs differ only in the dataset, so that batches, losses and accuracy are the same. SQLite needs no other package. For
+Polars: `pip install 'loadax-datasets[polars]'`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ adam = optax.adamw(1e-3, weight_decay=1e-2)
 
 
 def write_table(database: Path, parquet: Path) -> None:
-    """Writes the same rows as a table `tumours` and as a file: 30 measurements each, `id` and `malignant`."""
+    """Writes the same rows to a table `tumours` and to a file. Each row has 30 measurements, `id` and `malignant`."""
     bunch: Any = load_breast_cancer()
     names = [name.replace(" ", "_") for name in bunch.feature_names]
     frame = pl.DataFrame(bunch.data, schema=names).with_row_index("id").with_columns(malignant=bunch.target == 0)
@@ -44,20 +44,20 @@ def write_table(database: Path, parquet: Path) -> None:
     connection.close()
 
 
-# Both hold out every fifth row, and choose their rows in a language made for it.
+# Both datasets hold out every fifth row. A query or an expression selects the rows.
 def from_sqlite(database: Path, *, held_out: bool) -> BaseDataset[Any]:
-    """The rows to train on, or those held out; read as they are needed, one `SELECT` a batch."""
+    """The rows for training, or the held-out rows. The dataset reads each batch with one `SELECT`."""
     query = f"SELECT * FROM tumours WHERE (id % 5 = 0) = {held_out}"
     return SQLiteDataset(database, query=query, key="id")
 
 
 def from_polars(parquet: Path, *, held_out: bool) -> BaseDataset[Any]:
-    """The rows to train on, or those held out; the lazy frame is collected here."""
+    """The rows for training, or the held-out rows. `PolarsDataset` collects the lazy frame."""
     return PolarsDataset(pl.scan_parquet(parquet).filter((pl.col("id") % 5 == 0) == held_out))
 
 
 def features(rows: dict[str, Any]) -> dict[str, Any]:
-    """Many rows: from a dict of columns to one matrix, of shape `(rows, 30)`, and the answers."""
+    """Makes one matrix of shape `(rows, 30)`, and the labels, from a dict of columns of many rows."""
     columns = [values for name, values in rows.items() if name not in ("id", "malignant")]
     return {"x": np.stack(columns, axis=1).astype(np.float32), "malignant": rows["malignant"].astype(np.int32)}
 
@@ -68,7 +68,7 @@ def whole(dataset: BaseDataset[Any]) -> dict[str, Any]:
 
 
 class Network(nnx.Module):
-    """Two hidden layers. What the training data have as mean and spread is part of the network."""
+    """Two hidden layers. The mean and the standard deviation of the training data are part of the network."""
 
     def __init__(self, x: Any, rngs: nnx.Rngs) -> None:
         self.mean, self.spread = nnx.Variable(jnp.asarray(x.mean(0))), nnx.Variable(jnp.asarray(x.std(0)))
@@ -78,7 +78,7 @@ class Network(nnx.Module):
         self.score = nnx.Linear(32, 1, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """How much speaks for malignant, of shape `(batch,)`."""
+        """Scores of shape `(batch,)`; positive ones mean malignant."""
         return self.score(self.layers((x - self.mean[...]) / self.spread[...]))[:, 0]
 
 
@@ -96,14 +96,14 @@ def train_step(network: Network, optimizer: nnx.Optimizer[Network], batch: dict[
 
 @nnx.jit
 def accuracy_of(network: Network, batch: dict[str, jax.Array]) -> jax.Array:
-    """The share of the tumours that the network tells right."""
+    """The share of the tumours that the network classifies correctly."""
     return ((network(batch["x"]) > 0) == batch["malignant"]).mean()
 
 
 def run(source: Callable[..., BaseDataset[Any]], epochs: int) -> None:
-    """Trains on the rows of one source, and says what was learnt and where the time went."""
+    """Trains on the rows of one source, and prints what the network has learnt and where the time went."""
     train = source(held_out=False).map(features, vectorized=True)
-    # Batches of one size, so that the step is compiled once.
+    # All batches have the same size, so that the step is compiled once.
     loader = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).prefetch(to_device=True).epochs(epochs)
     network = Network(whole(train)["x"], nnx.Rngs(0))
     optimizer = nnx.Optimizer(network, adam, wrt=nnx.Param)
