@@ -1,17 +1,17 @@
-# Everything that can be done from a fresh clone; `make` alone lists it.
-# Needs git, make and Python 3.11 or newer. uv is used if the machine has it, and installed into .uv/ otherwise.
+# All targets work in a fresh clone; `make` alone lists them.
+# They need git, make and Python 3.11 or newer. If the machine has no uv, make installs it into .uv/.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types format docs docs-serve bench api wheels release ci clean
 
-# A uv that does not start (a shim of another Python, a version that pyproject.toml rules out) counts as none.
+# Ignore a uv that does not start: a shim of another Python, or a version that pyproject.toml rules out.
 UV := $(shell uv cache dir >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 LOCAL_UV := $(filter .uv/bin/uv,$(UV))
 
-# `uv run` installs what a target needs and leaves the rest of the environment alone.
+# `uv run` installs what a target needs, and removes nothing from the environment.
 RUN := $(UV) run --frozen --all-packages --no-default-groups
 
-# SKIP="packaging docs" leaves areas out.
+# SKIP="packaging docs" leaves out these two areas.
 TEST_AREAS := $(filter-out __pycache__ $(SKIP),$(patsubst tests/%/,%,$(wildcard tests/*/)))
 TESTS := $(TEST_AREAS:%=test-%) test-doctests
 
@@ -27,10 +27,10 @@ setup: $(LOCAL_UV) ## Install everything a contributor needs into .venv
 demo: $(LOCAL_UV) ## Train a small network on handwritten digits
 	$(RUN) --group examples python examples/digits.py
 
-test: ## Run all tests; goes on after a failing area, and fails at the end
+test: ## Run all tests; goes on after an area that fails, and fails at the end
 	@$(MAKE) --no-print-directory --keep-going $(TESTS)
 
-test-%: $(LOCAL_UV) ## Run one area of the tests, in a process of its own: test-core, ...
+test-%: $(LOCAL_UV) ## Run one area of the tests in a process of its own: test-core, ...
 	$(RUN) --group test --group examples --group sources --group executors pytest tests/$*
 
 test-doctests: $(LOCAL_UV)
@@ -50,16 +50,16 @@ format: $(LOCAL_UV) ## Format the code, and fix what ruff can fix
 	$(RUN) --group lint ruff check --fix
 	$(RUN) --group lint ruff format
 
-# The theme would advertise its successor on each build.
+# Without this setting, the theme prints an advertisement for its successor on each build.
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(RUN) --group docs mkdocs
 
-docs: $(LOCAL_UV) ## Build the documentation site into site/; a dead link is an error
+docs: $(LOCAL_UV) ## Build the documentation site into site/; fails on a dead link
 	$(MKDOCS) build --strict
 
 docs-serve: $(LOCAL_UV) ## Show the documentation site, and rebuild it while you write
 	$(MKDOCS) serve --strict --watch packages --watch benchmarks/README.md
 
-bench: $(LOCAL_UV) ## Measure Loadax, the machine's limit and its peers; takes long
+bench: $(LOCAL_UV) ## Measure Loadax, the limit of the machine, and other loaders; takes long
 	UV=$(UV) benchmarks/install.sh
 	benchmarks/.venv/bin/python -m benchmarks --readme benchmarks/README.md --plots benchmarks/plots
 	benchmarks/.venv/bin/python -m benchmarks.ladder --write
@@ -68,20 +68,20 @@ bench: $(LOCAL_UV) ## Measure Loadax, the machine's limit and its peers; takes l
 api: $(LOCAL_UV) ## Record the public names of each package, in packages/*/api.txt
 	$(RUN) --group test python scripts/api.py --write
 
-wheels: $(LOCAL_UV) ## Build the wheels, and test each installed alone, with the oldest versions that it allows
+wheels: $(LOCAL_UV) ## Build the wheels, and test each alone with the oldest versions that it allows
 	$(RUN) --group test python scripts/check_wheels.py
 
 release: $(LOCAL_UV) ## Tag and build a release: make release PACKAGE=loadax-core BUMP=minor
 	$(RUN) --group test python scripts/release.py "$(PACKAGE)" "$(BUMP)"
 
-ci: ## Run what CI runs, on the oldest and the newest Python at hand
+ci: ## Run what CI runs, on the oldest and the newest Python of this machine
 	.ci/run
 
 clean: ## Remove environments, caches and built packages
 	rm -rf .venv .venv-newest benchmarks/.venv benchmarks/.cache .uv dist site .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Some systems ship Python without the means to make an environment; pip alone will do.
+# On some systems, Python cannot make a virtual environment. Then pip installs uv into a folder.
 .uv/bin/uv:
 	@echo "This machine has no uv; installing it into .uv/"
 	@python3 -m venv .uv && .uv/bin/pip install --quiet uv || \

@@ -51,7 +51,7 @@ LAYOUTS = {
 def mesh_for(parallel: str) -> Mesh:
     """All devices of the job, with the axes `data` and `model`."""
     if parallel == "model":
-        # `make_mesh()` has one row for each process. Transposed, its model axis crosses them, and all read the same rows.
+        # `make_mesh()` has one row for each process. Transposed, its model axis crosses them: all read the same rows.
         return Mesh(make_mesh().devices.T, ("data", "model"))
     return make_mesh(model=1)
 

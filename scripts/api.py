@@ -1,9 +1,9 @@
-"""Records what each package offers to its users, so that no change of it goes unnoticed.
+"""Records the public names of each package, so that no change of them goes unnoticed.
 
 `packages/<name>/api.txt` has one line for every public name: functions and methods with their signatures, classes with
-their bases, attributes with their types. A change must be recorded, and named under "Unreleased" in the changelog:
+their bases, attributes with their types. A change needs a new record, and the name under "Unreleased" in the changelog:
 
-    python scripts/api.py           # fails, with what differs, if one of the two is missing
+    python scripts/api.py           # fails and shows the difference if one of the two is missing
     python scripts/api.py --write   # records the public names as they are
 """
 
@@ -23,11 +23,16 @@ import griffe
 from changelog import unreleased
 from workspace import ROOT, Package, git, last_tag, packages
 
+<<<<<<< HEAD
 PUBLIC_MODULES = ("testing", "loadax.distributed", "loadax.extend")
 """Modules that are imported by name, in any package or in one; all else is imported from its package."""
+=======
+PUBLIC_MODULES = ("loadax_core.testing", "loadax.distributed")
+"""Modules that users import by name. They import all other names from the package."""
+>>>>>>> cb1efc0 (Plain words in the Makefile, the scripts and the settings)
 
 UNRECORDED = {"__repr__", "__str__", "__getstate__", "__setstate__", "__reduce__"}
-"""Methods that have one possible signature, and that no user calls by name."""
+"""Methods with only one possible signature, which no user calls by name."""
 
 
 def public_api(package: Package) -> list[str]:
@@ -44,7 +49,7 @@ def public_api(package: Package) -> list[str]:
     lines = {line for one in modules[1:] for line in _definitions(one, public)}
     for path, target in exports.items():
         if not target.path.startswith(f"{package.module}."):
-            # It is recorded by the package that it belongs to.
+            # The package that defines it records it.
             lines.add(f"{path} is {target.path.split('.')[0]}.{path.split('.')[-1]}")
         elif isinstance(target, griffe.Module):
             lines.update(_definitions(target, public))
@@ -54,10 +59,10 @@ def public_api(package: Package) -> list[str]:
 
 
 def _reexports(module: griffe.Module) -> Iterator[tuple[str, griffe.Object]]:
-    """The paths and objects that a module makes public by imports of the form `from .module import Name as Name`."""
+    """The paths and objects that a module re-exports, by imports of the form `from .module import Name as Name`."""
     for node in ast.walk(ast.parse(cast(Path, module.filepath).read_text())):
         if isinstance(node, ast.ImportFrom):
-            # Not `module.members[name]`: where a function has the name of a module, that is the module.
+            # Not `module.members[name]`: if a function and a module have the same name, that is the module.
             origin = ".".join(part for part in (module.path if node.level else "", node.module) if part)
             for alias in node.names:
                 if alias.name == alias.asname:
@@ -69,7 +74,7 @@ def _target(member: griffe.Object | griffe.Alias) -> griffe.Object:
 
 
 def _definitions(parent: griffe.Module | griffe.Class, public: set[str], path: str = "") -> Iterator[str]:
-    """What a module or class defines itself, and calls by a public name."""
+    """The lines of what a module or class defines itself under a public name."""
     for name, member in parent.members.items():
         special = name.startswith("__") and isinstance(member, griffe.Function) and name not in UNRECORDED
         if not isinstance(member, griffe.Alias) and (special or not name.startswith("_")):
@@ -89,7 +94,7 @@ def _lines(path: str, item: griffe.Object | griffe.Alias, public: set[str]) -> I
 
 
 def _members(path: str, item: griffe.Class, public: set[str]) -> Iterator[str]:
-    """A class's members, those of private bases included, but not as they are in a public base."""
+    """The lines of a class's members, with those of private bases, without those that a public base has already."""
     lines: dict[str, list[str]] = {}
     known: set[str] = set()
     for base in (*reversed(item.mro()), item):
@@ -110,21 +115,21 @@ def _name(line: str) -> str:
 
 
 def unmentioned(before: list[str], after: list[str], changes: str) -> list[str]:
-    """The public names that differ, and that a changelog does not name: neither the name itself nor what it belongs to.
+    """The public names that differ, if the changelog names neither them nor what they belong to.
 
     Args:
         before: The recorded lines of the last release.
-        after: The lines of now.
-        changes: What the changelog says about what changed in between; names are in backticks.
+        after: The lines of the tree.
+        changes: The entries of the changelog since then; names are in backticks.
     """
     words = {word for code in re.findall(r"`([^`]+)`", changes) for word in re.findall(r"\w+", code)}
-    # What a package passes on is named in the changelog of the package that it belongs to.
+    # The changelog of the package that defines a name has to mention it, not that of a package that re-exports it.
     changed = {_name(line) for line in set(before) ^ set(after) if " is " not in line}
     return sorted(name for name in changed if not words.intersection(name.split(".")[1:]))
 
 
 def check(package: Package, *, write: bool) -> list[str]:
-    """What is wrong with a package's record and changelog; nothing if all is well."""
+    """The problems of a package's record and changelog; an empty list if there are none."""
     record, api = package.folder / "api.txt", public_api(package)
     recorded = record.read_text().splitlines() if record.exists() else api
     released = _released(package) or recorded
@@ -139,7 +144,7 @@ def check(package: Package, *, write: bool) -> list[str]:
 
 
 def _released(package: Package) -> list[str]:
-    """The record of a package's last release; nothing if there was none, or if its tag was not fetched."""
+    """The record of a package's last release; empty if there was none, or if its tag was not fetched."""
     root = package.folder.parents[1]
     tag = last_tag(package.name, root)
     if tag is None:

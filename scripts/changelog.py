@@ -9,7 +9,7 @@ HEADING = "## [Unreleased]"
 
 
 def unreleased(text: str) -> str:
-    """What a changelog says under "Unreleased", without the heading.
+    """The entries of a changelog under "Unreleased", without the heading.
 
     Raises:
         ValueError: If there is no such heading.
@@ -18,7 +18,7 @@ def unreleased(text: str) -> str:
 
 
 def section(text: str, version: str) -> str:
-    """What a changelog says about a version, without the heading.
+    """The entries of a changelog about a version, without the heading.
 
     Raises:
         ValueError: If it has no heading for it.
@@ -30,7 +30,7 @@ def section(text: str, version: str) -> str:
 
 
 def rolled(text: str, version: str, date: dt.date) -> str:
-    """A changelog whose unreleased changes became those of a version.
+    """The changelog with its unreleased changes under the heading of a version.
 
     Raises:
         ValueError: If nothing is unreleased, or the version is in the changelog already.
@@ -43,7 +43,7 @@ def rolled(text: str, version: str, date: dt.date) -> str:
 
 
 def with_entry(text: str, entry: str) -> str:
-    """A changelog with one more entry under "Unreleased", in its section "Changed"."""
+    """The changelog with one more entry under "Unreleased", in the section "Changed"."""
     changes = unreleased(text)
     section = re.search(r"^### Changed\n\n", changes, re.MULTILINE)
     if section:

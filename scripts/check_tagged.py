@@ -1,7 +1,7 @@
-"""Checks a package of this tree against its siblings as they were last released.
+"""Checks a package of this tree with the last releases of its siblings.
 
-People upgrade one package and keep the others. Each sibling that depends on the package is taken from its last tag; if
-its range admits the version in the tree, the two are installed together and the sibling's tests of that time must pass.
+People upgrade one package and keep the others. The script takes each sibling that depends on the package from its last
+tag. If its range admits the version in the tree, it installs the two together and runs the sibling's tests of that tag.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from workspace import ROOT, Package, closure, last_tag, packages
 
 
 def tree_at(tag: str, folder: Path, root: Path = ROOT) -> Path:
-    """Writes the files of a tag into a folder, and returns that folder."""
+    """Writes the files of a tag to a folder, and returns that folder."""
     archive = subprocess.run(["git", "archive", tag], cwd=root, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
@@ -28,7 +28,7 @@ def tree_at(tag: str, folder: Path, root: Path = ROOT) -> Path:
 
 
 def admits(sibling: Package, package: Package) -> bool:
-    """Whether a sibling may be installed beside a version of a package that it depends on."""
+    """Whether the range that a sibling requires has the version of the package."""
     found = [Requirement(line) for line in sibling.dependencies]
     return all(one.specifier.contains(package.version) for one in found if one.name == package.name)
 
@@ -37,7 +37,7 @@ def check(package: Package, sibling: str, scratch: Path, root: Path = ROOT) -> s
     """Checks one pair.
 
     Returns:
-        What was done, in words.
+        The result in words.
     """
     tag = last_tag(sibling, root)
     if tag is None:

@@ -1,12 +1,12 @@
-"""Checks that each package works as its users get it: as a wheel, with nothing else of this workspace.
+"""Checks that each package works as users install it: as a wheel, without the rest of this workspace.
 
-Every wheel is built and its metadata checked; uv and Hatch, with or without a source distribution in between, must
-build the same bytes. Then each is installed by path into fresh environments that hold the package and what it depends
-on, and no more:
+The script builds every wheel and checks its metadata. uv and Hatch, with or without a source distribution in between,
+must build the same bytes. Then the script installs each wheel by path into two new environments, which have the package
+and its dependencies, and nothing else:
 
-* with the newest dependencies it is imported by `python -I`, and loadax-core runs `examples/embedded.py`;
-* with the oldest dependencies that it claims to support it runs its own tests. `make test` has run them with the
-  newest; a test that needs more than the package fails here.
+* With the newest dependencies, `python -I` imports the package, and loadax-core runs `examples/embedded.py`.
+* With the oldest dependencies that the package allows, its own tests run. `make test` runs them with the newest. A test
+  that needs more than the package fails here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wheels import UV, build, check_metadata, run, wheel_in
 from workspace import ROOT, Package, closure, packages
 
 TESTS = {
-    # What starts many processes is slow, and says nothing about what is installed beside the package.
+    # Tests that start many processes are slow, and do not depend on what is installed beside the package.
     "loadax-core": ["tests/core", "--ignore=tests/core/test_lifetimes.py"],
     "loadax-datasets": ["tests/datasets"],
     "loadax-distributed": [
@@ -41,11 +41,11 @@ NEEDS_JAX = {"loadax-distributed", "loadax"}
 
 
 def check_same_bytes(found: dict[str, Package], wheels: dict[str, Path], scratch: Path) -> None:
-    """Checks that a wheel is the same built from the tree as from its sdist, and by Hatch as by uv."""
+    """Checks that a wheel has the same bytes built from the tree or from its sdist, and by Hatch or by uv."""
     tools = scratch / "hatch-tools"
     install(tools, "-r", requirements("hatch", scratch))
     hatch = tools / "bin/hatch"
-    # Hatch makes environments with uv. Told by UV_PYTHON to use one Python for all, uv would install into that one.
+    # Hatch makes environments with uv. If UV_PYTHON were set, uv would install into that Python instead.
     env = {name: value for name, value in os.environ.items() if not name.startswith(("UV_PYTHON", "VIRTUAL_ENV"))}
     env["HATCH_DATA_DIR"] = str(scratch / "hatch-data")
     for name, package in found.items():
@@ -68,21 +68,21 @@ def requirements(group: str, scratch: Path) -> Path:
 
 
 def install(environment: Path, *arguments: str | Path) -> None:
-    """Installs into an environment, which is made if there is none."""
+    """Installs into an environment, and makes the environment if there is none."""
     if not environment.exists():
         run(UV, "venv", "--quiet", "--python", sys.executable, environment)
     run(UV, "pip", "install", "--quiet", "--python", environment, *arguments)
 
 
 def install_alone(environment: Path, package: Package, wheels: dict[str, Path], *options: str | Path) -> None:
-    """Installs a wheel by path; its siblings come from the other wheels, never from an index."""
+    """Installs a wheel by path. Its siblings come from the other wheels, never from an index."""
     constraints = environment.with_suffix(".constraints")
     constraints.write_text("".join(f"{name} @ {wheel.as_uri()}\n" for name, wheel in wheels.items()))
     install(environment, wheels[package.name], "--constraints", constraints, *options)
 
 
 def check_import(environment: Path, package: Package, needed: list[str]) -> None:
-    """Checks that a package is imported from its environment, without anything that it does not need."""
+    """Checks that Python imports the package from its environment, and that nothing else is installed there."""
     others = sorted(set(TESTS) - set(needed))
     absent = [name.replace("-", "_") for name in others] + ["jax"] * (package.name not in NEEDS_JAX)
     code = f"""
@@ -95,7 +95,7 @@ for name in {absent}:
 
 
 def oldest(package: Package, scratch: Path) -> Path:
-    """A file with the lowest versions that a package allows of what it depends on itself, siblings aside."""
+    """A file with the lowest versions that a package allows of its direct dependencies, without siblings."""
     wanted = scratch / f"{package.name}.in"
     direct = [line for line in package.dependencies if not line.startswith("loadax-")]
     wanted.write_text("".join(f"{line}\n" for line in direct))
@@ -109,7 +109,7 @@ def run_tests(environment: Path, tests: list[str], root: Path = ROOT) -> None:
     """Runs tests in an environment.
 
     Raises:
-        SystemExit: If they fail; they print why.
+        SystemExit: If a test fails; pytest has printed why.
     """
     command = [str(environment / "bin/python"), "-I", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
     if subprocess.run(command, cwd=root, check=False).returncode:
@@ -117,7 +117,7 @@ def run_tests(environment: Path, tests: list[str], root: Path = ROOT) -> None:
 
 
 def check(package: Package, found: dict[str, Package], wheels: dict[str, Path], scratch: Path) -> None:
-    """Checks one package in two fresh environments, with the newest and with the oldest of what it depends on."""
+    """Checks one package in two new environments: with its newest and with its oldest dependencies."""
     needed = closure(found, package.name)
     newest, lowest = scratch / f"{package.name}-newest", scratch / f"{package.name}-oldest"
     install_alone(newest, package, wheels)

@@ -1,6 +1,6 @@
-"""Shows doctests in docstrings as code on the documentation site; Griffe calls this while it reads the packages.
+"""Shows the doctests of docstrings as code on the documentation site. Griffe calls it while it reads the packages.
 
-Griffe knows a section "Examples". The packages' docstrings name theirs "Example", or have a doctest without a heading.
+Griffe knows a section "Examples". In the packages, the section is called "Example", or the doctest has no heading.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import griffe
 
 BARE = re.compile(r"^>>> .*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
-"""A doctest that is not indented, and so in no section."""
+"""A doctest that is not indented, so it is in no section."""
 
 
 class DoctestsAreExamples(griffe.Extension):

@@ -1,8 +1,7 @@
-"""What the documentation site does with files outside `docs/`; MkDocs calls these functions while it builds.
+"""Makes files outside `docs/` part of the documentation site. MkDocs calls these functions while it builds.
 
-- Links from a page to other files of the repository work where the Markdown is read. On the site, they lead to the
-  repository.
-- `benchmarks/README.md`, which `make bench` fills in, is a page, with its pictures.
+- A page may link to other files of the repository. On the site, such a link leads to the repository.
+- `benchmarks/README.md` becomes a page, with its pictures. `make bench` fills in its tables.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ BENCHMARKS = "benchmarks/README.md"
 PLOTS = "benchmarks/plots"
 PAGE = "benchmarks.md"
 CAPTIONS = {
-    "limit": "How near each loader comes to what the machine can do.",
-    "stall": "How much of its time a training loop waits for data.",
+    "limit": "How close each loader comes to the limit of the machine.",
+    "stall": "The share of its time that a training loop waits for data.",
     "memory": "How much memory each loader adds.",
-    "growth": "What a batch costs as rows, batches and hosts grow.",
+    "growth": "The cost of a batch as rows, batches and hosts grow.",
 }
 
 UPWARDS = re.compile(r"(?<=\]\()\.\./[^)#\s]+")
 """The target of a link that starts with `../`, without its anchor."""
 
 RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
-"""The target of a link to a file beside `benchmarks/README.md`; its plots come along to the site."""
+"""The target of a link to a file beside `benchmarks/README.md`. Its plots are files of the site, and not matched."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -56,15 +55,15 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def links_to_source(text: str, links: re.Pattern[str], folder: str) -> str:
-    """Makes links to files outside `docs/` links to the repository.
+    """Replaces links to files outside `docs/` with links to the repository.
 
     Args:
         text: Markdown.
-        links: Matches the targets of links that may be such.
-        folder: What they are relative to, in the repository.
+        links: Matches the targets of links that may lead outside `docs/`.
+        folder: The folder of the repository to which the targets are relative.
 
     Returns:
-        The Markdown with these links replaced.
+        The new Markdown.
 
     Raises:
         PluginError: If there is no such file.

@@ -2,11 +2,11 @@
 
     make release PACKAGE=loadax-core BUMP=minor
 
-`BUMP` is `major`, `minor` or `patch`, or `none` to release the version that the tree has. Nothing is uploaded: pushing
-the tag is what publishes. If a check fails, the files are put back as they were.
+`BUMP` is `major`, `minor` or `patch`, or `none` to release the version that the tree has. The script uploads nothing:
+pushing the tag publishes the release. If a check fails, the script restores all files.
 
-A sibling whose range does not admit the new version gets one that does, and an entry in its changelog; it works with
-what it was tested with, and it was tested with this tree. It is released in turn.
+If the range of a sibling does not admit the new version, the sibling gets a range that does, and an entry in its
+changelog. The tests of this tree have run with both. Release the sibling next.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BUMPS = ("none", "patch", "minor", "major")
 
 
 def bumped(version: str, bump: str) -> str:
-    """The version that follows; `none` leaves it as it is."""
+    """The next version; the same version for `none`."""
     major, minor, patch = (int(number) for number in version.split("."))
     if bump == "none":
         return version
@@ -36,10 +36,10 @@ def bumped(version: str, bump: str) -> str:
 
 
 def prepare(root: Path, name: str, bump: str, date: dt.date) -> Package:
-    """Writes the new version, the changelog and the siblings' ranges into a working tree.
+    """Writes the new version, the changelog and the ranges of the siblings into a working tree.
 
     Returns:
-        The package in its new version.
+        The package with its new version.
 
     Raises:
         ValueError: If there is nothing to release, or the version has been released before.
@@ -62,7 +62,7 @@ def prepare(root: Path, name: str, bump: str, date: dt.date) -> Package:
 
 
 def _range(version: str) -> str:
-    """The versions that promise to be compatible: before 1.0 a minor version may break, after it a major one."""
+    """The range of compatible versions: below 1.0 a minor version may break, from 1.0 on only a major version."""
     major, minor, _ = (int(number) for number in version.split("."))
     return f">={major}.{minor},<{f'0.{minor + 1}' if major == 0 else major + 1}"
 
@@ -81,10 +81,10 @@ def _replace(path: Path, old: str, new: str) -> None:
 
 
 def check_order(root: Path, package: Package) -> None:
-    """Checks that a package can be installed once it is published.
+    """Checks that users can install a package once it is published.
 
     Raises:
-        ValueError: If a sibling that it requires has no release that it admits.
+        ValueError: If no release of a required sibling lies in the required range.
     """
     for line in package.dependencies:
         requirement = Requirement(line)
@@ -102,16 +102,16 @@ def check(root: Path, package: Package) -> None:
     """
     run(UV, "lock", "--check", cwd=root)
     for script in (["api.py"], ["check_wheels.py", package.name], ["check_tagged.py", package.name]):
-        # Not captured: they take minutes, and say what they do.
+        # Their output is not captured: they take minutes, and print their progress.
         if subprocess.run([sys.executable, *script], cwd=root / "scripts", check=False).returncode:
             raise SystemExit(f"failed: scripts/{' '.join(script)}")
 
 
 def release(root: Path, name: str, bump: str, date: dt.date, *, checks: bool = True) -> Package:
-    """Makes a release, all of it or nothing.
+    """Makes a release; if anything fails, it changes nothing.
 
     Raises:
-        ValueError: If the tree has changes that are not committed, or if it is not fit to be released.
+        ValueError: If the tree has changes that are not committed, or something in it prevents a release.
         SystemExit: If a check fails.
     """
     if git("status", "--porcelain", root=root):
@@ -133,7 +133,7 @@ def release(root: Path, name: str, bump: str, date: dt.date, *, checks: bool = T
 
 
 def main() -> int:
-    """Releases what the command line says, and returns the exit status."""
+    """Releases the package that the command line names, and returns the exit status."""
     parser = argparse.ArgumentParser(description="Release one package; nothing is uploaded.")
     parser.add_argument("package", choices=list(packages()))
     parser.add_argument("bump", choices=BUMPS)

@@ -1,4 +1,4 @@
-"""Building the packages' wheels, and reading what they tell an installer."""
+"""Builds the wheels of the packages, and checks their metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from workspace import Package
 
 UV = os.environ.get("UV", "uv")
-"""`uv run` tells what it was started as."""
+"""The uv to call; `uv run` sets the variable to its own path."""
 
 URLS = {"Homepage", "Documentation", "Source", "Changelog", "Issues"}
 
@@ -26,10 +26,10 @@ def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | Non
     Args:
         command: The program and its arguments.
         cwd: The folder to run it in.
-        env: All environment variables that it sees; if left out, those of this process.
+        env: All environment variables of the command; left out, those of this process.
 
     Raises:
-        SystemExit: If the command fails, with all that it printed.
+        SystemExit: If the command fails; the message has its output.
     """
     done = subprocess.run(list(map(str, command)), cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -54,16 +54,16 @@ def wheel_in(folder: Path, package: Package) -> Path:
 
 
 def check_metadata(package: Package, wheel: Path) -> None:
-    """Checks what a wheel says about itself.
+    """Checks the metadata of a wheel.
 
     Raises:
-        AssertionError: If it is not what the tree says, or if something is missing.
+        AssertionError: If it differs from the tree, or if something is missing.
     """
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         info = f"{package.module}-{package.version}.dist-info"
         metadata = email.message_from_bytes(archive.read(f"{info}/METADATA"))
-    # Nothing but the package and its description: no tests, no stray top-level module.
+    # Only the package and its metadata: no tests, no stray top-level module.
     assert {name.split("/")[0] for name in names} == {package.module, info}, names
     assert f"{package.module}/py.typed" in names
     assert f"{info}/licenses/LICENSE" in names
@@ -85,6 +85,6 @@ def _all(metadata: Message, field: str) -> list[str]:
 
 
 def _normal(line: str) -> str:
-    """A requirement with its bounds in one order; other lines as they are."""
+    """A requirement with its bounds sorted; other lines unchanged."""
     found = re.fullmatch(r"([a-z-]+)([<>=][^;]*)", line)
     return f"{found[1]}{','.join(sorted(found[2].split(',')))}" if found else line

@@ -1,4 +1,4 @@
-"""The packages of this workspace, as the scripts beside this file see them."""
+"""The packages of this workspace, for the other scripts of this folder."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Package:
     version: str
     folder: Path
     dependencies: tuple[str, ...]
-    """As they are written: `numpy>=1.26`."""
+    """As in `pyproject.toml`, for example `numpy>=1.26`."""
 
     @property
     def module(self) -> str:
-        """The name it is imported by."""
+        """The name by which Python imports it."""
         return self.name.replace("-", "_")
 
     @property
     def area(self) -> str:
-        """The folder of its tests, in `tests/`."""
+        """The folder of its tests in `tests/`."""
         return self.name.removeprefix("loadax-") if self.name != "loadax" else "meta"
 
     @property
@@ -38,13 +38,13 @@ class Package:
 
     @property
     def siblings(self) -> tuple[str, ...]:
-        """The names of the packages of this workspace that it depends on itself."""
+        """The names of the packages of this workspace that it depends on directly."""
         names = (re.split(r"[^a-z-]", dependency)[0] for dependency in self.dependencies)
         return tuple(name for name in names if name.startswith("loadax-"))
 
 
 def packages(root: Path = ROOT) -> dict[str, Package]:
-    """All packages of a working tree, by name; each comes after those that it depends on."""
+    """All packages of a working tree by name. Each comes after the packages that it depends on."""
     found: dict[str, Package] = {}
     for path in root.glob("packages/*/pyproject.toml"):
         project = tomllib.loads(path.read_text())["project"]
@@ -55,7 +55,7 @@ def packages(root: Path = ROOT) -> dict[str, Package]:
 
 
 def closure(found: dict[str, Package], name: str) -> list[str]:
-    """A package and all siblings that it needs, directly or not."""
+    """A package and all siblings that it needs, directly or indirectly."""
     needed = {name}
     for sibling in found[name].siblings:
         needed.update(closure(found, sibling))
@@ -63,7 +63,7 @@ def closure(found: dict[str, Package], name: str) -> list[str]:
 
 
 def released_versions(package: str, root: Path = ROOT) -> list[str]:
-    """The versions of a package that this clone has tags of, newest first."""
+    """The versions of a package for which this clone has tags, newest first."""
     if not (root / ".git").exists():
         return []  # an archive of the sources
     tags = git("tag", "--list", f"{package}==*", "--sort=-version:refname", root=root).split()
@@ -71,7 +71,7 @@ def released_versions(package: str, root: Path = ROOT) -> list[str]:
 
 
 def last_tag(package: str, root: Path = ROOT) -> str | None:
-    """The tag of a package's last release, as far as this clone knows."""
+    """The tag of a package's last release among the tags of this clone; None if there is none."""
     return next((f"{package}=={version}" for version in released_versions(package, root)), None)
 
 
