@@ -1,4 +1,4 @@
-"""How fast Loadax is: next to what the machine can do without a loader, and next to its peers.
+"""Measures how fast Loadax is, beside the limit of the machine and beside other loaders.
 
 Run `make bench`, or `python -m benchmarks --help` from the root of the repository.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: runs the suite, writes the results as JSON, and draws and writes what follows from them."""
+"""`python -m benchmarks` runs the suite, writes the results as JSON, and makes tables and figures of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Returns 1 if the limit, Loadax or a hand-written loop failed; a peer may fail."""
+    """Runs the suite. Returns 1 if the limit, Loadax or a hand-written loop failed; another loader may fail."""
     arguments = parse()
     if arguments.report:
         results = json.loads(arguments.out.read_text())
@@ -64,7 +64,7 @@ def main() -> int:
         print(text)
     if arguments.plots:
         if importlib.util.find_spec("matplotlib"):
-            from .plots import draw  # noqa: PLC0415 - an environment without matplotlib can measure too
+            from .plots import draw  # noqa: PLC0415 - measuring needs no matplotlib
 
             print("drew", *draw(results, arguments.plots))
         else:
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """New results, with those of the works that were not run this time from old ones."""
+    """The new results, and the old results of the works that did not run this time."""
     kept = [work for work in old["works"] if work not in new["works"]]
     works = {**{work: old["works"][work] for work in kept}, **new["works"]}
     return {

@@ -1,4 +1,4 @@
-"""Whether a loader's batches are right; a loader is timed only if they are."""
+"""Checks the batches of a loader. A loader is timed only if its batches are right."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from .works import Work
 
 
 class WrongBatchError(Exception):
-    """A loader returned something else than the work asks for."""
+    """A loader returned batches that differ from what the work asks for."""
 
 
 def check_batches(work: Work, data: Any, batches: list[Any]) -> None:
-    """Makes sure that consecutive batches, all of them still held, have the right shapes, dtypes and values.
+    """Checks that consecutive batches, all of them still held, have the right shapes, dtypes and values.
 
     Args:
         work: The work.
         data: Its data.
-        batches: From the start of an epoch, and fewer than an epoch.
+        batches: The first batches of an epoch, fewer than an epoch has.
 
     Raises:
-        WrongBatchError: Says what is wrong.
+        WrongBatchError: If a batch is wrong; the message says how.
     """
     rows = [_CHECKS[work.kind](work, data, as_numpy(batch)) for batch in batches]
     numbers = np.concatenate(rows)
@@ -36,7 +36,7 @@ def check_batches(work: Work, data: Any, batches: list[Any]) -> None:
 
 
 def as_numpy(batch: Any) -> Any:
-    """A batch as a dict of arrays, or one array, whatever containers and arrays the loader's library has."""
+    """A batch as a dict of NumPy arrays, or as one array, from the containers and arrays of any library."""
     if isinstance(batch, dict):
         return {key: np.asarray(value) for key, value in batch.items()}
     if isinstance(batch, list) and isinstance(batch[0], dict):

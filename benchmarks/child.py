@@ -1,4 +1,4 @@
-"""One measurement, in a process of its own. The last line of its output is the result, as JSON."""
+"""Takes one measurement, in a process of its own. The last line of the output is the result, as JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .loaders.base import Loader, UnsupportedError
 from .works import WORKS, Work
 
 CHECKED = 3
-"""Batches that are taken, held together, and checked before a loader is timed."""
+"""The number of batches that are held together and checked before a loader is timed."""
 
 
 def describe(adapter: str) -> dict[str, Any]:
-    """The version of a library, and its configurations for the works that it can do."""
+    """The version of a library, and its configuration for each work that it can do."""
     module = import_module(f".loaders.{ADAPTERS[adapter]}", __package__)
     loaders: dict[str, type[Loader]] = module.LOADERS
     return {
@@ -40,16 +40,16 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
     Args:
         work: The work.
         adapter: The library.
-        loader: Which of its configurations; `limit` for the machine without any loader.
+        loader: One of its configurations; `limit` for the machine without a loader.
         seconds: How long to measure.
-        small: Whether small data will do.
+        small: Whether to use small data.
 
     Returns:
-        `value`, whose meaning depends on `work.measure`; memory in MB, and more for some works.
+        `value`, whose meaning depends on `work.measure`; memory in MB; further entries for some works.
 
     Raises:
         UnsupportedError: If the library cannot do this work.
-        WrongBatchError: If it does it wrong.
+        WrongBatchError: If a batch is wrong.
     """
     if loader == "limit":
         return {"value": limit(work, work.data(small), seconds)}
@@ -70,7 +70,7 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
     check_batches(work, data, first)
     del first
     if work.measure != "first":
-        memory.reset_peak()  # the check has used memory too
+        memory.reset_peak()  # the check has used memory, which is not the loader's
         result = _steady(work, data, batches, seconds)
         used = {"added_mb": memory.peak_mb() - before, "children_mb": memory.children_mb(), "peak_mb": memory.peak_mb()}
     close = getattr(batches, "close", None)

@@ -1,4 +1,4 @@
-"""Batches onto an accelerator beside a jitted step: what is left of its rate, and how fast and when they get there.
+"""Loads batches to a GPU beside a jitted step. Measures the rate of the step, and when and how fast batches arrive.
 
 python -m benchmarks.gpu --out benchmarks/gpu.json --readme benchmarks/README.md --plot benchmarks/plots/gpu.svg
 """
@@ -33,8 +33,8 @@ class Case:
     """A work beside a step.
 
     Attributes:
-        work: Whose batches are loaded.
-        workers: Threads that load them.
+        work: The work whose batches are loaded.
+        workers: The number of threads that load them.
         hidden: The width of the step's hidden layer.
     """
 
@@ -60,20 +60,20 @@ LOADERS = {
 }
 
 Span = tuple[float, float]
-"""From when to when, in seconds."""
+"""The start and the end, in seconds."""
 
 IN_FLIGHT = 2
-"""Transfers that are under way at a time, where there is no step."""
+"""The number of transfers in flight at a time, without a step."""
 
 LOGGED = 50
-"""In loops that do not wait for each step, one of so many is waited for, as for a line of a log."""
+"""Loops that do not wait for each step wait for every 50th, as if to write a line of a log."""
 
 TRACED, WINDOW = 40, 0.04
-"""Steps that are traced, and the seconds of them that are drawn."""
+"""The number of steps that are traced, and the seconds of the trace that are drawn."""
 
 
 def batches_of(loader: str, case: Case, work: Work, data: dict[str, Any]) -> Iterator[Any]:
-    """Batches on the device, without end."""
+    """An endless iterator over batches on the device."""
     from loadax import ArrayDataset, DataLoader  # noqa: PLC0415
     from loadax_distributed.pinning import Pinning  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ def batches_of(loader: str, case: Case, work: Work, data: dict[str, Any]) -> Ite
 
 
 def arrivals(batches: Iterator[Any]) -> Iterator[Any]:
-    """The batches, once they are on the device; a few are on their way."""
+    """Yields batches that have arrived on the device, while a few others are in flight."""
     import jax  # noqa: PLC0415
 
     under_way: deque[Any] = deque()
@@ -101,7 +101,7 @@ def arrivals(batches: Iterator[Any]) -> Iterator[Any]:
 
 
 def bare(work: Work, data: dict[str, Any], locked: bool) -> Iterator[Any]:
-    """Transfers of the same buffers over and over: memory as the loader has it, and nothing that fills it."""
+    """Transfers the same buffers again and again. Their memory is that of the loader, and nothing fills it."""
     import jax  # noqa: PLC0415
     from loadax_core.memory.pool import Pool  # noqa: PLC0415
     from loadax_distributed import DevicePlacement  # noqa: PLC0415
@@ -112,7 +112,7 @@ def bare(work: Work, data: dict[str, Any], locked: bool) -> Iterator[Any]:
     def buffers() -> list[Any]:
         return [pool(image.shape, image.dtype) for _ in range(IN_FLIGHT + 2)]
 
-    buffers()  # memory is locked when it is used for the second time
+    buffers()  # the pool page-locks memory when it is used for the second time
     kept = buffers()
     for buffer in kept:
         buffer[:] = image
@@ -120,15 +120,15 @@ def bare(work: Work, data: dict[str, Any], locked: bool) -> Iterator[Any]:
 
 
 def traced(batches: Iterator[Any], step: Callable[[Any], object]) -> dict[str, Any]:
-    """What a trace of some steps shows of the device; nothing where the platform's traces tell nothing of it.
+    """What a trace of some steps shows of the device; empty if the traces of the platform show nothing of it.
 
     Returns:
         `gb_s`: the bandwidth of the largest transfers, while they last. `overlap`: the share of the time of transfers
-        in which something was computed. `kernels` and `transfers`: when they were, in seconds, for a picture.
+        during which the device computed. `kernels` and `transfers`: their starts and ends, in seconds, for a figure.
     """
     import jax  # noqa: PLC0415
 
-    # What the host does would take the profiler longer to note than to do, and hold the device up.
+    # Recording calls of the host takes the profiler longer than the calls, and would delay the device.
     options: Any = jax.profiler.ProfileOptions()
     options.python_tracer_level = options.host_tracer_level = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,7 @@ def traced(batches: Iterator[Any], step: Callable[[Any], object]) -> dict[str, A
 
 
 def events(profile: Any) -> tuple[list[Span], list[Span], list[int]]:
-    """What a GPU did: when it computed, when it received from the host, and how many bytes each time."""
+    """When a GPU computed, when it received data from the host, and the number of bytes of each transfer."""
     kernels: list[Span] = []
     transfers: list[Span] = []
     sizes: list[int] = []
@@ -171,7 +171,7 @@ def events(profile: Any) -> tuple[list[Span], list[Span], list[int]]:
 
 
 def unwaited(batches: Iterator[Any], step: Step, on_device: Any, steps: int) -> float:
-    """Steps a second with the loader over those without, in a loop that waits for no step but every 50th."""
+    """Steps per second with the loader, divided by those without, in a loop that waits for every 50th step only."""
 
     def seconds(source: Iterator[Any]) -> float:
         began = perf_counter()
@@ -188,7 +188,7 @@ def unwaited(batches: Iterator[Any], step: Step, on_device: Any, steps: int) -> 
 
 
 def merged(spans: list[Span]) -> list[Span]:
-    """Sorted spans, as one where they touch."""
+    """Sorted spans, with spans that touch merged into one."""
     whole: list[Span] = []
     for start, stop in spans:
         if whole and start <= whole[-1][1]:
@@ -199,22 +199,22 @@ def merged(spans: list[Span]) -> list[Span]:
 
 
 def shared(spans: list[Span], others: list[Span]) -> float:
-    """How long one of `spans` and one of `others` last at the same time, summed over both."""
+    """The total time in which a span of `spans` overlaps with one of `others`."""
     return sum(max(0.0, min(stop, end) - max(start, begin)) for start, stop in spans for begin, end in others)
 
 
 def within(spans: list[Span], first: float) -> list[Span]:
-    """Those in the window that is drawn, counted from its beginning."""
+    """The spans in the window that is drawn, in seconds since the start of the window."""
     return [(start - first, stop - first) for start, stop in spans if start - first >= 0 and stop - first <= WINDOW]
 
 
 def measure(name: str, loader: str, quick: bool) -> dict[str, Any]:
-    """One case with one loader, in this process.
+    """Measures one case with one loader, in this process.
 
     Returns:
-        `value`, `waited` and `step_ms` as of `timing.beside_a_step`; `unwaited` as of that function; `rate_gb_s`, at
-        which batches arrive without a step; `bare_gb_s` of a bare loop over the same kind of memory; and what `traced`
-        says of both, as `trace` and `bare_trace`.
+        `value`, `waited` and `step_ms` as from `timing.beside_a_step`; `unwaited` as from that function; `rate_gb_s`,
+        the rate at which batches arrive without a step; `bare_gb_s`, the rate of a bare loop over the same kind of
+        memory; `trace` and `bare_trace`, the results of `traced` for both.
     """
     import jax  # noqa: PLC0415
 
@@ -244,7 +244,7 @@ def measure(name: str, loader: str, quick: bool) -> dict[str, Any]:
 
 
 def run(turns: int, quick: bool, out: Path) -> dict[str, Any]:
-    """Every case with every loader, in processes of their own, all loaders once and then again; saves as it goes."""
+    """Measures each case with each loader, in a process of its own. Loaders take turns. Saves after each one."""
     runs: list[dict[str, Any]] = []
     results: dict[str, Any] = {"machine": machine(), "quick": quick, "runs": runs}
     for number in range(turns):
@@ -254,7 +254,7 @@ def run(turns: int, quick: bool, out: Path) -> dict[str, Any]:
             results["machine"]["device"] = found.pop("device")
             found.get("bare_trace", {}).pop("transfers", None)
             if number or loader != "loadax":
-                # One picture of each case is enough.
+                # One figure of each case is enough.
                 for what in ("kernels", "transfers"):
                     found["trace"].pop(what, None)
             runs.append({"case": name, "loader": loader, "repeat": number, **found})
@@ -269,7 +269,7 @@ def report(results: dict[str, Any]) -> str:
     where = results["machine"]
     on = f"{where['device']}, {where['cpu']}, {where['cores']} cores, Python {where['python']}"
     counts = repeats([(run["case"], run["loader"]) for run in results["runs"]])
-    parts = [f"Measured on {where['date']}: {on}; {counts}, medians with the least and the most."]
+    parts = [f"Measured on {where['date']}: {on}; {counts}, medians with the minimum and the maximum."]
     if results["quick"]:
         parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
     beside: list[list[str]] = []
@@ -312,13 +312,13 @@ def report(results: dict[str, Any]) -> str:
 
 
 def spread(runs: list[dict[str, Any]], pick: Callable[[dict[str, Any]], float | None], form: str) -> str:
-    """A median, with the least and the most; nothing if there are no values."""
+    """The median, with the minimum and the maximum; empty if there are no values."""
     found = Spread.of(value for run in runs if (value := pick(run)) is not None)
     return f"{form.format(found.median)} ({form.format(found.least)}-{form.format(found.most)})" if found else ""
 
 
 def main() -> int:
-    """Prints and saves the measurements, and writes and draws what follows from them."""
+    """Prints and saves the measurements, and makes tables and a figure of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="runs of each loader (default 5)")
     parser.add_argument("--quick", action="store_true", help="small data, to see that it works; no speeds")
@@ -340,7 +340,7 @@ def main() -> int:
     else:
         print(report(results))
     if arguments.plot:
-        from .plots import lanes  # noqa: PLC0415 - an environment without matplotlib can measure too
+        from .plots import lanes  # noqa: PLC0415 - measuring needs no matplotlib
 
         traces = [run for run in results["runs"] if run["loader"] == "loadax" and "kernels" in run["trace"]]
         print("drew", lanes({run["case"]: run["trace"] for run in traces}, arguments.plot))

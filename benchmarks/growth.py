@@ -1,4 +1,4 @@
-"""Whether the cost of a batch stays flat as things grow: rows of the dataset, rows of a batch, hosts.
+"""Measures how the cost of a batch grows with the rows of the dataset, the rows of a batch, and the hosts.
 
 python -m benchmarks.growth --out benchmarks/growth.json --plot benchmarks/plots/growth.svg
 """
@@ -28,11 +28,11 @@ DEVICES_PER_HOST = 8
 
 
 class OneHost:
-    """A `ShardingStrategy`: what one host of a large cluster would read, without the cluster.
+    """A `ShardingStrategy` that reads the rows of one host of a large cluster, without the cluster.
 
     Args:
         hosts: Number of hosts, with 8 devices each.
-        host: Which of them this is.
+        host: The number of this host.
     """
 
     def __init__(self, hosts: int, host: int) -> None:
@@ -53,7 +53,7 @@ class OneHost:
         return self._rows[batch_size]
 
     def distribute_global_batch(self, local_batch: Any, /) -> Any:
-        """There is nothing to distribute to."""
+        """Returns the batch unchanged, since there are no devices."""
         return local_batch
 
 
@@ -70,7 +70,7 @@ def by_batch_rows(size: int) -> Iterator[Any]:
 
 
 def by_hosts(hosts: int) -> Iterator[Any]:
-    """The part of the last of `hosts` hosts in global batches of 32 rows for each."""
+    """The rows of the last host, in global batches of 32 rows for each of `hosts` hosts."""
     strategy = OneHost(hosts, hosts - 1)
     chain = DataLoader().batch_size(ROWS_PER_HOST * hosts, drop_remainder=True).shard(strategy).epochs(None)
     return iter(chain.build(RangeDataset(10**12).shuffle(seed=0)))
@@ -84,7 +84,7 @@ SERIES = {
 
 
 def measure(sizes: list[int], start: Any, turns: int, seconds: float) -> list[float]:
-    """Microseconds for one batch at each size: medians over turns, in which all sizes are measured."""
+    """Microseconds for one batch at each size. Each turn measures all sizes; the result is the median over turns."""
     running = [start(size) for size in sizes]
     for batches in running:
         next(batches)
@@ -100,7 +100,7 @@ def measure(sizes: list[int], start: Any, turns: int, seconds: float) -> list[fl
 
 
 def main() -> int:
-    """Prints and saves the series, and draws them where matplotlib is installed."""
+    """Prints and saves the series, and draws them if matplotlib is installed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short turns, to see that it works")
     parser.add_argument("--out", type=Path, help="a file for the numbers, as JSON")
@@ -112,7 +112,7 @@ def main() -> int:
         series[title] = {"x": list(map(float, sizes)), "y": measure(sizes, start, turns, seconds)}
         for size, micros in zip(sizes, series[title]["y"], strict=True):
             print(f"{title:22} {size:>17,}  {micros:10.1f} us a batch", flush=True)
-    # Flat or linear: how the cost grows with the logarithm of the size, at the upper half of the sizes.
+    # The exponent of the growth over the upper half of the sizes: 0 is flat, and 1 is linear.
     for title, points in series.items():
         half = len(points["x"]) // 2
         slope = np.polyfit(np.log(points["x"][half:]), np.log(points["y"][half:]), 1)[0]
@@ -123,7 +123,7 @@ def main() -> int:
         if importlib.util.find_spec("matplotlib") is None:
             print("matplotlib is not installed; no plot")
         else:
-            from .plots import curves  # noqa: PLC0415 - an environment without matplotlib can measure too
+            from .plots import curves  # noqa: PLC0415 - measuring needs no matplotlib
 
             arguments.plot.parent.mkdir(parents=True, exist_ok=True)
             print("drew", curves(series, "us a batch", arguments.plot))

@@ -1,9 +1,9 @@
-"""Where the microseconds of one batch of Loadax go: a ladder from a bare gather to the whole loader.
+"""Shows where the microseconds of a batch go: a ladder from a bare gather to the whole loader.
 
     python -m benchmarks.ladder --write        # into benchmarks/README.md
 
-Each rung does what the one below does and one thing more, so that the difference is what that thing costs. Rungs take
-turns, and medians are taken of many turns, since the differences are small.
+Each rung does what the rung before it does, and one thing more. The difference is the cost of that thing. Rungs take
+turns, and the result is the median over many turns, since the differences are small.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Rung = tuple[str, Callable[[], Iterator[Any]]]
 
 
 def ladder(work: Work, data: Any) -> list[Rung]:
-    """What leads to a batch of a work, step by step.
+    """The rungs that lead to a batch of a work.
 
     Args:
         work: The work.
         data: Its data.
 
     Returns:
-        Descriptions, each with a function that starts an endless iterator over what is described.
+        For each rung, a description, and a function that starts an endless iterator.
     """
     chain = DataLoader(identity) if work.kind == "numbers" else DataLoader()
     chain = chain.batch_size(work.batch, drop_remainder=True).epochs(None)
@@ -69,14 +69,14 @@ def ladder(work: Work, data: Any) -> list[Rung]:
     many = kept(work, sum(buffer.nbytes for buffer in buffers().values()))
     order = np.random.default_rng(0).permutation(len(shuffled))
     known = [order[i : i + work.batch] for i in range(0, len(order) - work.batch + 1, work.batch)]
-    permute = shuffled._source_rows  # noqa: SLF001 (what is measured is one of its stages)
+    permute = shuffled._source_rows  # noqa: SLF001 (the ladder measures a private stage)
     gather = shuffled.gather
     assert gather is not None
 
     def take(rotation: int, rows: Callable[[], Iterator[np.ndarray]]) -> Iterator[None]:
         takes = [gather_into(arrays, buffers()) for _ in range(rotation)]
         for touch in takes:
-            touch(known[0])  # the first write to a page is slow
+            touch(known[0])  # the first write to a memory page is slow
         return (takes[i % rotation](here) for i, here in enumerate(rows()))
 
     return [
@@ -92,13 +92,13 @@ def ladder(work: Work, data: Any) -> list[Rung]:
 
 
 def climb(rungs: list[Rung], turns: int, seconds: float) -> list[float]:
-    """Seconds for one batch on each rung, the median over turns."""
+    """Seconds for one batch on each rung; the median over turns."""
     running = [start() for _, start in rungs]
     sizes = [_chunk(batches, seconds) for batches in running]
     times: list[list[float]] = [[] for _ in rungs]
     for _ in range(turns):
         for batches, size, own in zip(running, sizes, times, strict=True):
-            deque(islice(batches, size // 4 + AUTO_DEPTHS[1]), 1)  # what was loaded ahead meanwhile does not count
+            deque(islice(batches, size // 4 + AUTO_DEPTHS[1]), 1)  # uses up what was prefetched meanwhile
             began = perf_counter()
             deque(islice(batches, size), 1)
             own.append((perf_counter() - began) / size)
@@ -115,7 +115,7 @@ def table(work: Work, rungs: list[Rung], seconds: list[float]) -> str:
 
 
 def main() -> int:
-    """Prints a ladder for each work, or writes them into the page."""
+    """Prints a ladder for each work, or writes all of them into the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ladder", description=__doc__)
     parser.add_argument("--work", default="W1,W2,W6,W9-1,W9-32")
     parser.add_argument("--turns", type=int, default=25)
@@ -144,7 +144,7 @@ def _shuffled(work: Work, data: Any) -> ShuffledDataset[Any]:
 
 
 def _orders(work: Work, shuffled: ShuffledDataset[Any]) -> Iterator[np.ndarray]:
-    """The positions of each batch, epoch after epoch."""
+    """Yields the row numbers of each batch, epoch after epoch."""
     for _ in count():
         for start in range(0, len(shuffled) - work.batch + 1, work.batch):
             yield np.arange(start, start + work.batch)
@@ -156,7 +156,7 @@ def _cycle(rows: list[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _chunk(batches: Iterator[Any], seconds: float) -> int:
-    """How many batches take about this long."""
+    """The number of batches that take about this many seconds."""
     size = 1
     while True:
         began = perf_counter()

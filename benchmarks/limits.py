@@ -1,4 +1,4 @@
-"""What the machine does with no loader at all: the rate that a loader's is divided by."""
+"""Measures the limit: what the machine does without a loader. The rate of a loader is divided by it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .works import Work, kept
 
 
 def limit(work: Work, data: Any, seconds: float) -> float:
-    """Batches per second that no loader of this work can be expected to beat.
+    """The limit of a work, in batches per second.
 
-    - Gathers: `np.take` of shuffled rows into a rotation of as many buffers as a loader keeps; the better of one thread
-      and two, which share nothing.
+    - Gathers: `np.take` of shuffled rows into a rotation of as many buffers as a loader keeps; the faster of one thread
+      and of two threads that share nothing.
     - Items that sleep: a bare executor.
     - Items that compute: the rate of one thread, times the number of workers.
 
     Args:
         work: The work.
         data: Its data.
-        seconds: How long to measure each of the possibilities.
+        seconds: How long to measure each variant.
     """
     if work.kind == "items":
         if work.limit_scale == 1:
@@ -52,7 +52,7 @@ def _gather_rate(
     threads: int,
     seconds: float,
 ) -> float:
-    """The sum over threads that gather at the same time, each into its part of the buffers."""
+    """Batches per second of several threads together, each of which gathers into its own part of the buffers."""
     length = len(next(iter(arrays.values())))
     order = np.random.default_rng(0).permutation(length)
     steps = length // work.batch
@@ -87,7 +87,7 @@ def _gather_rate(
 
 
 def gather_into(arrays: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> Callable[[np.ndarray], None]:
-    """A function that takes rows of the arrays into the memory of a batch, by way of a scratch where dtypes differ."""
+    """A function that gathers rows into the memory of a batch, through a scratch buffer if dtypes differ."""
     alike = [(array, batch[key]) for key, array in arrays.items() if array.dtype == batch[key].dtype]
     other = [
         (array, np.empty(batch[key].shape, array.dtype), batch[key])
@@ -106,7 +106,7 @@ def gather_into(arrays: dict[str, np.ndarray], batch: dict[str, np.ndarray]) -> 
 
 
 def _executor(work: Work, data: Any) -> Iterator[list[Any]]:
-    """Items from an executor that always has four batches to do."""
+    """Yields items from an executor whose queue always holds four batches."""
     with ThreadPoolExecutor(work.workers) as pool:
         futures: deque[Future[Any]] = deque()
         for row in cycle(range(len(data))):
@@ -116,7 +116,7 @@ def _executor(work: Work, data: Any) -> Iterator[list[Any]]:
 
 
 def _one_thread(work: Work, data: Any) -> Iterator[list[Any]]:
-    """Items in a plain loop, not even stacked."""
+    """Yields lists of items from a plain loop, without stacking them."""
     rows = cycle(range(len(data)))
     while True:
         yield [data[next(rows)] for _ in range(work.batch)]

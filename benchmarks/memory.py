@@ -1,4 +1,4 @@
-"""How much memory this process and its children use, as Linux counts it."""
+"""Measures the memory of this process and its children, as Linux counts it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OWN = Path("/proc/self")
 
 
 def reset_peak() -> None:
-    """Forgets the highest use so far, where the system allows it."""
+    """Resets the peak of this process, if the system allows it."""
     try:
         (OWN / "clear_refs").write_text("5")
     except OSError:
@@ -17,17 +17,17 @@ def reset_peak() -> None:
 
 
 def current_mb() -> float:
-    """What this process uses now."""
+    """The memory that this process uses now."""
     return _field(OWN / "status", "VmRSS")
 
 
 def peak_mb() -> float:
-    """The most that this process has used at once since `reset_peak`."""
+    """The peak of this process since `reset_peak`."""
     return _field(OWN / "status", "VmHWM")
 
 
 def children_mb() -> float:
-    """What the processes below this one use now and do not share."""
+    """The memory that the descendants of this process use now and do not share."""
     total = 0.0
     for child in (OWN / "task").glob("*/children"):
         for pid in child.read_text().split():
@@ -40,7 +40,7 @@ def _private_mb(process: Path) -> float:
         own = sum(_field(process / "smaps_rollup", name) for name in ("Private_Clean", "Private_Dirty"))
         below = [pid for path in (process / "task").glob("*/children") for pid in path.read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0  # it has just ended
+        return 0.0  # the process has just ended
     return own + sum(_private_mb(Path("/proc") / pid) for pid in below)
 
 

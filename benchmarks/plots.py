@@ -1,4 +1,4 @@
-"""The results as pictures: share of the limit, stall, memory."""
+"""Draws figures of the results: share of the limit, waiting, memory."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ OURS, HAND, PEER = "#d1495b", "#8d96a3", "#30638e"
 
 
 def draw(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Draws what the results allow.
+    """Draws each figure for which there are results.
 
     Args:
-        results: From the runner.
-        folder: Where the files go.
+        results: The results of the runner.
+        folder: The folder for the files.
 
     Returns:
         The files.
@@ -53,8 +53,8 @@ def curves(series: dict[str, dict[str, list[float]]], unit: str, path: Path) -> 
 
     Args:
         series: For each panel, its title and `x` and `y`.
-        unit: What `y` counts.
-        path: Where the file goes.
+        unit: The unit of `y`.
+        path: The path of the file.
     """
     figure, panels = plt.subplots(1, len(series), figsize=(3.4 * len(series), 2.6), squeeze=False)
     for panel, (title, points) in zip(panels[0], series.items(), strict=True):
@@ -65,11 +65,11 @@ def curves(series: dict[str, dict[str, list[float]]], unit: str, path: Path) -> 
 
 
 def lanes(traces: dict[str, dict[str, Any]], path: Path) -> Path:
-    """Draws what a device did, one panel for each trace.
+    """Draws when a device computed and received data, one panel for each trace.
 
     Args:
-        traces: For each panel, its title, and from when to when `kernels` and `transfers` lasted, in seconds.
-        path: Where the file goes.
+        traces: For each panel, its title, and the starts and ends of `kernels` and `transfers`, in seconds.
+        path: The path of the file.
     """
     figure, panels = plt.subplots(len(traces), 1, figsize=(6.5, 1.1 * len(traces) + 0.3), squeeze=False)
     for panel, (title, trace) in zip(panels[:, 0], traces.items(), strict=True):
@@ -87,7 +87,7 @@ def _memory(line: Line) -> Spread | None:
 
 
 def _bars(chosen: list[tuple[Line, Spread]], title: str, path: Path, line_at: float | None) -> Path:
-    """A panel for each work, a bar for each loader, with a whisker from the least to the most."""
+    """Draws a panel for each work and a bar for each loader, with a whisker from the minimum to the maximum."""
     works = list(dict.fromkeys(line.work for line, _ in chosen))
     heights = [sum(line.work == work for line, _ in chosen) for work in works]
     figure, panels = plt.subplots(

@@ -1,4 +1,4 @@
-"""The results as tables in `README.md`, between markers."""
+"""Writes the results as tables into `README.md`, between markers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BEGIN, END = "<!-- begin {} -->", "<!-- end {} -->"
 
 
 def tables(results: dict[str, Any]) -> str:
-    """An overview, a table for each work, and how each loader was configured."""
+    """An overview, a table for each work, and the configuration of each loader."""
     lines = summarise(results)
     machine = results["machine"]
     where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
     counts = repeats([(run["work"], run["loader"]) for run in results["runs"] if "value" in run])
-    parts = [f"Measured on {machine['date']}: {where}; {counts}, medians with the least and the most."]
+    parts = [f"Measured on {machine['date']}: {where}; {counts}, medians with the minimum and the maximum."]
     if results["quick"]:
         parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
     parts += [_overview(results, lines)]
@@ -30,14 +30,14 @@ def tables(results: dict[str, Any]) -> str:
 
 
 def repeats(pairs: Sequence[tuple[str, str]]) -> str:
-    """How often each pair of a work and a loader was run; those that were run at different times may differ."""
+    """How often each pair of a work and a loader ran, as text. The number may differ between runs that were merged."""
     counts = Counter(pairs).values()
     least, most = min(counts), max(counts)
     return f"{least} to {most} repeats" if least < most else f"{most} repeat{'s' * (most > 1)}"
 
 
 def write_between(path: Path, name: str, text: str) -> None:
-    """Replaces what stands in a file between the markers of a name.
+    """Replaces the text of a file between the markers of a name.
 
     Raises:
         ValueError: If the file lacks the markers.
@@ -51,20 +51,20 @@ def write_between(path: Path, name: str, text: str) -> None:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def value(measure: str, spread: Spread | None, note: str = "") -> str:
-    """A measured value in the unit in which it is best read."""
+    """A measured value as text, in the unit that is easiest to read."""
     if spread is None:
         return note
     if measure == "step":
         return _ratio(spread)
     if measure in ("first", "import"):
         return _times([1e3 * seconds for seconds in spread], "ms")
-    # A rate as time for one batch: the slowest run has the longest.
+    # A rate is shown as the time of a batch: the lowest rate is the longest time.
     seconds = [1 / spread.median, 1 / spread.most, 1 / spread.least]
     unit, scale = ("us", 1e6) if seconds[0] < 1e-3 else ("ms", 1e3)
     return _times([second * scale for second in seconds], unit)
@@ -80,7 +80,7 @@ def _ratio(spread: Spread | None) -> str:
 
 
 def _overview(results: dict[str, Any], lines: list[Line]) -> str:
-    """One line a work: Loadax, the hand-written loop, the best of the others, and the bar."""
+    """One row for each work: Loadax, the hand-written loop, the best other loader, and the bar."""
     rows: list[list[str]] = []
     for work, about in results["works"].items():
         ran = [line for line in lines if line.work == work and line.value]

@@ -1,4 +1,4 @@
-"""Runs each pair of a work and a loader in a fresh process, several times, the loaders taking turns."""
+"""Runs each pair of a work and a loader several times, in new processes. The loaders take turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .works import WORKS
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 300
-"""Seconds that a process may take; one that takes longer hangs."""
+"""The time limit of a process, in seconds; a process that takes longer hangs."""
 
 IMPORTS = ["loadax_core", "loadax", "grain", "torch", "jax_dataloader", "spdl.pipeline", "tensorflow", "datasets"]
 """The packages of W11."""
@@ -30,7 +30,7 @@ Pair = tuple[str, str]
 
 
 class FailedError(Exception):
-    """A process has failed; says how."""
+    """A process has failed; the message says how."""
 
 
 def run_suite(
@@ -44,15 +44,15 @@ def run_suite(
     """Runs works with loaders.
 
     Args:
-        works: Names of works; W11 is the one about imports.
+        works: Names of works; W11 measures imports.
         adapters: Names of libraries.
-        loaders: Only these of their configurations; None for all.
+        loaders: The configurations of these libraries to run; None for all.
         repeats: How often each pair is run.
-        quick: Small data and short measurements, which only show that everything works.
-        say: Told of every result.
+        quick: Whether to use small data and short measurements, which only show that everything works.
+        say: Is called with every result, as text.
 
     Returns:
-        What `summary.py` reads; JSON-able.
+        The results for `summary.py`; JSON-able.
     """
     configurations, versions, missing = _describe(adapters, say)
     owner = {name: adapter for adapter, found in configurations.items() for name in found}
@@ -107,11 +107,11 @@ def _describe(
 def _take_turns(
     work: str, loaders: Sequence[str], repeats: int, measure: Callable[[str], Run], say: Callable[[str], None]
 ) -> list[Run]:
-    """Runs all loaders once, then all again: what the machine does meanwhile hits them alike."""
+    """Runs all loaders once, then all again, so that a slow moment of the machine affects all alike."""
     runs: list[Run] = []
     out: set[str] = set()
     for repeat in range(repeats):
-        # Another one begins each time, so that none always follows the same neighbour.
+        # Each turn begins with another loader, so that none always follows the same one.
         turn = repeat % max(1, len(loaders))
         for loader in [*loaders[turn:], *loaders[:turn]]:
             if loader in out:
@@ -138,12 +138,12 @@ def _import_seconds(package: str) -> Run:
 
 
 def in_python(*arguments: str) -> str:
-    """What a fresh Python prints.
+    """The output of a new Python process.
 
     Raises:
         FailedError: If it fails, prints nothing, or takes too long.
     """
-    # Without bytecode, an import would be compiled anew in each process: seconds, and W11 would time the compiler.
+    # Without bytecode, each process would compile all imports, which takes seconds, and W11 would time the compiler.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
@@ -164,7 +164,7 @@ def in_python(*arguments: str) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Where this runs, and when."""
+    """The machine and the date."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,4 +1,4 @@
-"""The data of the works. Every row carries its own number, so that any batch of any loader can be checked by itself."""
+"""Makes the data of the works. Each row contains its number, so that any batch of any loader can be checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def labelled(rows: int, width: int) -> Arrays:
 def numbered(rows: int, *shape: int, dtype: str = "uint8") -> Arrays:
     """`image` of shape `(rows, *shape)`; the first four bytes of each row are its number."""
     itemsize = np.dtype(dtype).itemsize
-    # One random block, repeated: what the values are does not matter, and a gigabyte of them takes seconds to draw.
+    # One random block, repeated. The values do not matter, and drawing 1 GB of them would take seconds.
     block = np.frombuffer(np.random.default_rng(0).bytes(int(np.prod(shape)) * itemsize), np.uint8)
     if dtype == "float32":
         block = (block.reshape(-1, 4)[:, :1].astype(np.float32) / 255).view(np.uint8).ravel()
@@ -42,17 +42,17 @@ def tokens(count: int, window: int, folder: Path) -> np.ndarray:
     if not path.exists():
         data = np.random.default_rng(0).integers(0, 50_000, (rows, window), np.uint16)
         data[:, :2] = np.arange(rows, dtype=np.uint32).view(np.uint16).reshape(-1, 2)
-        # Written aside and moved, so that a run that is stopped leaves no half of a file.
+        # Written under another name and renamed, so that an interrupted run leaves no partial file.
         partial = path.with_suffix(f".{os.getpid()}")
         data.tofile(partial)
         partial.rename(path)
     mapped = np.memmap(path, np.uint16, "r", shape=(rows, window))
-    int(mapped.sum())  # the file is in the page cache from here on, whoever reads it first
+    int(mapped.sum())  # from here on, the file is in the page cache for all loaders
     return mapped
 
 
 class Sleeper:
-    """Items that take 2 ms and no processor: a read from a disk or a network."""
+    """Items that wait for 2 ms without CPU time, like a read from a disk or a network."""
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
@@ -68,7 +68,7 @@ class Sleeper:
 
 
 class Decoder:
-    """JPEGs of 256 x 256 in memory, decoded and resized to 224 x 224; both steps release the GIL."""
+    """JPEGs of 256 x 256 pixels in memory, decoded and resized to 224 x 224. Both steps release the GIL."""
 
     DISTINCT = 512
 
@@ -76,7 +76,7 @@ class Decoder:
         import cv2  # noqa: PLC0415 - only this work needs it
         import simplejpeg  # noqa: PLC0415
 
-        # A pool inside each call would compete with the threads of the loader.
+        # A thread pool inside each call would compete with the threads of the loader.
         cv2.setNumThreads(0)
         self._rows = rows
         self._decode, self._resize = simplejpeg.decode_jpeg, cv2.resize
@@ -99,7 +99,7 @@ class Decoder:
 
 
 class Tokeniser:
-    """Texts turned into numbers by a loop in Python, of some 200 us, that holds the GIL."""
+    """Texts, converted to numbers by a loop in Python, which takes about 200 us and holds the GIL."""
 
     LENGTH = 512
 

@@ -1,4 +1,4 @@
-"""The jitted training step that loaders are measured beside."""
+"""The jitted training step beside which loaders are measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Step:
 
     Args:
         update: Takes parameters and a batch, and returns new parameters.
-        parameters: The first ones.
+        parameters: The initial parameters.
     """
 
     def __init__(self, update: Callable[[Any, Any], Any], parameters: Any) -> None:
@@ -25,12 +25,12 @@ class Step:
         self._parameters = parameters
 
     def __call__(self, batch: Any) -> None:
-        """Does a step, and waits for it."""
+        """Dispatches a step, and waits for it."""
         self.dispatch(batch)
         self.wait()
 
     def dispatch(self, batch: Any) -> None:
-        """Has a step done, and goes on."""
+        """Dispatches a step, and does not wait for it."""
         self._parameters = self._update(self._parameters, batch["image"])
 
     def wait(self) -> None:
@@ -46,7 +46,7 @@ def make_step(work: Work, data: dict[str, np.ndarray]) -> tuple[Step, Any]:
         data: Arrays of shape `(rows, ...)`; the step reads `image`.
 
     Returns:
-        The step, which takes a batch on the device, and such a batch.
+        The step, and a batch on the device for it.
     """
     width = int(np.prod(data["image"].shape[1:]))
     keys = jax.random.split(jax.random.key(0))

@@ -1,4 +1,4 @@
-"""Medians with their extremes, and ratios of runs that were neighbours in time."""
+"""Computes medians with minimum and maximum, and ratios of runs of the same turn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Spread(NamedTuple):
-    """The middle of some numbers, and how far they reach."""
+    """The median, the minimum and the maximum of some numbers."""
 
     median: float
     least: float
@@ -24,16 +24,16 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """What came out of one pair of a work and a loader.
+    """The results of one pair of a work and a loader.
 
     Attributes:
         work: The work.
         loader: The loader.
-        value: Batches per second, seconds or a share, as the work is measured; None if no run succeeded.
-        to_limit: The share of the limit, where the work has one.
+        value: Batches per second, seconds or a share, by `work.measure`; None if no run succeeded.
+        to_limit: The share of the limit, if the work has one.
         to_handwritten: How many times as fast as the fastest hand-written loop.
-        added_mb: Memory that the loader added to what the process used before, its worker processes included.
-        waited: The share of the loop's time that it waited, for works beside a step.
+        added_mb: Memory that the loader added to the process, with that of its worker processes, in MB.
+        waited: The share of the time that the loop waited, for works beside a step.
         note: Why there is no value.
     """
 
@@ -48,10 +48,10 @@ class Line:
 
 
 def summarise(results: dict[str, Any]) -> list[Line]:
-    """One line for each pair, in the order in which works were run, the fastest loader first.
+    """One line for each pair: works in the order in which they ran, and the fastest loader first.
 
-    Ratios are taken between runs of the same repeat, which lie seconds apart, and only then is their median taken: a
-    machine that becomes slower for a while does not change them.
+    A ratio compares two runs of the same repeat, which lie seconds apart. The result is the median of the ratios, so
+    that a machine that is slower for a while does not change it.
     """
     lines: list[Line] = []
     for work, about in results["works"].items():

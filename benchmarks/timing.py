@@ -1,4 +1,4 @@
-"""Stopwatches: batches per second, and the share of a training loop that is left for the steps."""
+"""Stopwatches: batches per second, and the rate of a training step beside a loader."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Any
 
 CHUNKS = 20
-"""The clock is read about this many times in a measurement: often enough to end in time, too rarely to be noticed."""
+"""How often a measurement reads the clock: enough to end in time, and too rarely to cost anything."""
 
 
 def rate(batches: Iterator[Any], seconds: float, held: int) -> float:
@@ -17,8 +17,8 @@ def rate(batches: Iterator[Any], seconds: float, held: int) -> float:
 
     Args:
         batches: Yields batches without end.
-        seconds: How long to measure, after a third as long to warm up.
-        held: How many batches the consumer holds on to.
+        seconds: How long to measure. The warm-up before takes a third of this.
+        held: The number of batches that the consumer holds.
     """
     chunk = 1
     began = perf_counter()
@@ -37,17 +37,17 @@ def rate(batches: Iterator[Any], seconds: float, held: int) -> float:
 def beside_a_step(
     batches: Iterator[Any], step: Callable[[Any], None], on_device: Any, seconds: float
 ) -> dict[str, float]:
-    """How much of the speed of a step is left when batches come from a loader.
+    """The rate of a step with batches from a loader, relative to its rate with one batch on the device.
 
     Args:
         batches: Yields batches on the device, without end.
         step: Takes a batch and returns when its computation is done.
-        on_device: A batch that is there already.
-        seconds: How long to measure; as long again is spent on the step alone, half of it before and half after.
+        on_device: A batch that is on the device already.
+        seconds: How long to measure. The step alone is measured for as long, half of it before and half after.
 
     Returns:
-        `value`: steps per second with the loader over steps per second without. `waited`: the share of the loop's time
-        spent waiting for batches. `step_ms`: the step alone.
+        `value`: steps per second with the loader, divided by those without. `waited`: the share of the time that the
+        loop waited for batches. `step_ms`: the time of the step alone.
     """
 
     def alone() -> float:
@@ -69,7 +69,7 @@ def beside_a_step(
 
     step(on_device)  # compiles
     before = alone()
-    loaded(seconds / 3)  # what was prefetched meanwhile is used up
+    loaded(seconds / 3)  # uses up what was prefetched meanwhile
     speed, waited = loaded(seconds)
     reference = (before + alone()) / 2
     return {"value": speed / reference, "waited": waited, "step_ms": 1e3 / reference}

@@ -1,4 +1,4 @@
-"""The works: what is loaded, in batches of how many rows, and how it is measured."""
+"""The works. Each defines what is loaded, the batch size, and what is measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import sources
 CACHE = Path(__file__).parent / ".cache"
 
 Kind = Literal["arrays", "tokens", "items", "numbers", "device"]
-"""Which method of a loader a work is opened with; see `loaders/base.py`."""
+"""The method of a loader that opens a work; see `loaders/base.py`."""
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,20 @@ class Work:
     """One thing to load.
 
     Attributes:
-        name: As in the tables.
-        title: What it is, in a line.
-        kind: Which method of a loader it is opened with.
+        name: The name in the tables.
+        title: A description of one line.
+        kind: The method of a loader that opens it.
         batch: Rows of a batch.
-        data: Makes the data; takes whether small data will do.
-        bar: What Loadax is held to, as the table shows it.
+        data: Makes the data; its argument says whether the data should be small.
+        bar: The result that Loadax has to reach, as the table shows it.
         measure: `rate`: batches per second. `first`: seconds to the first batch. `step`: rate beside a jitted step,
             over the rate of the step alone.
         workers: Threads or processes that each loader may use.
-        processes: Whether the items hold the GIL, so that processes pay.
+        processes: Whether the items hold the GIL, so that processes are faster.
         held: Batches that the consumer holds.
-        prefetch: How many batches loaders keep ready, where the work fixes it; 0 loads in the caller's thread.
-        limit_scale: By how many the rate of one thread is multiplied to give the limit.
-        hidden: Width of the hidden layer of the step, which decides how long it takes.
+        prefetch: The number of batches to keep ready, if the work fixes it; with 0, the caller's thread loads.
+        limit_scale: The factor from the rate of one thread to the limit.
+        hidden: The width of the hidden layer of the step, which decides how long the step takes.
     """
 
     name: str
@@ -158,11 +158,11 @@ WORKS = {
 }
 
 AUTO_BYTES, AUTO_DEPTHS = 64 << 20, (2, 64)
-"""How `.prefetch()` of Loadax sizes itself: the number of batches that fills this, within these bounds."""
+"""The depth of `.prefetch()` of Loadax: the number of batches that fill these bytes, within these bounds."""
 
 
 def kept(work: Work, batch_bytes: int) -> int:
-    """How many batches of a work exist at once: those that are ready and those that the consumer holds."""
+    """The number of batches of a work that exist at once: ready batches, and those that the consumer holds."""
     least, most = AUTO_DEPTHS
     ready = min(max(least, AUTO_BYTES // batch_bytes), most) if work.prefetch is None else work.prefetch
     return ready + work.held

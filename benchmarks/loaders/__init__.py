@@ -1,4 +1,4 @@
-"""The loaders that are compared. Each adapter imports its library when it is imported, in a process of its own."""
+"""The loaders that are compared. Each adapter imports its library, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ ADAPTERS = {
     "tensorflow": "tensorflow_adapter",
     "datasets": "datasets_adapter",
 }
-"""What `--loader` calls a library, and the module here that drives it."""
+"""The name of each library on the command line, and its adapter module."""

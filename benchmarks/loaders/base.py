@@ -1,4 +1,4 @@
-"""What an adapter provides. One file holds one library, one class one way to configure it."""
+"""The interface of an adapter. One file holds one library, and one class holds one configuration of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..works import Work
 
 
 class UnsupportedError(Exception):
-    """A loader cannot do a work; says why."""
+    """A loader cannot do a work; the message says why."""
 
 
 class Loader:
@@ -23,12 +23,12 @@ class Loader:
     - `tokens(work, data)`: `data` is one uint16 array; batches are int32, shuffled.
     - `items(work, data)`: `data` is a dataset with `len()` and `[i]`; batches are stacked, in the order of the rows.
     - `numbers(work, data)`: `data` is an int; batches are of `range(data)`, shuffled.
-    - `device(work, data)`: as `arrays`, and batches are `jax.Array`s on the default device.
+    - `device(work, data)`: like `arrays`, but batches are `jax.Array`s on the default device.
 
-    Each returns an iterator that never ends, whose batches may be held: it goes on with epoch after epoch, each in
-    another order, the way that the library does it best. Short last batches are left out. The first line of the
-    method's docstring, or else of the class's, says how the library is configured, for the table. A subclass that has
-    nothing to add for a kind that it inherits sets it to None.
+    Each method returns an endless iterator. The consumer may hold its batches. The iterator yields epoch after epoch,
+    each in another order, in the best way of the library, and drops short last batches. The first line of the method's
+    docstring, or else of the class's, is the configuration that the table shows. A subclass sets an inherited method to
+    None if its configuration is no different for that kind of work.
     """
 
     @classmethod
@@ -38,7 +38,7 @@ class Loader:
 
     @classmethod
     def configuration(cls, work: Work) -> str:
-        """How the library is configured for a work, in a line."""
+        """The configuration of the library for a work, in one line."""
         text = inspect.getdoc(getattr(cls, work.kind)) or inspect.getdoc(cls) or ""
         return text.partition("\n")[0]
 
@@ -48,7 +48,7 @@ class Loader:
 
 
 def orders(length: int, batch: int, shuffle: bool = True) -> Iterator[np.ndarray]:
-    """The rows of each batch, epoch after epoch, for libraries that leave them to their users."""
+    """The row numbers of each batch, epoch after epoch, for libraries that do not shuffle by themselves."""
     for epoch in count():
         order = np.random.default_rng(epoch).permutation(length) if shuffle else np.arange(length)
         for start in range(0, length - batch + 1, batch):
@@ -56,7 +56,7 @@ def orders(length: int, batch: int, shuffle: bool = True) -> Iterator[np.ndarray
 
 
 def device_put(batch: Any) -> Any:
-    """The batch on JAX's default device."""
-    import jax  # noqa: PLC0415 - most works do without, and a process that imports it uses 100 MB more
+    """A copy of the batch on JAX's default device."""
+    import jax  # noqa: PLC0415 - importing JAX adds 100 MB, and most works do not need it
 
     return jax.device_put(batch)

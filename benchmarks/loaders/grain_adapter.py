@@ -1,6 +1,6 @@
 """Grain: https://google-grain.readthedocs.io."""
 
-# ruff: noqa: D102 - what a method does is said in base.py; how, by its class
+# ruff: noqa: D102 - base.py says what a method does, and its class says how
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TWO_AHEAD = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
 
 
 class Records:
-    """Arrays as a source of dicts, one for each row."""
+    """Arrays as a source that has one dict for each row."""
 
     def __init__(self, data: dict[str, np.ndarray]) -> None:
         self._data = data
@@ -34,7 +34,7 @@ class Records:
 
 
 class WholeBatches:
-    """Arrays as a source of batches, whose rows are in one random order."""
+    """Arrays as a source of batches, whose rows are in a fixed random order."""
 
     def __init__(self, data: dict[str, np.ndarray] | np.ndarray, batch: int) -> None:
         self._data, self._batch = data, batch
@@ -53,14 +53,14 @@ def length_of(data: dict[str, np.ndarray] | np.ndarray) -> int:
 
 
 def gather(data: dict[str, np.ndarray] | np.ndarray, rows: np.ndarray) -> Any:
-    """The rows of every array, or windows of tokens as a model takes them."""
+    """The rows of every array, or windows of tokens as int32."""
     if isinstance(data, dict):
         return {key: array[rows] for key, array in data.items()}
     return data[rows].astype(np.int32)
 
 
 def identity(items: Sequence[Any]) -> list[Any]:
-    """The batcher of the works that are about the loader alone."""
+    """The batcher of the works that measure only the loader."""
     return list(items)
 
 
@@ -68,7 +68,7 @@ class Fast(Loader):
     """Row numbers shuffled and batched before `to_iter_dataset`, `x[rows]` mapped over batches; no read threads."""
 
     def gathers(self, work: Work, data: Any) -> Any:
-        """Batches as a dataset; also what `Prebatched` does in another way."""
+        """A dataset of batches. `Prebatched` overrides it."""
         rows = grain.MapDataset.range(length_of(data)).shuffle(seed=0).batch(work.batch, drop_remainder=True)
         return rows.map(partial(gather, data)).repeat()
 
@@ -86,10 +86,10 @@ class Fast(Loader):
         """A read thread per worker, batched afterwards; `mp_prefetch` of batches where items hold the GIL."""
         items = grain.MapDataset.source(data).repeat()
         if work.processes:
-            flags.FLAGS.mark_as_parsed()  # what `absl.app.run` would do; worker processes read flags
+            flags.FLAGS.mark_as_parsed()  # like `absl.app.run`: worker processes read flags
             options = grain.MultiprocessingOptions(num_workers=work.workers)
             return iter(items.batch(work.batch).to_iter_dataset(NO_THREADS).mp_prefetch(options))
-        # A read thread reads one element at a time: batched before, it would read a whole batch of slow items alone.
+        # A read thread reads one element at a time. If batched before, one thread would read a whole batch.
         reading = grain.ReadOptions(num_threads=work.workers, prefetch_buffer_size=4 * work.batch)
         return iter(items.to_iter_dataset(reading).batch(work.batch))
 
@@ -106,7 +106,7 @@ class Prebatched(Fast):
     items = numbers = None
 
     def gathers(self, work: Work, data: Any) -> Any:
-        """Each element of the source is a batch, so that Grain's cost for an element is paid once."""
+        """Each element of the source is a batch, so that Grain's cost of an element arises once for a batch."""
         return grain.MapDataset.source(WholeBatches(data, work.batch)).shuffle(seed=0).repeat()
 
 

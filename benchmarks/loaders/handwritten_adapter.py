@@ -1,6 +1,6 @@
 """The loops that people write instead of using a loader."""
 
-# ruff: noqa: D102 - what a method does is said in base.py; how, by its class
+# ruff: noqa: D102 - base.py says what a method does, and its class says how
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_arrays(data: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.n
 
 
 def read_tokens(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Windows as a model takes them."""
+    """Windows of tokens as int32."""
     return data[rows].astype(np.int32)
 
 
@@ -37,17 +37,17 @@ def read_items(data: Any, rows: np.ndarray) -> Any:
 
 
 def read_numbers(data: range, rows: np.ndarray) -> list[int]:
-    """Items, as they are."""
+    """Items, unchanged."""
     return [data[row] for row in rows.tolist()]
 
 
 def read_to_device(data: dict[str, np.ndarray], rows: np.ndarray) -> Any:
-    """The rows of every array, sent to the device."""
+    """The rows of every array, on the device."""
     return device_put(read_arrays(data, rows))
 
 
 def ahead(pool: Executor, read: Read, data: Any, batches: Iterator[np.ndarray], depth: int) -> Iterator[Any]:
-    """Batches from an executor, `depth` of them under way: a list of futures."""
+    """Yields batches from an executor, and keeps `depth` futures in flight."""
     futures: deque[Future[Any]] = deque()
     with pool:
         for rows in batches:
@@ -101,7 +101,7 @@ class Threads(Loader):
 
 
 _data: Any = None
-"""What forked processes inherit."""
+"""The data that forked processes inherit."""
 
 
 def _read_inherited(rows: np.ndarray) -> Any:
@@ -117,7 +117,7 @@ class Fork(Loader):
         return work.processes
 
     def items(self, work: Work, data: Any) -> Iterator[Any]:
-        global _data  # noqa: PLW0603 - how a pool hands data down without pickling it
+        global _data  # noqa: PLW0603 - forked processes inherit it without pickling
         _data = data
         per_epoch = len(data) // work.batch
         with multiprocessing.get_context("fork").Pool(work.workers) as pool:

@@ -1,6 +1,6 @@
-"""jax-dataloader, with its backend of its own."""
+"""jax-dataloader, with its own backend."""
 
-# ruff: noqa: D102 - what a method does is said in base.py; how, by its class
+# ruff: noqa: D102 - base.py says what a method does, and its class says how
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from ..works import Work
 from .base import Loader, device_put
 
-# It imports every other loader that is installed, which takes half a minute. Its own backend needs none of them, but
-# without torch it does not start.
+# The library imports every other loader that is installed, which takes 30 s. Its own backend needs none of them, but
+# the library does not start without torch.
 for other in ("datasets", "tensorflow"):
     sys.modules.setdefault(other, None)  # type: ignore[arg-type]
 

@@ -1,6 +1,6 @@
-"""Loadax: as its README recommends, and with less."""
+"""Loadax, as its README recommends, and with fewer settings."""
 
-# ruff: noqa: D102, ARG002 - what a method does is said in base.py; how, by its class
+# ruff: noqa: D102, ARG002 - base.py says what a method does, and its class says how
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .base import Loader
 
 
 def identity(items: list[Any]) -> list[Any]:
-    """The batcher of the works that are about the loader alone."""
+    """The batcher of the works that measure only the loader."""
     return items
 
 
@@ -24,12 +24,12 @@ class Recommended(Loader):
     """`.workers(n).prefetch()`: the work's number of threads, and a prefetch that sizes itself."""
 
     def settings(self, work: Work) -> DataLoader[Any, Any]:
-        """Everything but the dataset, for as many epochs as it takes."""
+        """All settings but the dataset, with endless epochs."""
         chain = self.ahead(work, DataLoader().batch_size(work.batch, drop_remainder=True))
         return chain.epochs(None)
 
     def ahead(self, work: Work, chain: DataLoader[Any, Any]) -> DataLoader[Any, Any]:
-        """The part in which configurations differ."""
+        """The settings in which configurations differ."""
         return chain.workers(work.workers).prefetch()
 
     def arrays(self, work: Work, data: dict[str, np.ndarray]) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """SPDL: https://facebookresearch.github.io/spdl."""
 
-# ruff: noqa: D102 - what a method does is said in base.py; how, by its class
+# ruff: noqa: D102 - base.py says what a method does, and its class says how
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def gather(data: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarra
 
 
 def cast(data: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Windows as a model takes them."""
+    """Windows of tokens as int32."""
     return data[rows].astype(np.int32)
 
 
 def stack(items: list[Any]) -> Any:
-    """Items as a batch."""
+    """Items, stacked to a batch."""
     if isinstance(items[0], dict):
         return {key: np.stack([item[key] for item in items]) for key in items[0]}
     return np.stack(items)
 
 
 def to_device(data: dict[str, np.ndarray], rows: np.ndarray) -> Any:
-    """The rows of every array, sent to the device."""
+    """The rows of every array, on the device."""
     return device_put(gather(data, rows))
 
 
@@ -45,7 +45,7 @@ _data: Any = None
 
 
 def _inherit(data: Any) -> None:
-    global _data  # noqa: PLW0603 - how an executor hands data to its processes once
+    global _data  # noqa: PLW0603 - the executor sends it to each process once
     _data = data
 
 
@@ -58,7 +58,7 @@ def _read_batch(rows: np.ndarray) -> Any:
 
 
 def run(builder: PipelineBuilder[Any, Any], threads: int) -> Iterator[Any]:
-    """The output of a pipeline, which ends when the iterator is dropped."""
+    """Yields the output of a pipeline. The pipeline ends when nothing refers to the iterator any more."""
     pipeline = builder.build(num_threads=threads)
     with pipeline.auto_stop():
         yield from pipeline

@@ -1,6 +1,6 @@
 """PyTorch's DataLoader."""
 
-# ruff: noqa: D102 - what a method does is said in base.py; how, by its class
+# ruff: noqa: D102 - base.py says what a method does, and its class says how
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .base import Loader, UnsupportedError, device_put
 
 
 class Batches:
-    """Arrays that are indexed by all rows of a batch at once."""
+    """Arrays whose index is all rows of a batch."""
 
     def __init__(self, data: dict[str, np.ndarray]) -> None:
         self._data = {key: torch.from_numpy(array) for key, array in data.items()}
@@ -29,7 +29,7 @@ class Batches:
 
 
 class Windows:
-    """Windows of tokens, indexed by all rows of a batch at once."""
+    """Windows of tokens, whose index is all rows of a batch."""
 
     def __init__(self, data: np.ndarray) -> None:
         self._data = data
@@ -42,7 +42,7 @@ class Windows:
 
 
 class Rows:
-    """Arrays that are indexed by one row, as most datasets are."""
+    """Arrays whose index is one row, like most datasets."""
 
     def __init__(self, data: dict[str, np.ndarray] | np.ndarray) -> None:
         self._data = data
@@ -57,12 +57,12 @@ class Rows:
 
 
 def identity(items: list[Any]) -> list[Any]:
-    """The batcher of the works that are about the loader alone."""
+    """The batcher of the works that measure only the loader."""
     return items
 
 
 def endless(loader: DataLoader[Any]) -> Iterator[Any]:
-    """Epoch after epoch."""
+    """Yields batches of epoch after epoch."""
     while True:
         yield from loader
 
