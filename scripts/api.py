@@ -23,13 +23,8 @@ import griffe
 from changelog import unreleased
 from workspace import ROOT, Package, git, last_tag, packages
 
-<<<<<<< HEAD
 PUBLIC_MODULES = ("testing", "loadax.distributed", "loadax.extend")
-"""Modules that are imported by name, in any package or in one; all else is imported from its package."""
-=======
-PUBLIC_MODULES = ("loadax_core.testing", "loadax.distributed")
-"""Modules that users import by name. They import all other names from the package."""
->>>>>>> cb1efc0 (Plain words in the Makefile, the scripts and the settings)
+"""Modules that users import by name, in any package or in one. They import all other names from the package."""
 
 UNRECORDED = {"__repr__", "__str__", "__getstate__", "__setstate__", "__reduce__"}
 """Methods with only one possible signature, which no user calls by name."""
