@@ -75,18 +75,24 @@ class LoaderIterator(Generic[B_co]):
                 `set_state`.
         """
         with self._lock:
-            self._refuse_reentry()
+            if self._running:
+                self._refuse_reentry()
             self._running = True
             try:
-                recorder = self._recorder
+                recorder, source = self._recorder, self._source
                 began = recorder.enter()
-                source = self._source or self._open()
+                if source is None:
+                    source = self._open()
                 ready = source.ready
-                taken = self._take(source)
+                try:
+                    taken = source.take() if recorder.tracing.annotate is None else self._take_marked(source)
+                except BaseException as error:
+                    self._drop(source, error)
+                    raise
                 if taken is None:
                     self._end(source)
                 self._last, batch = taken
-                recorder.leave(began, ready, *taken)
+                recorder.leave(began, ready, taken[0], batch)
                 return batch
             finally:
                 self._running = False
@@ -134,7 +140,8 @@ class LoaderIterator(Generic[B_co]):
             RuntimeError: If a call of `next` or `set_state` is under way in this thread, as in a signal handler.
         """
         with self._lock:
-            self._refuse_reentry()
+            if self._running:
+                self._refuse_reentry()
             self._running = True
             try:
                 self._restore(state)
@@ -206,27 +213,26 @@ class LoaderIterator(Generic[B_co]):
         batches, rows = self._run.plan.between(self._restored, self._position)
         return self._batches_before + batches, self._rows_before + rows
 
-    def _refuse_reentry(self) -> None:
+    def _refuse_reentry(self) -> Never:
         # The lock is this thread's, so that what runs was begun by this thread, too.
-        if self._running:
-            raise RuntimeError(
-                "next() or set_state() of this iterator was called while this thread is inside one of them, by a "
-                "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
-            )
+        raise RuntimeError(
+            "next() or set_state() of this iterator was called while this thread is inside one of them, by a "
+            "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
+        )
 
-    def _take(self, source: Source) -> tuple[Step, Any] | None:
-        """Takes a batch; after an error, nothing more is loaded until `set_state`, or until the next call."""
+    def _take_marked(self, source: Source) -> tuple[Step, Any] | None:
+        """Takes a batch, and marks the wait in the trace that is being taken."""
         annotate = self._recorder.tracing.annotate
-        try:
-            with nullcontext() if annotate is None else annotate(NAMES["waiting"]):
-                return source.take()
-        except BaseException as error:
-            # An interrupt may fall between two hand-overs; what is in flight is dropped, and the position stands.
-            self._let_go(source)
-            source.stop()
-            if error is source.failure:
-                self._error = error
-            raise
+        with nullcontext() if annotate is None else annotate(NAMES["waiting"]):
+            return source.take()
+
+    def _drop(self, source: Source, error: BaseException) -> None:
+        """Drops what is in flight after an error: the position stands, and nothing is loaded until the next call."""
+        self._let_go(source)
+        source.stop()
+        # An interrupt may fall between two hand-overs, and is not raised again.
+        if error is source.failure:
+            self._error = error
 
     def _open(self) -> Source:
         """Starts what loads the batches from here on."""

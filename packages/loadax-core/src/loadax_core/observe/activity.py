@@ -48,13 +48,14 @@ class Activity:
         "step",
     )
 
-    def __init__(self, lane: Lane, tracing: Tracing, *, timed: bool = False) -> None:
+    def __init__(self, lane: Lane, tracing: Tracing, *, timed: bool = False, clocks: bool = True) -> None:
         """Begins with nothing being done, by the thread that calls this.
 
         Args:
             lane: Where its time is added up.
             tracing: Whether a trace is being taken.
             timed: Whether each row that is read must be known, for a timeout.
+            clocks: Whether to read the thread's CPU clock, which tells of a worker and not of the caller.
         """
         self.lane = lane
         self.step = Step(0, 0, 0, 0)
@@ -67,7 +68,7 @@ class Activity:
         self._tracing = tracing
         self._mark: AbstractContextManager[Any] | None = None
         self._thread = threading.get_ident()
-        self._clocks = (0.0, 0.0)
+        self._clocks = (0.0, 0.0) if clocks else None
 
     def begin(self, stage: str, rows: Numbers | None = None) -> None:
         """Notes that a stage begins.
@@ -123,9 +124,13 @@ class Activity:
         self.stage = ""
 
     def _end(self, now: float) -> None:
-        self.seconds = now - self._began
-        self.lane.add(self.stage, self._began, now, self.step)
-        self._finish(self.seconds, now)
+        seconds = self.seconds = now - self._began
+        lane = self.lane
+        lane.seconds[self.stage] += seconds
+        if lane.spans is not None:
+            lane.spans.append((self.stage, self._began, now, self.step))
+        if self.close or self._mark is not None or seconds > lane.floor:
+            self._finish(seconds, now)
 
     def _finish(self, seconds: float, now: float) -> None:
         lane = self.lane
@@ -137,7 +142,7 @@ class Activity:
                 lane.slow(seconds, self.rows)
             else:
                 self._note_slow(now)
-        if self.close:
+        if self.close and self._clocks is not None:
             cpu, core_wait = thread_clocks()
             lane.cpu += cpu - self._clocks[0]
             lane.core_wait += core_wait - self._clocks[1]

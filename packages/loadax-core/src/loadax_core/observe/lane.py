@@ -64,12 +64,6 @@ class Lane:
         """Time spent in all stages."""
         return sum(self.seconds.values())
 
-    def add(self, stage: str, began: float, ended: float, step: Step) -> None:
-        """Notes a stage, from one value of `perf_counter` to another."""
-        self.seconds[stage] += ended - began
-        if self.spans is not None:
-            self.spans.append((stage, began, ended, step))
-
     def slow(self, seconds: float, rows: Sequence[int] | Rows) -> None:
         """Notes a read of rows that took longer than `floor`."""
         if not len(rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -33,13 +33,15 @@ class Inline:
     def __init__(self, epochs: Epochs, steps: Iterator[Step], recorder: Recorder) -> None:
         fetch = epochs.base
         self._epochs = epochs
+        # The epoch that was entered last, and its fetch.
+        self._epoch, self._fetch = -1, fetch
         self._steps = steps
-        self._activity = Activity(recorder.caller, recorder.tracing)
+        self._activity = Activity(recorder.caller, recorder.tracing, clocks=False)
         self._pool = Pool(fetch.pin)
         self._policy = Policy(unit_seconds=GROUP_SECONDS, gathers=fetch.gathers, groups=fetch.groups)
         self._places = fetch.places
         # Steps to be loaded together, batches that are loaded, and the error of the step after these.
-        self._groups: deque[list[Step]] = deque()
+        self._groups: deque[Sequence[Step]] = deque()
         self._loaded: deque[tuple[Step, Any]] = deque()
         self._failure: BaseException | None = None
         self._rows_each = 0
@@ -55,8 +57,11 @@ class Inline:
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end; see `Source`."""
         if not self._loaded:
-            if self._failure is None and not self._load():
-                return None
+            if self._failure is None:
+                steps = self._groups.popleft() if self._groups else self._more()
+                if not steps:
+                    return None
+                self._load(steps)
             if not self._loaded:
                 self.failure = self._failure
                 assert self._failure is not None, "nothing was loaded, so that something has failed"
@@ -64,44 +69,44 @@ class Inline:
         step, batch = self._loaded.popleft()
         return step, self._place(step, batch) if self._places else batch
 
-    def _load(self) -> bool:
-        """Loads the batches of the next group, up to one that fails; returns whether there was a step left."""
-        if not self._groups:
-            self._groups.extend(alike(list(islice(self._steps, self._policy.group(self._rows_each, 4 * MOST_GROUPED)))))
-            if not self._groups:
-                return False
-        done = self._perform()
-        steps = self._groups[0]
-        if done.error is not None and is_interrupt(done.error):
-            # The group is loaded again when the next batch is asked for.
-            raise done.error
-        self._groups.popleft()
-        self._loaded.extend(zip(steps, done.values, strict=False))
-        if done.error is not None:
-            self._failure = relayed(done.error, done.stage, steps[len(done.values)])
-        return True
+    def _more(self) -> Sequence[Step]:
+        """The steps to load next: one, or several quick ones; none at the end."""
+        count = self._policy.group(self._rows_each, 4 * MOST_GROUPED)
+        if count > 1:
+            self._groups.extend(alike(list(islice(self._steps, count))))
+            return self._groups.popleft() if self._groups else ()
+        step = next(self._steps, None)
+        return () if step is None else (step,)
 
-    def _perform(self) -> Done:
-        """Reads the steps of the next group, and learns from it."""
-        activity, policy, steps = self._activity, self._policy, self._groups[0]
-        activity.step = steps[0]
+    def _load(self, steps: Sequence[Step]) -> None:
+        """Loads the batches of some steps, up to one that fails."""
+        done = self._perform(steps)
+        if done.error is not None:
+            if is_interrupt(done.error):
+                # They are loaded again when the next batch is asked for.
+                self._groups.appendleft(steps)
+                raise done.error
+            self._failure = relayed(done.error, done.stage, steps[len(done.values)])
+        self._loaded.extend(zip(steps, done.values, strict=False))
+
+    def _perform(self, steps: Sequence[Step]) -> Done:
+        """Reads some steps together, and learns from it."""
+        activity, policy, first = self._activity, self._policy, steps[0]
+        activity.step = first
         try:
-            fetch = self._epochs.enter(steps[0].epoch)
-            if len(steps) > 1 and not fetch.groups:
-                # The dataset can be read so in other epochs.
-                self._groups.popleft()
-                self._groups.extendleft([step] for step in reversed(steps))
-                steps = self._groups[0]
+            if first.epoch != self._epoch:
+                self._fetch, self._epoch = self._epochs.enter(first.epoch), first.epoch
+            fetch = self._fetch
             rows = fetch.rows(steps)
         except BaseException as error:
             return Done([], error, "preparing")
-        done = perform(fetch, Task(steps[0].epoch, rows, len(steps), True), self._pool, activity)
+        done = perform(fetch, Task(first.epoch, rows, len(steps), True), self._pool, activity)
         if done.transforming is not None:
             activity.transformed(done.reading, done.transforming)
         if done.error is None:
             self._rows_each = len(rows) // len(steps)
             policy.learn(len(rows), done.reading, done.batching)
-            if policy.most is None and fetch.gathers:
+            if policy.most is None and fetch.groups:
                 policy.most = most_alike(done.values[0])
         return done
 
