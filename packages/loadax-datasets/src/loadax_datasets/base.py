@@ -11,15 +11,25 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 
-# Transforms subclass BaseDataset and BaseDataset's methods build transforms. Importing the package, not names from
-# it, lets both sides have what they need: the names are looked up when a method is called.
-import loadax_datasets as datasets
-
 from .checks import check_bool, check_int
 from .rows import Wanted, check_range, row_in_range, rows_in_range
 
 T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
+
+
+class Registry:
+    """The classes of this package by name, each registered as it is defined.
+
+    Transforms subclass `BaseDataset`, and its methods make transforms: those look the classes up here, so that this
+    module need not import the ones that import it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"{name} has not been imported; import loadax_datasets, not a module of it")
+
+
+datasets = Registry()
 
 MOST_AT_ONCE = 256
 """Rows that are read at once where a dataset is iterated over."""
@@ -49,6 +59,8 @@ class BaseDataset(ABC, Generic[T_co]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if cls.__module__.startswith("loadax_datasets."):
+            setattr(datasets, cls.__name__, cls)
         # Other ways to read, which are inherited, may know a short cut that passes a new one by.
         for new, others in (
             ("read", ("read_many", "batched", "gather")),

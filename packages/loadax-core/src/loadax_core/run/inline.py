@@ -34,7 +34,8 @@ class Inline:
         fetch = epochs.base
         self._epochs = epochs
         # The epoch that was entered last, and its fetch.
-        self._epoch, self._fetch = -1, fetch
+        self._epoch = -1
+        self._fetch = fetch
         self._steps = steps
         self._activity = Activity(recorder.caller, recorder.tracing, clocks=False)
         self._pool = Pool(fetch.pin)
@@ -95,7 +96,8 @@ class Inline:
         activity.step = first
         try:
             if first.epoch != self._epoch:
-                self._fetch, self._epoch = self._epochs.enter(first.epoch), first.epoch
+                self._fetch = self._epochs.enter(first.epoch)
+                self._epoch = first.epoch
             fetch = self._fetch
             rows = fetch.rows(steps)
         except BaseException as error:
