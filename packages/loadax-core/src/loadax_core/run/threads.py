@@ -24,12 +24,8 @@ CLOSE_SECONDS = 0.1
 EXIT_SECONDS = 0.5
 """How long closing and interpreter exit wait for busy workers; a read cannot be interrupted."""
 
-COMPUTING_SECONDS = 60.0
-"""How long interpreter exit waits at most for workers that compute in JAX, and for how long they must have used less
-than a tenth of a core not to be computing: `EXIT_SECONDS`.
-
-A thread that returns from JAX to an interpreter which has been finalized aborts the process.
-"""
+COMPUTING_SECONDS = 5.0
+"""How long interpreter exit waits at most for workers that compute in JAX."""
 
 
 class Context:
@@ -193,6 +189,23 @@ def stop_all() -> None:
     while computes:
         used, deadline = process_time(), perf_counter() + EXIT_SECONDS
         ended = [window.join(deadline) for window in windows]
-        if all(ended) or "jaxlib" not in sys.modules or perf_counter() - began > COMPUTING_SECONDS:
+        if all(ended) or "jaxlib" not in sys.modules:
             return
-        computes = process_time() - used > 0.1 * EXIT_SECONDS
+        computes = process_time() - used > 0.1 * EXIT_SECONDS and perf_counter() - began < COMPUTING_SECONDS
+    park_aborting_threads()
+
+
+def park_aborting_threads() -> None:
+    """Has a thread that aborts the process sleep for ever instead, so that the program ends with its own status.
+
+    A thread that returns from C++ to an interpreter which has been finalized is ended by `pthread_exit`. That unwinds
+    its stack, and the C++ runtime aborts the process where it meets a function that may not throw. `abort` sends
+    SIGABRT to its own thread first; the handler is the C function `pause`.
+    """
+    if sys.platform == "win32":
+        return
+    import ctypes  # noqa: PLC0415 - needed by few programs, at their end
+    import signal  # noqa: PLC0415
+
+    libc = ctypes.CDLL(None)
+    libc.signal(int(signal.SIGABRT), ctypes.cast(libc.pause, ctypes.c_void_p))
