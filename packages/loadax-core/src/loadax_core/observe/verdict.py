@@ -21,6 +21,9 @@ EVIDENCE_SECONDS = 0.1
 BUSY = 0.8
 """From this share of time on, workers have no time left."""
 
+CORE_WAIT = 0.4
+"""From this share of workers' time on, waiting for a core is what limits them."""
+
 QUICK_SECONDS = 20e-6
 """An item that is read in less than 20 us costs mostly the Python around it."""
 
@@ -102,7 +105,7 @@ def all_cores(figures: Figures) -> str | None:
 
 def cores_of_others(figures: Figures) -> str | None:
     """Worker threads were ready to run, and waited for a core; more of them would wait as well."""
-    if figures.core_wait < EVIDENCE_SECONDS or figures.core_wait < max(figures.cpu / 2, figures.busy / 4):
+    if figures.core_wait < max(EVIDENCE_SECONDS, CORE_WAIT * figures.busy):
         return None
     return (
         f"Workers waited {figures.core_wait / figures.busy:.0%} of their time for a CPU core: other programs, or other "
