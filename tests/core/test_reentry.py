@@ -184,7 +184,7 @@ def test_users_functions_run_in_the_context_of_the_iterators_creation(workers: i
         SETTING.reset(token)
     assert first == [("mine", "raise")]
     if workers:
-        assert set(sum(batches, [])) == {("mine", "raise")}
+        assert {row for batch in batches for row in batch} == {("mine", "raise")}
         assert SETTING.get() == "none"
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,7 +91,7 @@ def test_processes_are_advised_where_threads_wait_for_the_gil() -> None:
 
 
 @contextmanager
-def other_programs(count: int) -> Iterator[None]:
+def other_programs(count: int) -> Generator[None]:
     """Programs that keep a core busy each, for 20 s at most."""
     code = "import time\nends = time.time() + 20\nwhile time.time() < ends:\n    pass"
     programs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import pytest
 from loadax_core import DataLoader
 
 
 def enable_x64() -> AbstractContextManager[Any]:
     """`jax.enable_x64(True)`; older versions of JAX have it among the experiments."""
-    here: Any = jax
-    if hasattr(here, "enable_x64"):
-        return here.enable_x64(True)
-    from jax.experimental import enable_x64 as experimental  # noqa: PLC0415
-
-    return experimental(True)
+    holder: Any = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+    return holder.enable_x64(True)
 
 
 def size() -> int:
     """Bits of JAX's integers in the calling thread."""
-    return jnp.arange(3).dtype.itemsize * 8
+    return jax.dtypes.canonicalize_dtype(np.int64).itemsize * 8
 
 
 class Sizes:

@@ -32,6 +32,9 @@ class Threads:
 class _Here:
     def __init__(self, epochs: Epochs) -> None:
         self._epochs = epochs
+        # The epoch that was entered last.
+        self._epoch = -1
+        self._fetch = epochs.base
 
     def open(self) -> None:
         pass
@@ -40,11 +43,13 @@ class _Here:
         pass
 
     def perform(self, task: Task, alloc: Alloc, watch: Watch) -> Done:
-        try:
-            fetch = self._epochs.enter(task.epoch, task.following)
-        except BaseException as error:
-            return Done([], error, "preparing")
-        return perform(fetch, task, alloc, watch)
+        if task.epoch != self._epoch:
+            try:
+                self._fetch = self._epochs.enter(task.epoch, task.following)
+            except BaseException as error:
+                return Done([], error, "preparing")
+            self._epoch = task.epoch
+        return perform(self._fetch, task, alloc, watch)
 
     def where(self) -> None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .policy import AUTO_BYTES, AUTO_DEPTHS, Policy
 from .slot import Unit
@@ -27,12 +27,12 @@ class Budget:
         self._release = release
         self._policy = policy
         self._most_loading = workers + 1
-        self._held: deque[list[Unit]] = deque()
+        self._held: deque[Sequence[Unit]] = deque()
         self._lock = threading.Lock()
         # Batches that are being loaded, those that are ready, and the bytes of these.
         self._loading = self._ready = self._bytes = 0
 
-    def add(self, units: list[Unit]) -> None:
+    def add(self, units: Sequence[Unit]) -> None:
         """Adds the units of one batch."""
         with self._lock:
             self._held.append(units)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -27,7 +27,7 @@ def most_alike(batch: Any) -> int:
     return max(1, GROUP_BYTES // max(1, size(batch)))
 
 
-def alike(steps: list[Step]) -> Iterator[list[Step]]:
+def alike(steps: Iterable[Step]) -> Iterator[list[Step]]:
     """Cuts steps into those that can be gathered together: of one epoch, and of one size."""
     for _, same in groupby(steps, key=lambda step: (step.epoch, step.size)):
         yield list(same)

@@ -34,7 +34,7 @@ class Inline:
         fetch = epochs.base
         self._epochs = epochs
         # The epoch that was entered last, and its fetch.
-        self._epoch = -1
+        self._epoch: int | None = None
         self._fetch = fetch
         self._steps = steps
         self._activity = Activity(recorder.caller, recorder.tracing, clocks=False)
@@ -72,15 +72,19 @@ class Inline:
 
     def _more(self) -> Sequence[Step]:
         """The steps to load next: one, or several quick ones; none at the end."""
-        count = self._policy.group(self._rows_each, 4 * MOST_GROUPED)
+        count = self._policy.group(self._rows_each, 4 * MOST_GROUPED) if self._fetch.groups else 1
         if count > 1:
-            self._groups.extend(alike(list(islice(self._steps, count))))
+            self._groups.extend(alike(islice(self._steps, count)))
             return self._groups.popleft() if self._groups else ()
         step = next(self._steps, None)
         return () if step is None else (step,)
 
     def _load(self, steps: Sequence[Step]) -> None:
         """Loads the batches of some steps, up to one that fails."""
+        if len(steps) > 1 and steps[0].epoch != self._epoch:
+            # The dataset of another epoch may be one that is not read so.
+            self._groups.extendleft([step] for step in reversed(steps[1:]))
+            steps = steps[:1]
         done = self._perform(steps)
         if done.error is not None:
             if is_interrupt(done.error):

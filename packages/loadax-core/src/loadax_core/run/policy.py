@@ -60,6 +60,8 @@ class Policy:
         batching: Seconds to make a batch of its items; infinite as long as none has been made.
         most: Batches like those seen that one memory may hold; 0 if they cannot be cut apart, None before the first.
         nbytes: Bytes of a large batch among the last ones; 0 before the first.
+        depth: How many batches are kept ready.
+        sizes_depth: Whether the depth follows from the memory that batches take.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class Policy:
         self._gathers = gathers
         self._divisible = divisible
         self._groups = groups and gathers
-        self._depth = depth
         self._queued = queued
+        self.sizes_depth = depth is None
+        self.depth = auto_depth(0, queued) if depth is None else depth
         self.row: float | None = None
         self.batching = 0.0 if gathers else inf
         self.most: int | None = None
@@ -103,20 +106,12 @@ class Policy:
     def learn_bytes(self, nbytes: int) -> None:
         """Takes the size of a batch; a larger one than usual counts at once, and is forgotten slowly."""
         self.nbytes = max(nbytes, round(0.95 * self.nbytes))
+        if self.sizes_depth:
+            self.depth = auto_depth(self.nbytes, self._queued)
 
     def expected(self, rows: int) -> float:
         """Seconds that reading so many rows, and making a batch of them, will take; infinite if nothing is known."""
         return inf if self.row is None else self.row * rows + self.batching
-
-    @property
-    def sizes_depth(self) -> bool:
-        """Whether the depth follows from the memory that batches take."""
-        return self._depth is None
-
-    @property
-    def depth(self) -> int:
-        """How many batches are kept ready."""
-        return auto_depth(self.nbytes, self._queued) if self._depth is None else self._depth
 
     def group(self, rows: int, limit: int) -> int:
         """How many batches are gathered in one call, a power of two: as many as one unit of work holds.
@@ -149,6 +144,8 @@ class Policy:
             return rows
         if self.row is None:
             return -(-rows // self._workers)
+        if self.row * rows <= self._unit_seconds:
+            return rows
         if self._gathers or self._remote:
             units = SLOW_REMOTE_UNITS if self._remote else SLOW_UNITS
             slow = self.row * rows > units * self._unit_seconds

@@ -64,12 +64,15 @@ class Refill:
             return
         self.group = self._policy.group(self._rows_each, limit)
         while limit - self.ahead >= self.group:
-            steps = list(islice(self._steps, self.group))
+            steps = tuple(islice(self._steps, self.group))
             if not steps:
                 self.exhausted = True
                 return
-            for same in alike(steps) if len(steps) > 1 else (steps,):
-                self._add(slots, same)
+            if len(steps) == 1:
+                self._add(slots, steps)
+            else:
+                for same in alike(steps):
+                    self._add(slots, same)
 
     def _add(self, slots: deque[Slot], steps: Sequence[Step]) -> None:
         """Adds a slot for some steps, and its units."""
@@ -90,17 +93,17 @@ class Refill:
         units = self._units(slot)
         if self._budget is not None:
             self._budget.add(units)
-            return
-        for unit in units:
-            self._put(unit)
+        else:
+            for unit in units:
+                self._put(unit)
 
-    def _units(self, slot: Slot) -> list[Unit]:
+    def _units(self, slot: Slot) -> Sequence[Unit]:
         """The work that a slot is: one unit, or parts of a slow batch."""
         rows, batches, epoch = len(slot.rows), len(slot.steps), slot.steps[0].epoch
         following = epoch + 1 if self._end is None or epoch + 1 < self._end else None
         size = self._policy.unit_rows(rows, self.ahead) if batches == 1 else rows
         if size >= rows:
-            return [Unit(slot, 0, Task(epoch, slot.rows, batches, True, following))]
+            return (Unit(slot, 0, Task(epoch, slot.rows, batches, True, following)),)
         starts = range(0, rows, size)
         self._bench.divide(slot, len(starts))
         return [

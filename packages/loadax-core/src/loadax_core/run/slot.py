@@ -11,6 +11,9 @@ from ..memory.parts import Parts
 from ..plan.steps import Step
 from ..protocols import Numbers
 
+NO_FAILURES: dict[int, BaseException] = {}
+"""Of a slot that is not worked on in parts; nobody writes to it."""
+
 
 class Slot:
     """One batch on its way, or several quick ones that are gathered in one call.
@@ -47,8 +50,8 @@ class Slot:
         self.steps = steps
         self.rows = rows
         # What was read in parts, by the first row of each; most batches are not.
-        self._parts: dict[int, Any] = {}
-        self._failures: dict[int, BaseException] = {}
+        self._parts: dict[int, Any] | None = None
+        self._failures: dict[int, BaseException] = NO_FAILURES
         self.memory: Parts | None = None
         self.missing = 1
         self.batches: list[Any] = []
@@ -64,6 +67,8 @@ class Slot:
         Returns:
             Whether it was the last missing one.
         """
+        if self._parts is None:
+            self._parts, self._failures = {}, {}
         self._parts[start] = part
         if failure is not None:
             self._failures[start] = failure
@@ -78,7 +83,8 @@ class Slot:
     @property
     def in_order(self) -> list[Any]:
         """The parts, once every unit has read its own."""
-        return [self._parts[start] for start in sorted(self._parts)]
+        parts = self._parts or {}
+        return [parts[start] for start in sorted(parts)]
 
     def publish(self, batches: list[Any], error: BaseException | None = None) -> None:
         """Hands the outcome to the consumer; only the first call counts, and the caller holds the bench's lock."""
@@ -86,7 +92,7 @@ class Slot:
             # A signal handler may call this again, in the middle of it.
             self.claimed = True
             self.batches, self.error = batches, error
-            self._parts, self.memory = {}, None
+            self._parts = self.memory = None
             self.done = True
             self.ready.release()
 

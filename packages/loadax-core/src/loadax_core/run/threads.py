@@ -105,7 +105,7 @@ class Team:
 
         There must be enough for all others to begin at once, or this unit could be with one that has nothing to do.
         """
-        if not self._ahead or self._units.qsize() <= self._count:
+        if self._units.qsize() <= self._count:
             return None
         try:
             unit = self._units.get_nowait()
@@ -125,11 +125,12 @@ class Team:
         engine.open()
         unit, following = self._units.get(), None
         while unit is not None and not self.stopped:
-            if unit is not following:
-                engine.send(unit.task)
-            following = self.next_unit()
-            if following is not None:
-                engine.send(following.task)
+            if self._ahead:
+                if unit is not following:
+                    engine.send(unit.task)
+                following = self.next_unit()
+                if following is not None:
+                    engine.send(following.task)
             try:
                 bench.run(unit, worker)
             except BaseException as error:

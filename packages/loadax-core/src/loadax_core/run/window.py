@@ -99,7 +99,7 @@ class Window:
         slot, offset = slots[0], self._offset
         if not slot.done:
             self._wait(slot)
-        if self._queued and self._taken and self._policy.depth >= QUEUED_DEPTH and offset + 1 >= len(slot.batches):
+        if self._queued and self._taken and offset + 1 >= len(slot.batches) and self._policy.depth >= QUEUED_DEPTH:
             self._wait_for_next()
         batches = slot.batches
         if offset >= len(batches):
@@ -124,9 +124,9 @@ class Window:
             self._bench.given.append(batch)
         if self._budget is not None:
             self._budget.taken(slot.nbytes)
-        depth = self._recorder.depth = self._policy.depth
-        refill = self._refill
-        if self._policy.refills(depth - refill.ahead, refill.group, self._bench.published - self._taken):
+        policy, refill = self._policy, self._refill
+        depth = self._recorder.depth = policy.depth
+        if policy.refills(depth - refill.ahead, refill.group, self._bench.published - self._taken):
             refill.fill(self._slots, depth)
 
     @property

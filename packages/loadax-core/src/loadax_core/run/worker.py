@@ -13,7 +13,6 @@ from ..memory.parts import Parts
 from ..memory.pool import Pool
 from ..observe.activity import Activity
 from ..observe.recorder import Recorder
-from ..protocols import Alloc
 from ..read.epochs import Epochs
 from .budget import Budget
 from .groups import most_alike
@@ -68,6 +67,7 @@ class Bench:
         self._policy = policy
         self._recorder = recorder
         self._budget = budget
+        self._remote = crew.remote
         self._timed = timed
         self._pool = Pool(self._base.pin)
         self.lock = threading.RLock()
@@ -82,7 +82,7 @@ class Bench:
     def divide(self, slot: Slot, parts: int) -> None:
         """Notes that a slot is worked on in parts."""
         slot.missing = parts
-        if self._base.gathers and not self._crew.remote:
+        if self._base.gathers and not self._remote:
             slot.memory = Parts(len(slot.rows), self._pool)
 
     def run(self, unit: Unit, worker: Worker) -> None:
@@ -92,7 +92,12 @@ class Bench:
         slot, task, activity = unit.slot, unit.task, worker.activity
         worker.slot, activity.step = slot, slot.steps[0]
         alloc = self._pool if slot.memory is None else slot.memory.part(unit.start, len(task.rows))
-        done = self._perform(task, alloc, worker)
+        if self._remote:
+            activity.begin("reading", task.rows)
+            done = worker.engine.perform(task, alloc, activity)
+            activity.end_elsewhere(done.reading, done.batching)
+        else:
+            done = worker.engine.perform(task, alloc, activity)
         failure = None
         if done.error is not None:
             failure = relayed(done.error, done.stage, slot.steps[len(done.values) if task.whole else 0], done.trace)
@@ -110,19 +115,10 @@ class Bench:
         """Makes an error that nobody expected the outcome of a slot: a consumer may wait for it."""
         self._publish(slot, [], relayed(error, "loading", slot.steps[0]))
 
-    def _perform(self, task: Task, alloc: Alloc, worker: Worker) -> Done:
-        activity = worker.activity
-        if not self._crew.remote:
-            return worker.engine.perform(task, alloc, activity)
-        activity.begin("reading", task.rows)
-        done = worker.engine.perform(task, alloc, activity)
-        activity.end_elsewhere(done.reading, done.batching)
-        return done
-
     def _learn(self, task: Task, done: Done) -> None:
         policy = self._policy
         policy.learn(len(task.rows), done.reading, done.batching)
-        if policy.most is None and self._base.gathers:
+        if policy.most is None and self._base.divisible and self._base.gathers:
             policy.most = most_alike(done.values[0])
 
     def _finish(self, unit: Unit, part: Any, failure: BaseException | None, activity: Activity) -> None:
