@@ -148,6 +148,35 @@ def test_truncated_file(tmp_path: Path) -> None:
             TokenDataset(tmp_path / "t.npy", 4)
 
 
+@pytest.mark.parametrize("name", ["t.bin", "t.NPY", "t", "t.npz"])
+def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "t.npy", np.arange(50, dtype=np.uint16))
+    file = (tmp_path / "t.npy").rename(tmp_path / name)
+    assert [row["tokens"].tolist() for row in TokenDataset(file, 25, targets=False)] == [
+        list(range(25)),
+        list(range(25, 50)),
+    ]
+    with pytest.raises(ValueError, match=rf"which {name} does: it is in NumPy's \.npy format; leave dtype out"):
+        TokenDataset(file, 4, dtype=np.uint16)
+
+
+@pytest.mark.parametrize("name", ["t.npy", "t.NPY"])
+def test_flat_tokens_may_be_named_npy(tmp_path: Path, name: str) -> None:
+    np.arange(50, dtype=np.uint16).tofile(tmp_path / name)
+    assert TokenDataset(tmp_path / name, 25, targets=False, dtype=np.uint16)[1]["tokens"].tolist() == [*range(25, 50)]
+    with pytest.raises(
+        ValueError, match=rf"{name} is not a \.npy file .* if it holds nothing .* dtype=np\.uint16"
+    ):
+        TokenDataset(tmp_path / name, 4)
+
+
+def test_an_archive_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", tokens=np.arange(50, dtype=np.uint16))
+    for dtype in (None, np.uint8):
+        with pytest.raises(ValueError, match=r"t\.npz is an archive of arrays.*np\.save"):
+            TokenDataset(tmp_path / "t.npz", 4, dtype=dtype)
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return (pytest.fail, ("unpickled a file",))

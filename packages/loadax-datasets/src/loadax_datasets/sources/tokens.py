@@ -16,6 +16,9 @@ from ..files import memory_map as mapping
 from ..files.fingerprints import digest
 from ..rows import Wanted, as_array
 
+MAGIC = b"\x93NUMPY"
+"""The first bytes of every file in NumPy's `.npy` format."""
+
 
 class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     """Windows of equal length, cut from a flat file of token numbers.
@@ -26,12 +29,13 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     on: they refuse one of another size, or written at another time, so copies for other machines should keep the time.
 
     Args:
-        tokens: A `.npy` file of shape `(tokens,)`; any other file, which holds nothing but the numbers; or an array.
+        tokens: A file in NumPy's `.npy` format, whatever its name, of shape `(tokens,)`; a file of nothing but the
+            numbers; or an array.
         length: Tokens in a window.
         stride: Tokens from the start of a window to that of the next; left out, `length`, so that no token is an input
             twice.
         targets: Whether rows have `"targets"`, the tokens that follow.
-        dtype: Integer dtype of a file that is not `.npy`, and must be given for one: nothing in the file tells it.
+        dtype: Integer dtype of a file of nothing but the numbers, which does not tell it; for no other file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -152,17 +156,30 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
 
 def _open(path: Path, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:
+    """Maps a file. Its first bytes tell whether it is in NumPy's format, as names may be wrong."""
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} is empty")
-    if path.suffix == ".npy":
+    with path.open("rb") as file:
+        first = file.read(len(MAGIC))
+    if first == MAGIC:
         if dtype is not None:
-            raise ValueError(f"dtype={dtype} is for files that do not name their own, which {path.name} does")
+            raise ValueError(
+                f"dtype={dtype} is for files that do not name their own, which {path.name} does: it is in NumPy's .npy "
+                "format; leave dtype out"
+            )
         try:
             return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
         except (ValueError, EOFError) as error:
             raise ValueError(f"{path} is not a .npy file of numbers, or is cut short: {error}") from error
+    if path.suffix.lower() == ".npz":
+        raise ValueError(f"{path.name} is an archive of arrays, which cannot be mapped; save the tokens with np.save")
     if dtype is None:
+        if path.suffix.lower() == ".npy":
+            raise ValueError(
+                f"{path} is not a .npy file of numbers, or is cut short; if it holds nothing but the numbers, give "
+                "their dtype, such as dtype=np.uint16"
+            )
         raise ValueError(f"{path.name} does not tell its dtype; give it, such as dtype=np.uint16")
     if dtype.kind not in "iu":
         raise TypeError(f"{path.name} must hold integers, got dtype={dtype}; give the integer dtype it was written in")
