@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -224,6 +225,42 @@ def test_the_decompression_limit_stays_on(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pil, "MAX_IMAGE_PIXELS", 5)
     with pytest.raises(pil.DecompressionBombError):
         rows[0]
+
+
+def test_an_image_starts_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow starts Ghostscript for PostScript, whatever the name of the file."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch '{tmp_path / 'started'}'\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(pytest.importorskip("PIL.EpsImagePlugin"), "gs_binary", None)
+    data = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "x.png").write_bytes(data)
+    stored = [{"bytes": data, "path": None}, {"bytes": None, "path": str(tmp_path / "x.png")}]
+    rows = HuggingFaceDataset(make({"image": (hf.Image(), stored)}))
+    for row, name in enumerate(["the image in column 'image'", f"'{tmp_path}/x.png' in column 'image'"]):
+        with pytest.raises(OSError, match=rf"{name} is no image of the formats BMP"):
+            rows[row]
+    assert not (tmp_path / "started").exists()
+    with pytest.raises(OSError):  # noqa: PT011
+        hf.Image().decode_example(stored[0])
+    assert (tmp_path / "started").exists(), "without the check, a program is started"
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_nothing_is_downloaded(decode: bool) -> None:
+    stored = [{"bytes": None, "path": "https://example.invalid/x.png"}]
+    rows = HuggingFaceDataset(make({"image": (hf.Image(decode=decode), stored)}))
+    with pytest.raises(ValueError, match=r"'https://example\.invalid/x\.png', which is not on this machine"):
+        rows[0]
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "WEBP", "TIFF", "MPO", "GIF"])
+def test_other_formats_are_decoded(kind: str) -> None:
+    buffer = io.BytesIO()
+    picture(0).save(buffer, format=kind)
+    rows = HuggingFaceDataset(make({"image": (hf.Image(), [{"bytes": buffer.getvalue(), "path": None}])}))
+    expected = pil.open(buffer).convert("RGB")
+    assert np.array_equal(rows[0]["image"], np.asarray(expected))
 
 
 def test_what_cannot_be_decoded_is_refused() -> None:

@@ -164,9 +164,7 @@ def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path, name: str
 def test_flat_tokens_may_be_named_npy(tmp_path: Path, name: str) -> None:
     np.arange(50, dtype=np.uint16).tofile(tmp_path / name)
     assert TokenDataset(tmp_path / name, 25, targets=False, dtype=np.uint16)[1]["tokens"].tolist() == [*range(25, 50)]
-    with pytest.raises(
-        ValueError, match=rf"{name} is not a \.npy file .* if it holds nothing .* dtype=np\.uint16"
-    ):
+    with pytest.raises(ValueError, match=rf"{name} is not a \.npy file .* if it holds nothing .* dtype=np\.uint16"):
         TokenDataset(tmp_path / name, 4)
 
 

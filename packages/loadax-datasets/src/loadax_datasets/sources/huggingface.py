@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from loadax_core import Alloc, Rows
 from ..rows import rows_in_range
 from .arrow import ArrowColumns
 from .optional import require
+from .pictures import ALL_RASTER, open_picture
 from .table import Column, TableDataset, check_columns, check_fill
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class HuggingFaceDataset(TableDataset):
     Images, audio and video that are cast to `decode=False` are their `bytes` as they are stored. A dataset with a
     transform (`set_transform`) is read through it, item by item, and gives what it gives.
 
-    Nothing is downloaded, and no code of a dataset is run: loading one is the caller's own call of `datasets`.
+    Nothing is downloaded, and no code of a dataset is run: loading one is the caller's own call of `datasets`. Images
+    are decoded if their content is AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TIFF or WebP.
 
     Args:
         dataset: A `datasets.Dataset`, such as one split of what `load_dataset` returns.
@@ -51,7 +54,11 @@ class HuggingFaceDataset(TableDataset):
         TypeError: If `dataset` is something else, such as a stream, if `fill_null` is no mapping, or a column has no
             counterpart in NumPy.
         ValueError: If there is no such column, if `columns` names none, or one more than once, if a value of
-            `fill_null` does not fit its column, or, when a row is read, if it has a null that nothing is given for.
+            `fill_null` does not fit its column, or, when a row is read, if it has a null that nothing is given for, or
+            an image that has yet to be downloaded.
+        OSError: When an image is cut short, or of another format.
+        PIL.Image.DecompressionBombError: When an image has more than twice as many pixels as Pillow's
+            `Image.MAX_IMAGE_PIXELS`.
 
     Example:
         >>> from datasets import Dataset
@@ -139,7 +146,7 @@ class HuggingFaceDataset(TableDataset):
         for name in self._media:
             feature = self._dataset.features[name] if decode and self._decodes(name) else None
             stored = table.column(name).to_pylist()
-            columns[name] = [self._missing(name) if one is None else _decoded(one, feature) for one in stored]
+            columns[name] = [self._missing(name) if one is None else _decoded(one, feature, name) for one in stored]
         return {name: columns[name] for name in self._names}
 
     def _missing(self, name: str) -> Any:
@@ -212,11 +219,22 @@ def _filling(name: str, value: Any, *, decodes: bool) -> Any:
     return value
 
 
-def _decoded(stored: Any, image: Any) -> Any:
+def _decoded(stored: Any, image: Any, column: str) -> Any:
     """The pixels of a stored image, given its feature, or the bytes of anything."""
+    path, data = stored["path"], stored["bytes"]
+    if data is None:
+        if "://" in path:
+            raise ValueError(
+                f"column {column!r} has {path!r}, which is not on this machine, and Loadax downloads nothing; load the "
+                "dataset anew, without streaming"
+            )
+        data = Path(path).read_bytes()
     if image is None:
-        return Path(stored["path"]).read_bytes() if stored["bytes"] is None else stored["bytes"]
-    picture = image.decode_example(stored)
+        return data
+    # `datasets` decodes any format, those for which Pillow starts a program among them.
+    name = f"the image in column {column!r}" if path is None else f"{path!r} in column {column!r}"
+    open_picture(BytesIO(data), name, ALL_RASTER, "huggingface", "HuggingFaceDataset").close()
+    picture = image.decode_example({"path": None, "bytes": data})
     if picture.mode == "P":
         # The numbers of a palette mean nothing without it. Pillow warns of a transparency that RGB leaves out.
         picture.info.pop("transparency", None)

@@ -12,9 +12,14 @@ from loadax_core import add_note
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
+from ..files.folders import files_below, is_folder, shown
+from ..log import inform
 from .optional import require
+from .pictures import RASTER, open_picture
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    [".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"]
+)
 
 SIZED, SAMPLED = 64, 4
 """How many files a cache directory is compared by the sizes of, and by bytes of."""
@@ -33,7 +38,12 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
     Rows are dicts: `"image"` is a `uint8` array of shape `(height, width, 3)`, or `(height, width)` with `mode="L"`;
     `"label"` is the place of the class among `classes`, an `int32`. Classes and images are in the order of their names,
     the same on every machine. An image is decoded when its row is read, and only then; images of other sizes need a
-    `.map` that crops or resizes before they make a batch. Other files, and names that begin with a dot, are left out.
+    `.map` that crops or resizes before they make a batch.
+
+    An image is a file whose name ends in `.bmp`, `.gif`, `.jfif`, `.jpe`, `.jpeg`, `.jpg`, `.pbm`, `.pgm`, `.png`,
+    `.pnm`, `.ppm`, `.tif`, `.tiff` or `.webp`, and whose content is BMP, GIF, JPEG, PNG, PPM, TIFF or WebP: nothing
+    else is decoded. Links to files and folders are followed. Left out are names that begin with a dot, other files, and
+    folders without an image, which are no classes; the logger `loadax.datasets` names these folders, at level INFO.
 
     Pixels are as they are stored. The turn that a photo's EXIF data may ask for is not made; `HuggingFaceDataset` makes
     it. Of 16 bits the upper 8 are kept, in gray images as in color. Gray images of 32-bit integers or floating-point
@@ -46,11 +56,13 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
     Raises:
         FileNotFoundError: If there is no such folder, or no image in it.
         ImportError: If Pillow is not installed.
-        OSError: When an image is cut short or is none.
-        ValueError: If an image lies beside the folders of the classes, or `mode` is something else; or when an image
-            is gray, of 32 bits.
-        PIL.Image.DecompressionBombError: When an image is so large that it must be a mistake or an attack; Pillow's
-            `Image.MAX_IMAGE_PIXELS` sets the limit.
+        OSError: If a folder cannot be read, or a link leads nowhere; or when an image is cut short, or of another
+            format.
+        ValueError: If an image lies beside the folders of the classes, a link leads to a folder that it lies in, what
+            has the name of an image is neither a file nor a folder, or `mode` is something else; or when an image is
+            gray, of 32 bits.
+        PIL.Image.DecompressionBombError: When an image has so many pixels that it must be a mistake or an attack: more
+            than twice Pillow's `Image.MAX_IMAGE_PIXELS`.
 
     Example:
         >>> import tempfile
@@ -75,16 +87,29 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         self._names: list[str] = []
         self._labels: list[int] = []
         self.classes: list[str] = []
-        for entry in sorted(self._root.iterdir(), key=lambda path: path.name):
-            if entry.name.startswith("."):
+        without: list[str] = []
+        with os.scandir(self._root) as listed:
+            entries = sorted(
+                (entry for entry in listed if not entry.name.startswith(".")), key=lambda entry: entry.name
+            )
+        for entry in entries:
+            path = self._root / entry.name
+            if not is_folder(path, entry):
+                if path.suffix.lower() in SUFFIXES:
+                    raise ValueError(
+                        f"{shown(path)} belongs to no class: move it into a folder with the name of its class"
+                    )
                 continue
-            if entry.is_dir():
-                names = sorted(name.relative_to(self._root).as_posix() for name in _images(entry))
-                self._names += names
-                self._labels += [len(self.classes)] * len(names)
-                self.classes.append(entry.name)
-            elif entry.suffix.lower() in SUFFIXES:
-                raise ValueError(f"{entry} belongs to no class: move it into a folder with the name of its class")
+            found = files_below(path, SUFFIXES, hidden=(".",))
+            if not found:
+                without.append(entry.name)
+                continue
+            names = sorted(name.relative_to(self._root).as_posix() for name in found)
+            self._names += names
+            self._labels += [len(self.classes)] * len(names)
+            self.classes.append(entry.name)
+        if without:
+            inform("folders without an image in %r, which are no classes: %r", str(self._root), without)
         if not self._names:
             raise FileNotFoundError(
                 f"there is no image in the folders of {str(self._root)!r}; images end in {', '.join(sorted(SUFFIXES))}"
@@ -95,16 +120,18 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
 
     def read(self, row: int) -> LabelledImage:
         """The image at `row`, decoded."""
-        pillow = require("PIL.Image", "images", "ImageFolderDataset")
         path = self._root / self._names[row]
         try:
-            with pillow.open(path) as image:
+            with (
+                path.open("rb") as file,
+                open_picture(file, shown(path), RASTER, "images", "ImageFolderDataset") as image,
+            ):
                 if image.mode == "P" and self._mode != "RGBA":
                     # Pillow warns of a transparency that the other modes leave out.
                     image.info.pop("transparency", None)
                 pixels: npt.NDArray[np.uint8] = np.asarray(_of_8_bits(image, path).convert(self._mode))
         except Exception as error:
-            add_note(error, f"raised while reading {path}")
+            add_note(error, f"raised while reading {shown(path)}")
             raise
         return {"image": pixels, "label": np.int32(self._labels[row])}
 
@@ -113,7 +140,7 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         return {
             "rows": len(self),
             "classes": len(self.classes),
-            "names": digest("\0".join([*self.classes, *self._names]).encode()),
+            "names": digest("\0".join([*self.classes, *self._names]).encode("utf-8", "surrogateescape")),
             "mode": self._mode,
         }
 
@@ -143,18 +170,8 @@ def _of_8_bits(image: Any, path: Path) -> Any:
         return pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if mode in ("I", "F"):
         raise ValueError(
-            f"{path} has the mode {mode!r}, 32 bits a pixel, and nothing says which numbers are black and white; scale "
-            "it to 8 bits and save it anew, or read such files by a map of their names, as in "
+            f"{shown(path)} has the mode {mode!r}, 32 bits a pixel, and nothing says which numbers are black and "
+            "white; scale it to 8 bits and save it anew, or read such files by a map of their names, as in "
             "InMemoryDataset(names).map(read)"
         )
     return image
-
-
-def _images(folder: Path) -> list[Path]:
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
