@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 from loadax_core import DataLoader, PadBatcher, aligned_empty, testing
-from loadax_datasets import BaseDataset, HuggingFaceDataset
+from loadax_datasets import BaseDataset, HuggingFaceDataset, InMemoryDataset, MappedDataset, as_dataset
 
 hf: Any = pytest.importorskip("datasets")
 pa: Any = pytest.importorskip("pyarrow")
@@ -346,6 +346,22 @@ def test_streams_and_dicts_of_splits_are_refused() -> None:
     wrong: Any = [{"x": 1}]
     with pytest.raises(TypeError, match=r"takes a datasets\.Dataset, got a list"):
         HuggingFaceDataset(wrong)
+
+
+@pytest.mark.parametrize(
+    "use", [as_dataset, DataLoader().build, lambda data: MappedDataset(data, str), InMemoryDataset]
+)
+def test_streams_and_dicts_of_splits_get_advice_of_their_own(use: Callable[[Any], Any]) -> None:
+    data = make({"x": (hf.Value("int8"), np.arange(5))})
+    with pytest.raises(TypeError, match=r"a datasets DatasetDict .* holds several datasets .* splits\['train'\]"):
+        use(hf.DatasetDict({"train": data, "test": data}))
+    stream = data.to_iterable_dataset()
+    if use is InMemoryDataset:
+        assert list(use(stream)) == [{"x": i} for i in range(5)], "a stream may be collected"
+        return
+    for given in (stream, hf.IterableDatasetDict({"train": stream})):
+        with pytest.raises(TypeError, match=r"a datasets Iterable\w+ .* is a stream.* without streaming=True"):
+            use(given)
 
 
 def test_from_disk_by_threads_and_processes(tmp_path: Path, read_elsewhere: ReadElsewhere) -> None:

@@ -14,6 +14,10 @@ ARROW = (
     "ArrayDataset({'x': table['x'].to_numpy()}) reads its columns as arrays, ParquetDataset reads files, and "
     "PolarsDataset(polars.from_arrow(table)) takes all of it"
 )
+STREAM = (
+    "it is a stream, whose rows cannot be counted or read by number; load it without streaming=True, or write it to "
+    "Parquet files for a ParquetDataset"
+)
 TABLES = {
     ("pandas", "DataFrame"): "ArrayDataset({'x': frame['x'].to_numpy()}) reads its columns as arrays",
     ("pandas", "Series"): "ArrayDataset(series.to_numpy()) reads its values in order",
@@ -21,6 +25,9 @@ TABLES = {
     ("polars", "LazyFrame"): "PolarsDataset(frame) collects it, and reads its rows",
     ("pyarrow", "Table"): ARROW,
     ("pyarrow", "RecordBatch"): ARROW,
+    ("datasets", "DatasetDict"): "it holds several datasets by name; choose one of them, such as splits['train']",
+    ("datasets", "IterableDataset"): STREAM,
+    ("datasets", "IterableDatasetDict"): STREAM,
 }
 """What gives something else than row `i` for `[i]`: the package and the type, and what to use instead."""
 
@@ -91,11 +98,12 @@ def check_length(dataset: Any) -> int:
     name = type(dataset).__name__
     if isinstance(dataset, type):
         raise TypeError(f"{dataset.__name__} is a class; give a dataset, such as {dataset.__name__}(...)")
+    # First, as some of them are mappings.
+    refuse_tables(dataset)
     if isinstance(dataset, Mapping):
         raise TypeError(f"a {name} has keys, not rows; ArrayDataset makes rows of a dict of arrays")
     if isinstance(dataset, str | bytes):
         raise TypeError(f"a {name} is one item, not a dataset: {dataset[:40]!r}; put it in a list")
-    refuse_tables(dataset)
     parts = cast("tuple[Any, ...]", dataset if issubclass(type(dataset), tuple) else ())
     if parts and all(getattr(part, "shape", ()) for part in parts):
         raise TypeError(
@@ -114,7 +122,7 @@ def check_length(dataset: Any) -> int:
 
 
 def refuse_tables(source: object) -> None:
-    """Refuses tables of Pandas, Polars and Arrow, which have `len()` and `[i]`, but not row `i` for `[i]`.
+    """Refuses tables of Pandas, Polars and Arrow, and Hugging Face's streams and dicts: `[i]` does not give row `i`.
 
     Args:
         source: What is meant to be a dataset.

@@ -117,11 +117,11 @@ def check_indexable(source: object) -> None:
             Polars or Arrow, which give columns, or rows by label, for `[i]`.
     """
     kind = type(source).__name__
+    refuse_tables(source)
     if isinstance(source, Mapping):
         raise TypeError(f"a {kind} has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
     if isinstance(source, str | bytes):
         raise TypeError(f"a {kind} is one item, not a dataset: {source[:40]!r}; put it in a list")
-    refuse_tables(source)
     if not hasattr(type(source), "__len__") or not hasattr(type(source), "__getitem__"):
         fix = "; list(...) makes rows of an iterable that fits in memory" if isinstance(source, Iterable) else ""
         raise TypeError(f"a dataset needs len() and [i], which {kind} does not have{fix}")

@@ -33,13 +33,13 @@ class InMemoryDataset(BaseDataset[T_co]):
     """
 
     def __init__(self, items: Iterable[T_co]) -> None:
+        if type(items).__name__ not in ("Series", "IterableDataset"):
+            # These give their values, and tables their columns.
+            refuse_tables(items)
         if isinstance(items, Mapping):
             raise TypeError("a dict has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
         if isinstance(items, str | bytes):
             raise TypeError(f"{items[:40]!r} is one item; put it in a list")
-        if type(items).__name__ != "Series":
-            # A series gives its values, and other tables their columns.
-            refuse_tables(items)
         if not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
             raise TypeError(f"InMemoryDataset takes items to iterate over, such as a list, got {items!r}")
         self._items: tuple[T_co, ...] | ArrayDataset[Any] = (
