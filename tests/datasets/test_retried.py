@@ -1,5 +1,6 @@
 """retry: how often, after what, how long in between."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -67,6 +68,17 @@ def test_a_read_that_fails_is_tried_again(way: str, waits: list[float]) -> None:
     assert read(RetriedDataset(source, 4, backoff=0.5), way) == [3]
     assert source.calls == 4
     assert waits == [0.5, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("way", ["item", "items", "gather"])
+def test_waits_may_be_doubled_any_number_of_times(way: str, waits: list[float]) -> None:
+    assert read(RetriedDataset(Flaky(1100, OSError("network")), 1101, backoff=0.0), way) == [3]
+    assert waits == [0.0] * 1100
+    waits.clear()
+    assert read(RetriedDataset(Flaky(1100, OSError("network")), 1101, backoff=1), way) == [3]
+    assert waits[:3] == [1.0, 2.0, 4.0]
+    assert max(waits) == waits[-1] == threading.TIMEOUT_MAX
+    assert read(RetriedDataset(Flaky(1, OSError("network")), 2, backoff=10**400), way) == [3]
 
 
 @pytest.mark.parametrize("way", ["item", "items", "gather"])

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from numbers import Real
+from threading import TIMEOUT_MAX
 from typing import Any, TypeVar, cast
 
 from loadax_core import Alloc, Dataset, Gather, add_note
@@ -79,11 +80,14 @@ class RetriedDataset(Transform[T_co]):
         return f"RetriedDataset(attempts={self._attempts}, on={', '.join(kind.__name__ for kind in self._on)})"
 
     def _try(self, read: Callable[[], R]) -> R:
-        for attempt in range(1, self._attempts):
+        # A wait that is doubled without end would be longer than a thread can sleep, and than a float can say.
+        wait = float(min(self._backoff, TIMEOUT_MAX))
+        for _ in range(1, self._attempts):
             try:
                 return read()
             except self._on:
-                time.sleep(self._backoff * 2 ** (attempt - 1))
+                time.sleep(wait)
+                wait = min(2 * wait, TIMEOUT_MAX)
         try:
             return read()
         except self._on as error:
