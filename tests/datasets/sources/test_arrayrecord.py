@@ -1,6 +1,11 @@
 """ArrayRecord files."""
 
+import gc
+import json
+import os
+import pickle
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -109,3 +114,120 @@ def test_fingerprint_knows_the_content_but_not_the_place(tmp_path: Path) -> None
     for others in ((2, 1, 3), (1, 3, 2), (1, 2, 4)):
         assert facts("b", *others) != first
     assert facts("c", 1, 2, 3) == first, "in another folder"
+
+
+def open_files(folder: Path) -> list[str]:
+    """The names of the files of a folder that this process has open."""
+    links = [Path("/proc/self/fd") / name for name in os.listdir("/proc/self/fd")]
+    targets = [str(link.readlink()) for link in links if link.is_symlink()]
+    return [target for target in targets if target.startswith(f"{folder}/")]
+
+
+def shards(folder: Path, count: int) -> ArrayRecordDataset:
+    return ArrayRecordDataset(
+        [write(folder / f"{i:03d}", [f"{i} {j}".encode() for j in range(3)]) for i in range(count)]
+    )
+
+
+def test_no_more_than_64_files_are_open_at_once(tmp_path: Path) -> None:
+    rows = shards(tmp_path, 100)
+    assert not open_files(tmp_path), "counting the records leaves no file open"
+    order = np.random.default_rng(0).permutation(len(rows)).tolist()
+    for row in order:
+        assert rows[row] == f"{row // 3} {row % 3}".encode()
+        assert len(open_files(tmp_path)) <= 64
+    assert len(open_files(tmp_path)) == 64
+    assert [bytes(record) for record in rows.read_many(order)] == [f"{row // 3} {row % 3}".encode() for row in order]
+    last = order[-1] // 3
+    assert str(tmp_path / f"{last:03d}") in open_files(tmp_path), "the file read last stays open"
+    pickle.loads(pickle.dumps(rows))
+    del rows
+    gc.collect()
+    assert not open_files(tmp_path)
+
+
+def test_threads_read_more_files_than_are_open(tmp_path: Path) -> None:
+    rows = shards(tmp_path, 100)
+    expected = [f"{row // 3} {row % 3}".encode() for row in range(300)]
+
+    def read(seed: int) -> bool:
+        order = np.random.default_rng(seed).permutation(300).tolist()
+        return all(rows[row] == expected[row] for row in order)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(16)))
+
+
+def test_a_file_is_not_closed_while_it_is_read(tmp_path: Path) -> None:
+    rows = shards(tmp_path, 100)
+    with rows._readers.use(0) as reader:
+        for row in range(3, 300):
+            rows[row]
+        assert 0 in rows._readers._open
+        with rows._readers.use(0) as again:
+            assert again is reader
+
+
+def test_a_read_that_fails_is_tried_again_with_the_file_opened_anew(files: list[Path], tmp_path: Path) -> None:
+    """As a file that comes back: the library's own error is none that is tried again, and its reader is lost by it."""
+    rows = ArrayRecordDataset(files)
+    files[2].rename(tmp_path / "away")
+    with pytest.raises(OSError, match=r"a\.array_record cannot be read: .*No such file"):
+        rows[9]
+    (tmp_path / "away").rename(files[2])
+    assert rows[9] == RECORDS[9]
+    rows = ArrayRecordDataset(files)
+    files[2].rename(tmp_path / "away")
+    tries: list[float] = []
+
+    def bring_back(seconds: float) -> None:
+        tries.append(seconds)
+        (tmp_path / "away").rename(files[2])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", bring_back)
+        assert rows.retry(2)[9] == RECORDS[9]
+    assert len(tries) == 1
+
+
+def test_a_damaged_file_does_not_fail_the_next_one(tmp_path: Path) -> None:
+    """Closing a reader raises the error of its last read once more."""
+    rows = shards(tmp_path, 70)
+    data = bytearray((tmp_path / "000").read_bytes())
+    place = data.index(b"0 1")
+    data[place : place + 3] = b"\xff" * 3
+    (tmp_path / "000").write_bytes(data)
+    with pytest.raises(OSError, match="000 cannot be read"):
+        rows[1]
+    assert rows[0] == b"0 0"
+    for row in range(3, 210):
+        assert rows[row] == f"{row // 3} {row % 3}".encode()
+
+
+def test_names_that_look_like_slices_or_are_not_utf_8(tmp_path: Path) -> None:
+    """The library's own data source would read the first record of another file."""
+    write(tmp_path / "a", [b"wrong", b"wrong"])
+    files = [write(tmp_path / "a[0:1]", [b"1", b"2"]), write(tmp_path / "b", [b"3"])]
+    files[1] = files[1].rename(tmp_path / os.fsdecode(b"b\xff"))
+    rows = ArrayRecordDataset(files)
+    assert list(rows) == [b"1", b"2", b"3"]
+    json.dumps(rows.fingerprint()).encode()
+    repr(rows).encode()
+    files[1].unlink()
+    elsewhere: ArrayRecordDataset = pickle.loads(pickle.dumps(rows))
+    with pytest.raises(OSError, match="cannot be read") as caught:
+        elsewhere[2]
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "fix"),
+    [
+        ("gs://bucket/a.array_record", "no URLs"),
+        ("~/a.array_record", r"os\.path\.expanduser"),
+        ("*.array_record", r"sorted\(glob\.glob"),
+    ],
+)
+def test_what_is_no_path_is_refused(path: str, fix: str) -> None:
+    with pytest.raises(FileNotFoundError, match=fix):
+        ArrayRecordDataset(path)

@@ -1,11 +1,15 @@
 """Tables and queries of SQLite databases."""
 
 import gc
+import os
 import pickle
+import shutil
 import sqlite3
+import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -556,3 +560,115 @@ def test_another_file_of_the_same_keys_is_another_dataset(tmp_path: Path) -> Non
     for other in (test, new):
         with pytest.raises(ValueError, match="is the cache of another dataset"):
             other.cache(tmp_path / "cache")
+
+
+def _with_json(tmp_path: Path) -> Path:
+    file = tmp_path / "json.db"
+    execute(
+        file,
+        "CREATE TABLE items (k INTEGER PRIMARY KEY, j TEXT)",
+        "CREATE TABLE plain (x INTEGER)",
+        "CREATE TABLE made (k INTEGER PRIMARY KEY, j TEXT, a AS (json_extract(j, '$.a')), b AS (j -> '$.a'))",
+        "CREATE VIEW first AS SELECT k, json_extract(j, '$.a') AS a FROM items",
+        "CREATE VIEW counted AS SELECT k, (SELECT count(*) FROM json_each(j)) AS n FROM items",
+        'INSERT INTO items VALUES (1, \'{"a": 5}\'), (3, \'{"a": 6, "b": 7}\')',
+        "INSERT INTO made (k, j) VALUES (1, '{\"a\": 5}')",
+        "INSERT INTO plain VALUES (8)",
+    )
+    return file
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_schema_that_uses_functions_of_json(tmp_path: Path, indexed: bool, read_elsewhere: ReadElsewhere) -> None:
+    file = _with_json(tmp_path)
+    if indexed:
+        execute(file, "CREATE INDEX by_a ON items (json_extract(j, '$.a'))")
+    assert list(SQLiteDataset(file, "plain")) == [{"x": 8}]
+    assert [row["k"] for row in SQLiteDataset(file, "items", columns=["k"])] == [1, 3]
+    assert list(SQLiteDataset(file, "made", columns=["a", "b"])) == [{"a": 5, "b": "5"}]
+    assert list(SQLiteDataset(file, "first", key="k")) == [{"k": 1, "a": 5}, {"k": 3, "a": 6}]
+    assert list(SQLiteDataset(file, query="SELECT k, n FROM counted", key="k", columns=["n"])) == [{"n": 1}, {"n": 2}]
+    for items in read_elsewhere(SQLiteDataset(file, "counted", key="k", columns=["n"]), [1, 0]):
+        assert items == [{"n": 2}, {"n": 1}]
+
+
+@pytest.mark.parametrize("call", ["load_extension('/tmp/x')", "fts3_tokenizer('simple')"])
+def test_a_schema_cannot_call_functions_that_have_an_effect(tmp_path: Path, call: str) -> None:
+    """Nor can it once functions of JSON are allowed to it."""
+    file = _with_json(tmp_path)
+    for name, expression in (("v", call), ("w", f"json_extract(j, '$.a') + {call}")):
+        execute(file, f"CREATE VIEW {name} AS SELECT k, {expression} AS a FROM items")
+        with pytest.raises(sqlite3.Error, match=r"unsafe use of|no such function"):
+            SQLiteDataset(file, name, key="k")
+
+
+@pytest.fixture
+def locked() -> Callable[[Path], AbstractContextManager[None]]:
+    """Makes a folder read-only, also for the superuser, for as long as the block lasts."""
+
+    @contextmanager
+    def lock(folder: Path) -> Iterator[None]:
+        user = os.geteuid()
+        folder.chmod(0o555)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o755)
+
+    return lock
+
+
+def test_a_write_ahead_log_in_a_read_only_folder(locked: Callable[[Path], AbstractContextManager[None]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "wal.db"
+        execute(file, "PRAGMA journal_mode = WAL", "CREATE TABLE t (x INTEGER)", "INSERT INTO t VALUES (1), (2)")
+        with locked(folder):
+            rows = SQLiteDataset(file, "t")
+            assert list(rows) == [{"x": 1}, {"x": 2}]
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(rows.read_many, [1, 0]).result() == [{"x": 2}, {"x": 1}]
+        assert list(SQLiteDataset(file, "t")) == [{"x": 1}, {"x": 2}], "in a folder that can be written to"
+
+
+def test_changes_in_a_write_ahead_log_are_not_left_out(
+    locked: Callable[[Path], AbstractContextManager[None]],
+) -> None:
+    with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as copy:
+        execute(Path(name) / "wal.db", "PRAGMA journal_mode = WAL", "CREATE TABLE t (x INTEGER)")
+        with closing(sqlite3.connect(Path(name) / "wal.db")) as writer:
+            writer.execute("INSERT INTO t VALUES (3)")
+            writer.commit()
+            for suffix in ("", "-wal"):
+                shutil.copy(Path(name) / f"wal.db{suffix}", copy)
+        with locked(Path(copy)), pytest.raises(sqlite3.OperationalError) as caught:
+            SQLiteDataset(Path(copy) / "wal.db", "t")
+        assert any("its last changes are in wal.db-wal" in note for note in caught.value.__notes__)
+        assert list(SQLiteDataset(Path(copy) / "wal.db", "t")) == [{"x": 3}], "where SQLite may write to the folder"
+
+
+def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"a\xff?mode=rwc#.db")
+    execute(tmp_path / "a.db", "CREATE TABLE t (x INTEGER)", "INSERT INTO t VALUES (1), (2)")
+    (tmp_path / "a.db").rename(file)
+    rows = SQLiteDataset(file, "t")
+    assert list(rows) == [{"x": 1}, {"x": 2}]
+    assert next(iter(DataLoader().batch_size(2).build(rows))) is not None
+    repr(rows).encode()
+    assert len(list(rows.cache(tmp_path / "cache"))) == 2
+    with pytest.raises(ValueError, match="has no table") as caught:
+        SQLiteDataset(file, "u")
+    str(caught.value).encode()
+    file.write_bytes(b"not a database" * 100)
+    with pytest.raises(sqlite3.DatabaseError) as damaged:
+        SQLiteDataset(file, "t")
+    "".join(damaged.value.__notes__).encode()
+
+
+@pytest.mark.parametrize("path", ["~/a.db", "https://example.invalid/a.db", "*.db"])
+def test_what_is_no_path_is_refused(path: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"SQLiteDataset finds no file .*: (a shell|it)"):
+        SQLiteDataset(path, "t")

@@ -68,3 +68,31 @@ def is_folder(path: Path, entry: os.DirEntry[str]) -> bool:
 def shown(path: Path) -> str:
     """A path for messages: names that are not UTF-8 could not be printed as they are."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def local_path(given: str | os.PathLike[str], user: str) -> Path:
+    """The path of something that must exist.
+
+    Args:
+        given: The path, as the user gave it.
+        user: The class that takes it, for errors.
+
+    Returns:
+        The path, absolute.
+
+    Raises:
+        FileNotFoundError: If there is nothing; says so if a URL, a pattern or a home folder was given, which are not
+            taken.
+    """
+    path, text = Path(given).absolute(), os.fspath(given)
+    if path.exists():
+        return path
+    if "://" in text:
+        fix = "it reads files of this machine, no URLs; copy the files here, or mount the store that holds them"
+    elif text.startswith("~"):
+        fix = "a shell puts the home folder in place of ~, Python does not; give os.path.expanduser(path)"
+    elif any(sign in text for sign in "*?["):
+        fix = "it takes no patterns; give sorted(glob.glob(pattern))"
+    else:
+        raise FileNotFoundError(f"{user} finds no file or folder {shown(path)!r}")
+    raise FileNotFoundError(f"{user} finds no file or folder {text!r}: {fix}")

@@ -27,7 +27,7 @@ class ArrowColumns:
 
     Raises:
         TypeError: If a column's type has no counterpart in NumPy.
-        ValueError: If a value of `fill_null` does not fit its column's type.
+        ValueError: If a value of `fill_null` does not fit its column's type, or two fields of a struct have one name.
     """
 
     def __init__(self, schema: Any, fill_null: Mapping[str, Any]) -> None:
@@ -81,6 +81,43 @@ class ArrowColumns:
         return columns
 
 
+def common_type(first: Any, other: Any) -> Any:
+    """The type that holds the values of two, or None.
+
+    Args:
+        first: An Arrow type.
+        other: Another one. It has a counterpart in the first: nothing but nulls, the same values with or without a
+            dictionary, or lists and structs of such values.
+    """
+    arrow = importlib.import_module("pyarrow")
+    types = arrow.types
+    if first == other or types.is_null(other):
+        return first
+    if types.is_null(first):
+        return other
+    if types.is_dictionary(first) or types.is_dictionary(other):
+        return common_type(*(each.value_type if types.is_dictionary(each) else each for each in (first, other)))
+    if types.is_struct(first) and types.is_struct(other):
+        pairs = list(zip(first, other, strict=False))
+        if len(first) != len(other) or any(one.name != two.name for one, two in pairs):
+            return None
+        fields = [_common_field(one, two) for one, two in pairs]
+        return None if None in fields else arrow.struct(fields)
+    for is_kind, make in ((types.is_list, arrow.list_), (types.is_large_list, arrow.large_list)):
+        if is_kind(first) and is_kind(other):
+            values = _common_field(first.value_field, other.value_field)
+            return None if values is None else make(values)
+    if types.is_fixed_size_list(first) and types.is_fixed_size_list(other) and first.list_size == other.list_size:
+        values = _common_field(first.value_field, other.value_field)
+        return None if values is None else arrow.list_(values, first.list_size)
+    return None
+
+
+def _common_field(first: Any, other: Any) -> Any:
+    common = common_type(first.type, other.type)
+    return None if common is None else first.with_type(common).with_nullable(first.nullable or other.nullable)
+
+
 def _kind(dtype: Any, name: str = "") -> Kind:
     """What becomes of values of a type; raises TypeError if nothing can."""
     types = importlib.import_module("pyarrow").types
@@ -98,6 +135,11 @@ def _kind(dtype: Any, name: str = "") -> Kind:
         return "text"
     if types.is_struct(dtype):
         for field in dtype:
+            if dtype.get_field_index(field.name) < 0:
+                raise ValueError(
+                    f"column {name!r} has two fields with the name {field.name!r}, of which a dict would lose one; "
+                    "leave it out with columns=[...], or give each a name of its own"
+                )
             _kind(field.type, f"{name}.{field.name}")
         return "struct"
     if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):

@@ -6,16 +6,18 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from loadax_core import Alloc, Rows, add_note
 
 from ..checks import check_int
-from ..files.fingerprints import digest, sample_file
+from ..files.fingerprints import digest
+from ..files.folders import shown
+from ..forks import renew_after_fork
 from .arrow import ArrowColumns
 from .optional import require
+from .parquet_files import File, common_fields, open_files, source_of, without_index
 from .table import Column, TableDataset, check_columns, check_fill
 
 MEMORY = 256 << 20
@@ -39,16 +41,25 @@ class ParquetDataset(TableDataset):
     may differ in length from row to row, so that they need a `PadBatcher` and are not gathered. A list of structs
     becomes one dict of arrays, or of lists of strings. Other types are refused.
 
+    A name of a subfolder such as `year=2024` is a column of the files below, after their own: an `int64` if it is a
+    whole number in all such names, and a `str` otherwise.
+
+    A column has the same type in all files, with these exceptions: a file may have nothing but nulls in it, and may
+    have a dictionary of the values where another has the values or another dictionary.
+
     Args:
         paths: A file; a folder, with all `.parquet` files in it and below, by name; or several of either, in that
-            order. Files and folders whose name begins with `.` or `_` are left out of folders.
-        columns: The columns to read; left out, all of them.
+            order. Files and folders whose name begins with `.` or `_` are left out of folders; links are followed.
+            Neither patterns (`*.parquet`) nor URLs, nor `~` for the home folder.
+        columns: The columns to read; left out, all of them, but for the index without a name that pandas may have
+            written (`__index_level_0__`).
         fill_null: By column, what to put in place of nulls; of the column's own type. Elsewhere, reading one is an
             error.
         memory: Bytes of row groups to keep; the one read last is always kept.
 
     Raises:
         FileNotFoundError: If there is no such file, or no Parquet file in a folder.
+        OSError: If a folder below cannot be read, or a link leads nowhere.
         ImportError: If PyArrow is not installed.
         TypeError: If a column's type has no counterpart in NumPy, or `fill_null` is no mapping.
         ValueError: If a file is damaged or has other columns than the first one, if there is no such column, if
@@ -79,22 +90,16 @@ class ParquetDataset(TableDataset):
         check_columns(columns)
         self._filled = check_fill(fill_null)
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
-        files = [_open(file) for path in given for file in _files(Path(path).absolute())]
+        files = open_files(given)
         if not files:
             raise ValueError("ParquetDataset needs at least one file, got an empty list")
         known = files[0].schema.names
         for name in [*(columns or ()), *(fill_null or ())]:
             if name not in known:
-                raise ValueError(f"{files[0].path} has no column {name!r}; it has {known}")
-        self._names = list(known if columns is None else columns)
-        for file in files:
-            _check_distinct(file, self._names)
-        for file in files[1:]:
-            _check_schema(file, files[0], columns)
+                raise ValueError(f"{shown(files[0].path)} has no column {name!r}; it has {known}")
+        self._names = without_index(known) if columns is None else list(columns)
         arrow = require("pyarrow", "parquet", "ParquetDataset")
-        # Other files may have nulls where the first one says that it has none.
-        schema = arrow.schema([files[0].schema.field(name).with_nullable(True) for name in self._names])
-        self._columns = ArrowColumns(schema, fill_null or {})
+        self._columns = ArrowColumns(arrow.schema(common_fields(files, self._names, columns is None)), fill_null or {})
         self._groups: list[_Group] = [
             _Group(file, number, file.metadata.row_group(number).num_rows)
             for file in files
@@ -128,40 +133,54 @@ class ParquetDataset(TableDataset):
         arrow = require("pyarrow", "parquet", "ParquetDataset")
         groups = np.searchsorted(self._ends, rows, side="right")
         order = np.argsort(groups, kind="stable")
+        visited, firsts = np.unique(groups[order], return_index=True)
         pieces: list[Any] = []
-        visited: list[int] = np.unique(groups).tolist()
-        for number in visited:
-            start = int(self._ends[number]) - self._groups[number].rows
-            local = rows[order][groups[order] == number] - start
+        # Without rows, there is one part, and no group.
+        for number, places in zip(visited.tolist(), np.split(order, firsts[1:]), strict=False):
+            local = rows[places] - (int(self._ends[number]) - self._groups[number].rows)
             pieces.append(self._columns.decoded(self._kept.get(number, self._read).take(arrow.array(local))))
         if not pieces:
             return self._columns.of(self._columns.empty(), alloc)
         # Back from the order of the groups to that of the rows.
-        places = np.empty_like(order)
-        places[order] = np.arange(len(order))
-        return self._columns.of(arrow.concat_tables(pieces).take(arrow.array(places)), alloc)
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return self._columns.of(arrow.concat_tables(pieces).take(arrow.array(back)), alloc)
 
     def _read(self, number: int) -> Any:
         parquet = require("pyarrow.parquet", "parquet", "ParquetDataset")
-        file, index, _ = self._groups[number]
+        file, index, rows = self._groups[number]
         try:
             found = file.path.stat()
             # Of the same size, it may still hold other rows.
             if (found.st_size, found.st_mtime_ns) != (file.size, file.modified):
                 raise ValueError(
-                    f"{file.path} has changed: it had {file.size} bytes, written at another time; make the dataset anew"
+                    f"{shown(file.path)} has changed: it had {file.size} bytes, written at another time; make the "
+                    "dataset anew"
                 )
-            with parquet.ParquetFile(file.path, metadata=file.metadata) as opened:
+            with source_of(file.path) as source, parquet.ParquetFile(source, metadata=file.metadata) as opened:
                 # Loading is parallel already, by the workers.
-                table = opened.read_row_group(index, columns=self._names, use_threads=False)
+                stored = [name for name in self._names if name not in file.folders]
+                table = opened.read_row_group(index, columns=stored, use_threads=False)
         except OSError as error:
-            add_note(error, f"raised while reading row group {index} of {file.path}")
+            add_note(error, f"raised while reading row group {index} of {shown(file.path)}")
             raise
+        for name in self._names:
+            if name in file.folders:
+                table = table.append_column(name, self._folder_column(file, name, rows))
         return table.select(self._names).cast(self._columns.schema).combine_chunks()
+
+    def _folder_column(self, file: File, name: str, rows: int) -> Any:
+        """The same value in each of `rows` rows."""
+        arrow = require("pyarrow", "parquet", "ParquetDataset")
+        dtype, value = file.schema.field(name).type, file.folders[name]
+        return arrow.repeat(arrow.scalar(value, arrow.string()).cast(dtype), rows)
 
     def fingerprint(self) -> dict[str, Any]:
         """The columns, and of each file the name, the size, the number of rows, and a hash of a few of its bytes."""
-        files = [(file.path.name, file.size, file.metadata.num_rows, file.content) for file in self._files]
+        files = [
+            (file.path.name, file.size, file.metadata.num_rows, file.content, *file.folders.items())
+            for file in self._files
+        ]
         return {"rows": len(self), "columns": self.types, "files": digest(repr(files).encode())}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -172,21 +191,10 @@ class ParquetDataset(TableDataset):
         self._kept = _Kept(self._memory)
 
 
-class _File(NamedTuple):
-    """A file as it was when the dataset was made."""
-
-    path: Path
-    size: int
-    modified: int
-    content: str
-    schema: Any
-    metadata: Any
-
-
 class _Group(NamedTuple):
     """One row group."""
 
-    file: _File
+    file: File
     number: int
     rows: int
 
@@ -196,8 +204,14 @@ class _Kept:
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
+        self.renew_locks()
+        renew_after_fork(self)
+
+    def renew_locks(self) -> None:
+        """Starts empty."""
         self._lock = threading.Lock()
-        self._tables: OrderedDict[int, Any] = OrderedDict()
+        self._tables: OrderedDict[int, tuple[Any, int]] = OrderedDict()
+        self._size = 0
         self._loading: dict[int, threading.Lock] = {}
 
     def get(self, key: int, load: Callable[[int], Any]) -> Any:
@@ -205,14 +219,15 @@ class _Kept:
         with self._lock:
             if key in self._tables:
                 self._tables.move_to_end(key)
-                return self._tables[key]
+                return self._tables[key][0]
             loading = self._loading.setdefault(key, threading.Lock())
         with loading:
             with self._lock:
                 if key in self._tables:
-                    return self._tables[key]
+                    return self._tables[key][0]
             try:
                 table = load(key)
+                size: int = table.nbytes
             except BaseException:
                 with self._lock:
                     self._loading.pop(key, None)
@@ -220,62 +235,10 @@ class _Kept:
             with self._lock:
                 # At once, so that nobody finds neither.
                 self._loading.pop(key, None)
-                self._tables[key] = table
-                size = sum(table.nbytes for table in self._tables.values())
-                while size > self._budget and len(self._tables) > 1:
-                    size -= self._tables.popitem(last=False)[1].nbytes
+                # A thread that waited while the table was loaded, kept and dropped again has loaded it a second time.
+                self._size -= self._tables.pop(key, (None, 0))[1]
+                self._tables[key] = table, size
+                self._size += size
+                while self._size > self._budget and len(self._tables) > 1:
+                    self._size -= self._tables.popitem(last=False)[1][1]
             return table
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*.parquet")
-        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
-    )
-    if not found:
-        raise FileNotFoundError(f"there is no .parquet file in {path}")
-    return found
-
-
-def _open(path: Path) -> _File:
-    parquet = require("pyarrow.parquet", "parquet", "ParquetDataset")
-    found = path.stat()
-    try:
-        with parquet.ParquetFile(path) as opened:
-            # The footer has the least and the largest values.
-            content = sample_file(path, end=opened.metadata.serialized_size + 8)
-            return _File(path, found.st_size, found.st_mtime_ns, content, opened.schema_arrow, opened.metadata)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a Parquet file, or is cut short: {error}") from error
-
-
-def _check_distinct(file: _File, columns: Sequence[str]) -> None:
-    known = file.schema.names
-    for name in columns:
-        if known.count(name) > 1:
-            raise ValueError(
-                f"{file.path} has the column {name!r} more than once; choose columns=[...] without it, or give each a "
-                "name of its own"
-            )
-
-
-def _check_schema(file: _File, first: _File, columns: Sequence[str] | None) -> None:
-    known = file.schema.names
-    for name in first.schema.names if columns is None else columns:
-        if name not in known:
-            raise ValueError(f"{file.path} has no column {name!r}, which {first.path} has; it has {known}")
-        here, there = file.schema.field(name).type, first.schema.field(name).type
-        if here != there:
-            raise ValueError(
-                f"column {name!r} is {here} in {file.path}, but {there} in {first.path}; write them alike, or leave it "
-                "out with columns=[...]"
-            )
-    for name in known if columns is None else ():
-        if name not in first.schema.names:
-            raise ValueError(
-                f"{file.path} has a column {name!r}, which {first.path} does not have; choose columns=[...] that all "
-                "files have"
-            )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, Rows, aligned_empty, gather_array
 
+from ..forks import check_threads_of
 from ..log import inform
 from .optional import require
 from .table import Column, TableDataset, check_columns, check_fill, check_filling, count_units, split
@@ -29,7 +30,8 @@ class PolarsDataset(TableDataset):
     arrays, or of lists of strings. Other types are refused.
 
     The frame is not copied. Numbers in one piece are gathered fastest: `frame.rechunk()` makes it so. Worker processes
-    get a copy each.
+    get a copy each. Polars has threads of its own, which a fork does not copy: a process that `os.fork` made after a
+    dataset was used can read no column but those numbers.
 
     Args:
         frame: A DataFrame; or a LazyFrame, which is collected once, here, by the streaming engine. Its result must fit
@@ -40,6 +42,7 @@ class PolarsDataset(TableDataset):
 
     Raises:
         ImportError: If Polars is not installed.
+        RuntimeError: In a process that was forked after Polars was used.
         TypeError: If `frame` is no frame, `fill_null` no mapping, or a column's type has no counterpart in NumPy.
         ValueError: If there is no such column, if `columns` names none, or one more than once, if a column has nulls
             that nothing is given for, if what is given does not fit the column's type, or, when a row is read, if a
@@ -60,6 +63,7 @@ class PolarsDataset(TableDataset):
         fill_null: Mapping[str, Any] | None = None,
     ) -> None:
         polars = require("polars", "polars", "PolarsDataset")
+        check_threads_of("Polars")
         check_columns(columns)
         self._filled = check_fill(fill_null)
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
@@ -103,9 +107,11 @@ class PolarsDataset(TableDataset):
         columns: dict[str, Column] = {}
         for series in self._frame:
             view = self._views.get(series.name)
-            columns[series.name] = (
-                _column(series.gather(rows), alloc) if view is None else gather_array(view, rows, alloc)
-            )
+            if view is None:
+                check_threads_of("Polars")
+                columns[series.name] = _column(series.gather(rows), alloc)
+            else:
+                columns[series.name] = gather_array(view, rows, alloc)
         return columns
 
     def __getstate__(self) -> dict[str, Any]:
@@ -142,7 +148,8 @@ def _kind(dtype: Any, name: str = "") -> Literal["plain", "text", "array", "list
         return "plain"
     if (dtype.is_integer() and "128" not in str(dtype)) or dtype.is_float():
         return "plain"
-    if dtype in (polars.String, polars.Binary, polars.Categorical, polars.Enum):
+    # Categories with a name are not equal to the class.
+    if dtype in (polars.String, polars.Binary, polars.Enum) or isinstance(dtype, polars.Categorical):
         return "text"
     if dtype == polars.Struct:
         for field in dtype.fields:

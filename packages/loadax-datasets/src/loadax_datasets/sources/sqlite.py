@@ -14,14 +14,15 @@ from loadax_core import Rows
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
+from ..files.folders import local_path, shown
 from ..rows import rows_in_range
 from .connections import Connections
+from .sql import Value, bindable, quoted, without_end
 from .table import as_python, check_columns, check_fill
 
 if TYPE_CHECKING:
     import sqlite3
 
-Value: TypeAlias = int | float | str | bytes
 Parameters: TypeAlias = Sequence[Value | None] | Mapping[str, Value | None]
 
 KEYS = "loadax_keys"
@@ -30,8 +31,8 @@ KEYS = "loadax_keys"
 TYPES: dict[str, type[Value]] = {"integer": int, "real": float, "text": str, "blob": bytes}
 """What values are in Python, by what SQLite calls their types."""
 
-NOTHING = re.compile(r"(?:[\s;]|--[^\n]*+|(?>/\*.*?\*/))*", re.DOTALL)
-"""Comments and semicolons."""
+UNSAFE_JSON = re.compile(r'unsafe use of (json|->|virtual table "json)')
+"""The error of older versions of SQLite for a file that uses functions of JSON in what it defines."""
 
 
 class SQLiteDataset(BaseDataset[dict[str, Value]]):
@@ -39,7 +40,11 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
 
     Row `i` is the row with the `i`-th smallest key, as a dict from column names to the `int`, `float`, `str` or
     `bytes` that is stored there. Rows are read in batches, one `SELECT` each. Connections are read-only, one for each
-    thread that reads, closed with the thread or the dataset; none is pickled.
+    thread that reads, closed with the thread or the dataset; none is pickled. The folder may be read-only, too, if a
+    database with a write-ahead log has been closed properly, so that its log is empty.
+
+    What the file defines (views, generated columns, indexes) can call functions of SQLite that compute, those of JSON
+    included, but none that have an effect.
 
     The keys are looked at once, in the beginning: they take no memory if there are no gaps between them, and 8 bytes
     each otherwise. The database must not change from then on. A query takes as long for each batch as SQLite needs to
@@ -108,21 +113,33 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             )
         if query is not None and key is None:
             raise TypeError("a query needs a key: the name of one of its columns that holds distinct integers")
-        self._path = Path(path).absolute()
+        self._path = local_path(path, "SQLiteDataset")
         if not self._path.is_file():
-            raise FileNotFoundError(f"there is no database {str(self._path)!r}")
+            raise FileNotFoundError(f"there is no database {shown(self._path)!r}: it is not a file")
         self._table, self._key = table, "rowid" if key is None else key
         self._parameters: Parameters = (
-            {name: _bindable(f":{name}", value) for name, value in parameters.items()}
+            {name: bindable(f":{name}", value) for name, value in parameters.items()}
             if isinstance(parameters, Mapping)
-            else tuple(_bindable(str(place), value) for place, value in enumerate(parameters, 1))
+            else tuple(bindable(str(place), value) for place, value in enumerate(parameters, 1))
         )
         # A query may end in a comment, hence the new line.
-        self._from = _quote(table) if table is not None else f"({_without_end(query or '')}\n)"
-        self._connections = Connections(self._path)
+        self._from = quoted(table) if table is not None else f"({without_end(query or '')}\n)"
+        self._columns, self._json = list(columns or ()), False
+        given = fill_null or {}
+        try:
+            self._look(columns, key, given)
+        except Exception as error:
+            if not UNSAFE_JSON.search(str(error)):
+                raise
+            self._json = True
+            self._look(columns, key, given)
+
+    def _look(self, columns: Sequence[str] | None, key: str | None, fill_null: Mapping[str, Value]) -> None:
+        """Learns what columns and keys there are."""
+        self._connections = Connections(self._path, json=self._json)
         with self._connections.use() as connection:
             known = self._known_columns(connection)
-            for name in [*(columns or ()), *(fill_null or ()), *([] if key is None else [key])]:
+            for name in [*(columns or ()), *fill_null, *([] if key is None else [key])]:
                 if name not in known:
                     raise ValueError(f"{self._noun} has no column {name!r}; it has {known}")
             self._columns = list(known if columns is None else columns)
@@ -130,9 +147,12 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
                 self._check_rowid(connection)
             self._fill = {
                 name: self._filling(connection, name, value)
-                for name, value in (fill_null or {}).items()
+                for name, value in fill_null.items()
                 if name in self._columns
             }
+            # What columns are computed of may be refused.
+            names = ", ".join(f"source.{quoted(name)}" for name in self._columns)
+            connection.execute(f"SELECT {names} FROM {self._from} AS source LIMIT 0", self._parameters)
             self._keys = self._read_keys(connection)
 
     def __len__(self) -> int:
@@ -151,7 +171,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         """The rows with the keys at those places, in one `SELECT`."""
         keys = [int(self._keys[row]) for row in rows_in_range(rows, len(self))]
         # With the table named, as SQLite takes a quoted name that it does not know for a string.
-        key, *columns = (f"source.{_quote(name)}" for name in (self._key, *self._columns))
+        key, *columns = (f"source.{quoted(name)}" for name in (self._key, *self._columns))
         # All keys as one parameter: SQLite limits how many a statement may have.
         wanted = json.dumps(sorted(set(keys)))
         if isinstance(self._parameters, Mapping):
@@ -186,7 +206,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
 
     @property
     def _noun(self) -> str:
-        return f"the {'query' if self._table is None else f'table {self._table!r}'} of {self._path.name}"
+        return f"the {'query' if self._table is None else f'table {self._table!r}'} of {shown(Path(self._path.name))}"
 
     def _known_columns(self, connection: sqlite3.Connection) -> list[str]:
         if self._table is None:
@@ -200,7 +220,9 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         names = [name for (name,) in connection.execute(columns, (self._table,))]
         if not names:
             tables = connection.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')").fetchall()
-            raise ValueError(f"{self._path} has no table {self._table!r}; it has {sorted(name for (name,) in tables)}")
+            raise ValueError(
+                f"{shown(self._path)} has no table {self._table!r}; it has {sorted(name for (name,) in tables)}"
+            )
         return names
 
     def _check_rowid(self, connection: sqlite3.Connection) -> None:
@@ -220,7 +242,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
 
     def _filling(self, connection: sqlite3.Connection, name: str, value: Any) -> Value:
         """What `fill_null` gives for a column, in the type of the column's other values."""
-        column = f"source.{_quote(name)}"
+        column = f"source.{quoted(name)}"
         some = f"SELECT typeof({column}) FROM {self._from} AS source WHERE {column} IS NOT NULL LIMIT 1"
         found = connection.execute(some, self._parameters).fetchone()
         kinds = [TYPES[found[0]]] if found else list(TYPES.values())
@@ -237,7 +259,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         return given
 
     def _read_keys(self, connection: sqlite3.Connection) -> Rows | range:
-        key = f"source.{_quote(self._key)}"
+        key = f"source.{quoted(self._key)}"
         # One transaction, and thus one state of the database. It ends when the connection is handed back.
         connection.execute("BEGIN")
         summary = (
@@ -293,29 +315,4 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._connections = Connections(self._path)
-
-
-def _bindable(placeholder: str, value: Any) -> Value | None:
-    """A value as one of those that SQLite has; of NumPy's, it would take the bytes."""
-    given = as_python(value)
-    if given is not None and not isinstance(given, int | float | str | bytes):
-        raise TypeError(
-            f"parameters gives {value!r} for the placeholder {placeholder}; give an int, float, str, bytes or None"
-        )
-    return given
-
-
-def _without_end(query: str) -> str:
-    """A query without the semicolon that ends it, and without the comments and semicolons after that."""
-    import sqlite3  # noqa: PLC0415
-
-    for found in re.finditer(";", query):
-        # Not within a string or a comment.
-        if sqlite3.complete_statement(query[: found.end()]):
-            return query[: found.start()] if NOTHING.fullmatch(query, found.start()) else query
-    return query
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+        self._connections = Connections(self._path, json=self._json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
@@ -108,8 +109,8 @@ def check_columns(columns: Sequence[str] | None) -> None:
         raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
     if columns is not None and not len(columns):
         raise ValueError("columns names no column; name one, or leave it out for all of them")
-    for name in columns or ():
-        if list(columns or ()).count(name) > 1:
+    for name, count in Counter(columns or ()).items():
+        if count > 1:
             raise ValueError(f"columns names {name!r} more than once; name it once")
 
 
