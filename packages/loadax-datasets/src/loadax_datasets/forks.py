@@ -1,12 +1,17 @@
 """Forks: in the child, only the thread that forked goes on.
 
-A lock that another thread of the parent held would stay locked for ever, so locks are made anew. A library with threads
-of its own would wait for them for ever, or crash, so its use is refused.
+- A lock that another thread of the parent held would stay locked for ever, so locks are made anew: `renew_after_fork`.
+- A library whose own threads are gone would wait for them for ever, or crash, so its use is refused:
+  `check_threads_of`.
+- A library has locks that cannot be made anew. A fork waits until no other thread is in it: `not_while_forking`.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakSet
 
@@ -49,7 +54,73 @@ def check_threads_of(library: str) -> None:
     _USED.add(library)
 
 
-def _renew_all() -> None:
+class _Gate:
+    """Keeps forks and calls of a library apart: a fork waits for the calls that run, and calls wait for the fork.
+
+    A thread's own calls do not keep it from forking, as a signal handler may do in between.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside: dict[int, int] = {}
+        self._forking: int | None = None
+
+    def enter(self) -> None:
+        """Counts a call of this thread."""
+        me = threading.get_ident()
+        with self._changed:
+            # A call within a call would wait for a fork that waits for the outer one.
+            while self._forking not in (None, me) and me not in self._inside:
+                self._changed.wait()
+            self._inside[me] = self._inside.get(me, 0) + 1
+
+    def leave(self) -> None:
+        """Ends a call."""
+        me = threading.get_ident()
+        with self._changed:
+            self._inside[me] -= 1
+            if not self._inside[me]:
+                del self._inside[me]
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Waits until no other thread is in a call, and keeps new ones out."""
+        me = threading.get_ident()
+        with self._changed:
+            while self._forking not in (None, me):
+                self._changed.wait()
+            self._forking = me
+            while self._inside.keys() - {me}:
+                self._changed.wait()
+
+    def open(self) -> None:
+        """Lets calls in again."""
+        with self._changed:
+            self._forking = None
+            self._changed.notify_all()
+
+    def renew(self) -> None:
+        """The same in the child."""
+        self._changed = threading.Condition()
+        self._inside = {ident: calls for ident, calls in self._inside.items() if ident == threading.get_ident()}
+        self._forking = None
+
+
+_GATE = _Gate()
+
+
+@contextmanager
+def not_while_forking() -> Generator[None]:
+    """Keeps other threads from forking until the block ends. Blocks must be short, and run no user's code."""
+    _GATE.enter()
+    try:
+        yield
+    finally:
+        _GATE.leave()
+
+
+def _in_child() -> None:
+    _GATE.renew()
     _LOST.update(_USED)
     for thing in list(_OBJECTS):
         thing.renew_locks()
@@ -57,4 +128,4 @@ def _renew_all() -> None:
 
 # Windows has no fork.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(before=_GATE.close, after_in_parent=_GATE.open, after_in_child=_in_child)

@@ -61,6 +61,7 @@ class ArrayRecordDataset(BaseDataset[bytes]):
 
     def __init__(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:
         require("array_record.python.array_record_module", "arrayrecord", "ArrayRecordDataset")
+        check_threads_of("ArrayRecord")
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
         self._paths = [local_path(path, "ArrayRecordDataset") for path in given]
         if not self._paths:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from loadax_core import add_note
 
 from ..files.folders import shown
+from ..forks import not_while_forking
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,13 +42,15 @@ class Connections:
         import sqlite3  # noqa: PLC0415
 
         try:
-            held: _Held | None = getattr(self._local, "held", None)
-            if held is None or held.process != os.getpid():
-                held = self._local.held = _Held(self._path, json=self._json)
-            try:
-                yield held.connection
-            finally:
-                held.connection.rollback()
+            # SQLite has locks of its own, which a fork at the wrong moment would leave locked in the child.
+            with not_while_forking():
+                held: _Held | None = getattr(self._local, "held", None)
+                if held is None or held.process != os.getpid():
+                    held = self._local.held = _Held(self._path, json=self._json)
+                try:
+                    yield held.connection
+                finally:
+                    held.connection.rollback()
         except sqlite3.Error as error:
             add_note(error, f"raised while reading {shown(self._path)}")
             raise
@@ -68,7 +71,8 @@ class _Held:
         if not hasattr(self, "connection"):
             return
         if self.process == os.getpid():
-            self.connection.close()
+            with not_while_forking():
+                self.connection.close()
         else:
             _LEFT.append(self.connection)
 
