@@ -346,6 +346,117 @@ def test_a_file_never_brings_code(tmp_path: Path) -> None:
         rows[0]
 
 
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (pytest.fail, ("unpickled a file",))
+
+
+def header(item: Any, *arrays: Any) -> bytes:
+    """A file with the elements of its arrays left out."""
+    text = json.dumps({"item": item, "arrays": list(arrays)}).encode()
+    return records.MAGIC + records.LENGTH.pack(len(text)) + text
+
+
+HOSTILE: dict[str, bytes] = {
+    "an array of NumPy's format": b"\x93NUMPY\x01\x00",
+    "a pickle": pickle.dumps(Evil()),
+    "objects": header({"array": None}, ["|O", [1], "C"]) + bytes(8),
+    "fields that are objects": header(
+        {"array": None},
+        [
+            {"names": ["a"], "formats": ["|O"], "offsets": [0], "titles": [None], "itemsize": 8, "aligned": False},
+            [1],
+            "C",
+        ],
+    )
+    + bytes(8),
+    "an expression": header({"array": None}, ["(pytest.fail('evaluated'),)i4", [1], "C"]) + bytes(8),
+    "an expression among dtypes": header({"array": None}, ["i4,(__import__('os').abort(),)i4", [1], "C"]) + bytes(8),
+    "an extension that is none": header({"array": "i4,(1,)i4"}, ["|u1", [8], "C"]) + bytes(8),
+    "an extension of objects": header({"array": "object"}, ["|u1", [8], "C"]) + bytes(8),
+    "another attribute of the package of extensions": header({"array": "finfo"}, ["|u1", [8], "C"]) + bytes(8),
+    "more elements than bytes": header({"array": None}, ["<f8", [10**12], "C"]) + bytes(8),
+    "more elements than numbers": header({"array": None}, ["<f8", [10**30], "C"]) + bytes(8),
+    "fewer elements than none": header({"array": None}, ["<f8", [-1, -1], "C"]) + bytes(8),
+    "an order that is none": header({"array": None}, ["<f8", [1], "A"]) + bytes(8),
+    "an array too few": header({"array": None}),
+    "bytes that are left": header({"value": 1}) + b"1",
+    "no item": header(None),
+    "an unknown kind": header({"call": "print"}),
+    "two kinds": header({"value": 1, "list": []}),
+    "lists in lists": records.MAGIC
+    + records.LENGTH.pack(200_000)
+    + b'{"arrays": [], "item": '.ljust(100_000, b"[").ljust(200_000, b"]"),
+    "a header longer than the file": records.MAGIC + records.LENGTH.pack(2**63),
+    "a header that is no JSON": records.MAGIC + records.LENGTH.pack(4) + b"\xff\xff\xff\xff",
+    "nothing else": records.MAGIC,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_file_that_was_not_written_by_a_cache_is_an_error(tmp_path: Path, kind: str) -> None:
+    rows = InMemoryDataset([1]).cache(tmp_path)
+    rows[0]
+    (path,) = tmp_path.rglob("*.row")
+    path.write_bytes(HOSTILE[kind])
+    with pytest.raises(ValueError, match=r"\.row is damaged; delete it"):
+        rows[0]
+
+
+def test_reading_a_file_compiles_and_imports_nothing(tmp_path: Path) -> None:
+    """CPython 3.11's parser fails now and then in several threads, as it did for the headers of NumPy's format."""
+    program = """
+import sys
+import numpy as np
+from loadax_datasets import InMemoryDataset
+
+item = {"x": np.zeros(3, [("a", "i4"), ("b", "f8", (2, 2))]), "y": [np.float32(1), b"2", "3", (1j, None)]}
+item["z"] = np.asfortranarray(np.ones((3, 2), ">u2"))
+rows = InMemoryDataset([item] * 3).cache(sys.argv[1])
+rows[0], rows[0]
+seen = []
+sys.addaudithook(lambda event, _: seen.append(event))
+first, again = rows[1], rows[1]
+events = set(seen)
+assert "open" in events, events
+assert not {event for event in events if event.partition(".")[0] in ("compile", "exec", "import", "pickle")}, events
+for got in (first, again):
+    assert got["x"].dtype == item["x"].dtype and got["z"].flags.f_contiguous and got["z"].dtype == ">u2"
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+DTYPES: list[Any] = [
+    np.dtype({"names": ["a", "b"], "formats": ["i1", "f8"], "offsets": [8, 0], "itemsize": 24}),
+    np.dtype([(("a title", "a"), "i4"), ("b", "u1")]),
+    np.dtype([("a", "i1"), ("b", [("c", ">f4", (2, 3)), ("d", "U3")])], align=True),
+    np.dtype("M8[25s]"),
+    np.dtype("m8[ns]"),
+    np.dtype("c16"),
+    np.dtype("longdouble"),
+    np.dtype("V5"),
+    np.dtype("?"),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(), (3,), (0, 2), (2, 3), (2, 3, 4)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_dtype_shape_and_order_comes_back(tmp_path: Path, dtype: Any, shape: Any, order: Any) -> None:
+    data = np.zeros((int(np.prod(shape)), dtype.itemsize), np.uint8)
+    data[:, :1] = np.arange(len(data))[:, np.newaxis] % 2
+    array = data.reshape(-1).view(dtype).reshape(shape, order=order)
+    records.save(tmp_path / "x", array)
+    found = records.load(tmp_path / "x")
+    assert found.dtype == array.dtype
+    assert found.dtype.isalignedstruct == array.dtype.isalignedstruct
+    assert found.shape == shape
+    assert found.tobytes(order) == data.tobytes()
+    assert found.flags.f_contiguous == array.flags.f_contiguous
+    assert found.flags.c_contiguous == array.flags.c_contiguous
+
+
 @pytest.mark.parametrize("size", [0, 1, 100, 140, -1])
 def test_a_damaged_file_is_named(tmp_path: Path, size: int) -> None:
     rows = InMemoryDataset([{"x": np.arange(100)}]).cache(tmp_path)

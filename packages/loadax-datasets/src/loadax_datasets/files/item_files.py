@@ -1,25 +1,47 @@
 """One item as one file, of arrays and JSON only: reading it back runs no code that the file could bring.
 
-A file is a sequence of arrays in NumPy's `.npy` format. The first holds JSON, as bytes, that says how the item is made
-of the others.
+A file begins with `MAGIC` and the length of a header. The header is JSON: how the item is made of arrays, and of each
+array the dtype, the shape and the order of its elements. The elements of the arrays follow, one array after the other.
+
+NumPy's own format has headers of Python literals. CPython 3.11 parses those with a parser that several threads cannot
+use at once: a garbage collection in between lets another thread in, and the first one fails with a SystemError.
 """
 
 from __future__ import annotations
 
-import io
 import json
+import math
 import os
+import re
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-MOST_HEADER = 1 << 24
-"""Bytes that the description of an array may take; a dtype may have thousands of fields."""
+from .folders import shown
+
+MAGIC, LENGTH = b"LOADAX\0\1", struct.Struct("<Q")
+"""The first bytes of a file, the last of them a version; and the length of the header that follows, in bytes."""
+
+DTYPE = re.compile(r"[<>|][?a-zA-Z][0-9]*(\[[0-9]*[a-zA-Z]+\])?")
+"""What `numpy.dtype.str` says of a dtype without fields, such as `<f4` or `<M8[25s]`."""
+
+MALFORMED = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    RecursionError,
+    OverflowError,
+)
+"""What reading a file raises that `save` did not write, or not to its end."""
 
 
 def save(path: Path, item: Any) -> None:
@@ -34,28 +56,22 @@ def save(path: Path, item: Any) -> None:
             dtype that is not NumPy's.
     """
     arrays: list[npt.NDArray[Any]] = []
-    structure = json.dumps(_pack(item, arrays)).encode()
-    buffer = io.BytesIO()
-    for array in (np.frombuffer(structure, np.uint8), *arrays):
-        np.save(buffer, array, allow_pickle=False)
+    structure = _pack(item, arrays)
+    header = json.dumps({"item": structure, "arrays": [_described(array) for array in arrays]}).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, buffer.getbuffer())
-
-
-def write(path: Path, data: bytes | memoryview) -> None:
-    """Writes a file so that others see all of it or nothing.
-
-    Args:
-        path: Where to; its folder is there already.
-        data: What it shall hold.
-    """
-    with _temporary(path, data) as written:
+    elements = (array.tobytes("F" if _is_fortran(array) else "C") for array in arrays)
+    with _temporary(path, chain([MAGIC, LENGTH.pack(len(header)), header], elements)) as written:
         written.replace(path)
 
 
 def write_first(path: Path, data: bytes) -> None:
-    """The same, unless there is a file already: of several writers at once, the first wins."""
-    with _temporary(path, data) as written:
+    """Writes a file so that others see all of it or nothing. Of several writers at once, the first wins.
+
+    Args:
+        path: Where to; its folder is there already. If there is a file already, it stays.
+        data: What the file shall hold.
+    """
+    with _temporary(path, [data]) as written:
         try:
             path.hardlink_to(written)
         except FileExistsError:
@@ -66,13 +82,13 @@ def write_first(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _temporary(path: Path, data: bytes | memoryview) -> Generator[Path]:
+def _temporary(path: Path, parts: Iterable[bytes]) -> Generator[Path]:
     """A file of this writer alone, in the same folder, where renaming is atomic; deleted if it is still there."""
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         # Others may read it as far as the system's settings let them, as any new file.
         with temporary.open("xb") as file:
-            file.write(data)
+            file.writelines(parts)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
@@ -93,9 +109,16 @@ def load(path: Path) -> Any:
     """
     with path.open("rb") as file:
         try:
-            return _unpack(json.loads(_array(file).tobytes()), file)
-        except (ValueError, EOFError, KeyError, TypeError, struct.error) as error:
-            raise ValueError(f"{path} is damaged; delete it, and it will be made again") from error
+            magic, length = file.read(len(MAGIC)), file.read(LENGTH.size)
+            if magic != MAGIC:
+                raise ValueError(f"it begins with {magic!r}")
+            header = json.loads(_read(file, LENGTH.unpack(length)[0]).tobytes())
+            arrays = [_array(file, *facts) for facts in header["arrays"]]
+            if file.read(1):
+                raise ValueError("there is more after the last array")
+            return _unpack(header["item"], iter(arrays))
+        except MALFORMED as error:
+            raise ValueError(f"{shown(path)} is damaged; delete it, and it will be made again") from error
 
 
 def _pack(node: Any, arrays: list[npt.NDArray[Any]]) -> Any:
@@ -138,7 +161,7 @@ def _pack(node: Any, arrays: list[npt.NDArray[Any]]) -> Any:
     return {"scalar" if isinstance(node, np.generic) else "array": None if known else array.dtype.name}
 
 
-def _unpack(node: dict[str, Any], file: BinaryIO) -> Any:
+def _unpack(node: dict[str, Any], arrays: Iterator[npt.NDArray[Any]]) -> Any:
     ((kind, content),) = node.items()
     match kind:
         case "value":
@@ -148,15 +171,15 @@ def _unpack(node: dict[str, Any], file: BinaryIO) -> Any:
         case "complex":
             return complex(*struct.unpack("<dd", bytes.fromhex(content)))
         case "dict":
-            return {key: _unpack(child, file) for key, child in content.items()}
+            return {key: _unpack(child, arrays) for key, child in content.items()}
         case "list":
-            return [_unpack(child, file) for child in content]
+            return [_unpack(child, arrays) for child in content]
         case "tuple":
-            return tuple(_unpack(child, file) for child in content)
+            return tuple(_unpack(child, arrays) for child in content)
         case "bytes":
-            return _array(file).tobytes()
+            return _next(arrays).tobytes()
         case "array" | "scalar":
-            array = _array(file)
+            array = _next(arrays)
             array = array if content is None else array.view(_extension_dtype(content))
             array.flags.writeable = False
             return array[()] if kind == "scalar" else array
@@ -164,8 +187,68 @@ def _unpack(node: dict[str, Any], file: BinaryIO) -> Any:
             raise ValueError(f"unknown kind {kind!r}")
 
 
-def _array(file: BinaryIO) -> npt.NDArray[Any]:
-    return cast("npt.NDArray[Any]", np.load(file, allow_pickle=False, max_header_size=MOST_HEADER))
+def _next(arrays: Iterator[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    array = next(arrays, None)
+    if array is None:
+        raise ValueError("the item has more arrays than the file")
+    return array
+
+
+def _described(array: npt.NDArray[Any]) -> list[Any]:
+    return [_dtype_facts(array.dtype), list(array.shape), "F" if _is_fortran(array) else "C"]
+
+
+def _is_fortran(array: npt.NDArray[Any]) -> bool:
+    return array.flags.f_contiguous and not array.flags.c_contiguous
+
+
+def _array(file: BinaryIO, dtype_facts: Any, shape: list[int], order: Any) -> npt.NDArray[Any]:
+    """The array whose elements come next in a file."""
+    dtype = _dtype(dtype_facts)
+    if dtype.hasobject or order not in ("C", "F") or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"no array has the dtype {dtype}, the shape {shape} and the order {order!r}")
+    size = math.prod(shape) * dtype.itemsize
+    # Elements of no bytes, as those of empty strings, have no view.
+    return _read(file, size).view(dtype).reshape(shape, order=order) if size else np.empty(shape, dtype, order)
+
+
+def _read(file: BinaryIO, size: int) -> npt.NDArray[np.uint8]:
+    """The next bytes of a file, in memory of their own."""
+    if size > os.fstat(file.fileno()).st_size:
+        raise ValueError(f"it is too short for {size} bytes")
+    data = np.empty(size, np.uint8)
+    if file.readinto(data) != size:
+        raise ValueError("it is cut short")
+    return data
+
+
+def _dtype_facts(dtype: np.dtype[Any]) -> Any:
+    """A dtype as JSON."""
+    if dtype.subdtype is not None:
+        return {"base": _dtype_facts(dtype.subdtype[0]), "shape": list(dtype.subdtype[1])}
+    if dtype.names is None:
+        return dtype.str
+    fields: Any = dtype.fields
+    return {
+        "names": list(dtype.names),
+        "formats": [_dtype_facts(fields[name][0]) for name in dtype.names],
+        "offsets": [fields[name][1] for name in dtype.names],
+        "titles": [fields[name][2] if len(fields[name]) > 2 else None for name in dtype.names],
+        "itemsize": dtype.itemsize,
+        "aligned": dtype.isalignedstruct,
+    }
+
+
+def _dtype(facts: Any) -> np.dtype[Any]:
+    if isinstance(facts, str):
+        # NumPy evaluates parts of what it takes for a list of dtypes.
+        if not DTYPE.fullmatch(facts):
+            raise ValueError(f"{facts!r} is no dtype")
+        return np.dtype(facts)
+    if "base" in facts:
+        return np.dtype((_dtype(facts["base"]), tuple(facts["shape"])))
+    formats = [_dtype(each) for each in facts["formats"]]
+    return np.dtype({**facts, "formats": formats})
 
 
 def _has_extension(dtype: np.dtype[Any]) -> bool:
@@ -178,6 +261,8 @@ def _has_extension(dtype: np.dtype[Any]) -> bool:
 
 
 def _extension_dtype(name: str) -> np.dtype[Any]:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} is no name of a dtype")
     try:
         return np.dtype(name)
     except TypeError:

@@ -59,7 +59,7 @@ class CachedDataset(Transform[T_co]):
         self._directory = None if directory is None else Path(directory).absolute()
         if self._directory is not None:
             facts = {"dataset": self._source.fingerprint(), "contents": self._source.contents()}
-            _claim(self._directory, {"version": 2, **facts})
+            _claim(self._directory, {"version": 3, **facts})
 
     def read(self, row: int) -> T_co:
         """The row, from the cache if it is there."""
