@@ -3,8 +3,9 @@
 A file begins with `MAGIC` and the length of a header. The header is JSON: how the item is made of arrays, and of each
 array the dtype, the shape and the order of its elements. The elements of the arrays follow, one array after the other.
 
-NumPy's own format has headers of Python literals. CPython 3.11 parses those with a parser that several threads cannot
-use at once: a garbage collection in between lets another thread in, and the first one fails with a SystemError.
+NumPy's own format has headers of Python literals. CPython before 3.11.8 parses those with a parser that several threads
+cannot use at once: a garbage collection in between lets another thread in, and the first one fails with a SystemError
+(https://github.com/python/cpython/issues/106905).
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def common_type(first: Any, other: Any) -> Any:
         if len(first) != len(other) or any(one.name != two.name for one, two in pairs):
             return None
         fields = [_common_field(one, two) for one, two in pairs]
-        return None if None in fields else arrow.struct(fields)
+        return None if any(field is None for field in fields) else arrow.struct(fields)
     for is_kind, make in ((types.is_list, arrow.list_), (types.is_large_list, arrow.large_list)):
         if is_kind(first) and is_kind(other):
             values = _common_field(first.value_field, other.value_field)
