@@ -605,3 +605,14 @@ def test_a_dtype_of_many_fields_is_kept(tmp_path: Path) -> None:
     item = np.zeros(2, [(f"field_{i}", np.int32) for i in range(1000)])
     assert CachedDataset([item], tmp_path)[0].dtype == item.dtype
     assert CachedDataset([item], tmp_path)[0].dtype == item.dtype
+
+
+@pytest.mark.parametrize(("directory", "fix"), [("~/cache", "expanduser"), ("gs://bucket/cache", "it is a URL")])
+def test_what_is_no_path_is_refused(directory: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder named `~` or `gs:` would be made here."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=fix):
+        RangeDataset(3).cache(directory)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "~" / "cache").mkdir(parents=True)
+    assert list(RangeDataset(3).cache(Path("~/cache"))) == [0, 1, 2], "there is one"

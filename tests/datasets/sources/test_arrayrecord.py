@@ -223,7 +223,7 @@ def test_names_that_look_like_slices_or_are_not_utf_8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "fix"),
     [
-        ("gs://bucket/a.array_record", "no URLs"),
+        ("gs://bucket/a.array_record", "it is a URL"),
         ("~/a.array_record", r"os\.path\.expanduser"),
         ("*.array_record", r"sorted\(glob\.glob"),
     ],

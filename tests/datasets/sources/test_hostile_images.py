@@ -235,3 +235,9 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     assert len(list(rows[1:].cache(root / "cache"))) == 2
     assert len(list(rows[1:].cache(root / "cache"))) == 2
     np.testing.assert_array_equal(rows[1]["image"], 0)
+
+
+@pytest.mark.parametrize(("path", "fix"), [("~/images", "expanduser"), ("gs://bucket/images", "URL"), ("im*", "glob")])
+def test_what_is_no_path_is_refused(path: str, fix: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"there is no folder .*: .*{fix}"):
+        ImageFolderDataset(path)

@@ -328,12 +328,12 @@ def test_a_pipe_is_refused(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize(
     ("path", "fix"),
     [
-        ("s3://bucket/a.parquet", "it reads files of this machine, no URLs"),
-        ("https://example.invalid/a.parquet", "no URLs"),
+        ("s3://bucket/a.parquet", "it is a URL, and only files of this machine are read"),
+        ("https://example.invalid/a.parquet", "it is a URL"),
         ("~/a.parquet", r"give os\.path\.expanduser\(path\)"),
-        ("data/*.parquet", r"it takes no patterns; give sorted\(glob\.glob\(pattern\)\)"),
-        ("data-?.parquet", "no patterns"),
-        ("data-[0-9].parquet", "no patterns"),
+        ("data/*.parquet", r"patterns are not taken; give sorted\(glob\.glob\(pattern\)\)"),
+        ("data-?.parquet", "patterns are not taken"),
+        ("data-[0-9].parquet", "patterns are not taken"),
         ("nowhere", "finds no file or folder '.*nowhere'$"),
     ],
 )

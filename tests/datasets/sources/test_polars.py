@@ -403,3 +403,16 @@ def test_a_cache_knows_what_stands_in_place_of_nulls(tmp_path: Path) -> None:
     assert PolarsDataset(frame, fill_null={"x": 0}).cache(tmp_path)[1] == {"x": 0}
     with pytest.raises(ValueError, match="is the cache of another dataset"):
         PolarsDataset(frame, fill_null={"x": -1}).cache(tmp_path)
+
+
+@pytest.mark.parametrize("physical", ["UInt8", "UInt16", "UInt32"])
+def test_categories_with_a_name(check_dataset: CheckDataset, physical: str) -> None:
+    if not hasattr(pl, "Categories"):
+        # Older versions of Polars have one kind of categories only.
+        dtype = pl.Categorical
+    else:
+        dtype = pl.Categorical(pl.Categories(f"of {physical}", physical=getattr(pl, physical)))
+    frame = pl.DataFrame({"c": pl.Series(["a", None, "b"], dtype=dtype)})
+    check_dataset(
+        PolarsDataset(frame, fill_null={"c": "new"}), [{"c": word} for word in ("a", "new", "b")], gathers=True
+    )

@@ -670,5 +670,5 @@ def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["~/a.db", "https://example.invalid/a.db", "*.db"])
 def test_what_is_no_path_is_refused(path: str) -> None:
-    with pytest.raises(FileNotFoundError, match=r"SQLiteDataset finds no file .*: (a shell|it)"):
+    with pytest.raises(FileNotFoundError, match=r"there is no database .*: (a shell|it is a URL|patterns)"):
         SQLiteDataset(path, "t")

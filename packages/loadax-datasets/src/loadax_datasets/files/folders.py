@@ -84,15 +84,19 @@ def local_path(given: str | os.PathLike[str], user: str) -> Path:
         FileNotFoundError: If there is nothing; says so if a URL, a pattern or a home folder was given, which are not
             taken.
     """
-    path, text = Path(given).absolute(), os.fspath(given)
-    if path.exists():
-        return path
+    path = Path(given).absolute()
+    if not path.exists():
+        raise FileNotFoundError(f"{user} finds no file or folder {os.fspath(given)!r}{advice(given)}")
+    return path
+
+
+def advice(given: str | os.PathLike[str]) -> str:
+    """What to give instead of something that is no path: `": "` and a sentence, or nothing if it looks like a path."""
+    text = os.fspath(given)
     if "://" in text:
-        fix = "it reads files of this machine, no URLs; copy the files here, or mount the store that holds them"
-    elif text.startswith("~"):
-        fix = "a shell puts the home folder in place of ~, Python does not; give os.path.expanduser(path)"
-    elif any(sign in text for sign in "*?["):
-        fix = "it takes no patterns; give sorted(glob.glob(pattern))"
-    else:
-        raise FileNotFoundError(f"{user} finds no file or folder {shown(path)!r}")
-    raise FileNotFoundError(f"{user} finds no file or folder {text!r}: {fix}")
+        return ": it is a URL, and only files of this machine are read; copy them here, or mount their store"
+    if text.startswith("~"):
+        return ": a shell puts the home folder in place of ~, Python does not; give os.path.expanduser(path)"
+    if any(sign in text for sign in "*?["):
+        return ": patterns are not taken; give sorted(glob.glob(pattern))"
+    return ""

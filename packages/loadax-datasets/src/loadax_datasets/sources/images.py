@@ -12,7 +12,7 @@ from loadax_core import add_note
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
-from ..files.folders import files_below, is_folder, shown
+from ..files.folders import advice, files_below, is_folder, shown
 from ..log import inform
 from .optional import require
 from .pictures import RASTER, open_picture
@@ -83,7 +83,7 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         self._mode = mode
         self._root = Path(root).absolute()
         if not self._root.is_dir():
-            raise FileNotFoundError(f"there is no folder {str(self._root)!r}")
+            raise FileNotFoundError(f"there is no folder {str(self._root)!r}{advice(root)}")
         self._names: list[str] = []
         self._labels: list[int] = []
         self.classes: list[str] = []

@@ -14,7 +14,7 @@ from loadax_core import Rows
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
-from ..files.folders import local_path, shown
+from ..files.folders import advice, shown
 from ..rows import rows_in_range
 from .connections import Connections
 from .sql import Value, bindable, quoted, without_end
@@ -113,9 +113,9 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             )
         if query is not None and key is None:
             raise TypeError("a query needs a key: the name of one of its columns that holds distinct integers")
-        self._path = local_path(path, "SQLiteDataset")
+        self._path = Path(path).absolute()
         if not self._path.is_file():
-            raise FileNotFoundError(f"there is no database {shown(self._path)!r}: it is not a file")
+            raise FileNotFoundError(f"there is no database {str(self._path)!r}{advice(path)}")
         self._table, self._key = table, "rowid" if key is None else key
         self._parameters: Parameters = (
             {name: bindable(f":{name}", value) for name, value in parameters.items()}

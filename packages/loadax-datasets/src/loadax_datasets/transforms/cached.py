@@ -12,6 +12,7 @@ from loadax_core import Dataset
 
 from ..base import BaseDataset
 from ..files import item_files as records
+from ..files.folders import advice
 from ..rows import rows_in_range
 from .base import Transform, check_constant
 from .copies import copied
@@ -44,7 +45,8 @@ class CachedDataset(Transform[T_co]):
     Raises:
         TypeError: When an item is made of something that the directory cannot hold.
         ValueError: If the source changes with the epoch, so that most reads would miss: cache first, then shuffle or
-            augment; if the directory belongs to another dataset; or when a file is damaged.
+            augment; if the directory is a URL, or begins with `~`, or belongs to another dataset; or when a file is
+            damaged.
 
     Example:
         >>> rows = CachedDataset(["a", "b"])
@@ -57,7 +59,10 @@ class CachedDataset(Transform[T_co]):
         check_constant(self._source, "cache")
         self._memory: dict[int, T_co] = {}
         self._directory = None if directory is None else Path(directory).absolute()
-        if self._directory is not None:
+        if self._directory is not None and directory is not None:
+            text = os.fspath(directory)
+            if not self._directory.exists() and (text.startswith("~") or "://" in text):
+                raise ValueError(f"directory={text!r} is no path of a folder{advice(directory)}")
             facts = {"dataset": self._source.fingerprint(), "contents": self._source.contents()}
             _claim(self._directory, {"version": 3, **facts})
 
