@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -444,9 +445,9 @@ DTYPES: list[Any] = [
 @pytest.mark.parametrize("shape", [(), (3,), (0, 2), (2, 3), (2, 3, 4)])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_any_dtype_shape_and_order_comes_back(tmp_path: Path, dtype: Any, shape: Any, order: Any) -> None:
-    data = np.zeros((int(np.prod(shape)), dtype.itemsize), np.uint8)
+    data = np.zeros((math.prod(shape), dtype.itemsize), np.uint8)
     data[:, :1] = np.arange(len(data))[:, np.newaxis] % 2
-    array = data.reshape(-1).view(dtype).reshape(shape, order=order)
+    array: Any = data.reshape(-1).view(dtype).reshape(shape, order=order)
     records.save(tmp_path / "x", array)
     found = records.load(tmp_path / "x")
     assert found.dtype == array.dtype

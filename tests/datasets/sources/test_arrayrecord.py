@@ -151,7 +151,7 @@ def test_threads_read_more_files_than_are_open(tmp_path: Path) -> None:
     expected = [f"{row // 3} {row % 3}".encode() for row in range(300)]
 
     def read(seed: int) -> bool:
-        order = np.random.default_rng(seed).permutation(300).tolist()
+        order: list[int] = np.random.default_rng(seed).permutation(300).tolist()
         return all(rows[row] == expected[row] for row in order)
 
     with ThreadPoolExecutor(8) as pool:

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -348,9 +349,10 @@ def test_streams_and_dicts_of_splits_are_refused() -> None:
         HuggingFaceDataset(wrong)
 
 
-@pytest.mark.parametrize(
-    "use", [as_dataset, DataLoader().build, lambda data: MappedDataset(data, str), InMemoryDataset]
-)
+USES: list[Any] = [as_dataset, DataLoader().build, partial(MappedDataset, fn=str), InMemoryDataset]
+
+
+@pytest.mark.parametrize("use", USES)
 def test_streams_and_dicts_of_splits_get_advice_of_their_own(use: Callable[[Any], Any]) -> None:
     data = make({"x": (hf.Value("int8"), np.arange(5))})
     with pytest.raises(TypeError, match=r"a datasets DatasetDict .* holds several datasets .* splits\['train'\]"):

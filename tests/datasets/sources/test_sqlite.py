@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -607,7 +607,7 @@ def locked() -> Callable[[Path], AbstractContextManager[None]]:
     """Makes a folder read-only, also for the superuser, for as long as the block lasts."""
 
     @contextmanager
-    def lock(folder: Path) -> Iterator[None]:
+    def lock(folder: Path) -> Generator[None]:
         user = os.geteuid()
         folder.chmod(0o555)
         if user == 0:

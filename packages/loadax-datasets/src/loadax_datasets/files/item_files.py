@@ -17,9 +17,10 @@ import re
 import struct
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -203,7 +204,7 @@ def _is_fortran(array: npt.NDArray[Any]) -> bool:
     return array.flags.f_contiguous and not array.flags.c_contiguous
 
 
-def _array(file: BinaryIO, dtype_facts: Any, shape: list[int], order: Any) -> npt.NDArray[Any]:
+def _array(file: BufferedReader, dtype_facts: Any, shape: list[int], order: Any) -> npt.NDArray[Any]:
     """The array whose elements come next in a file."""
     dtype = _dtype(dtype_facts)
     if dtype.hasobject or order not in ("C", "F") or not all(type(size) is int and size >= 0 for size in shape):
@@ -213,7 +214,7 @@ def _array(file: BinaryIO, dtype_facts: Any, shape: list[int], order: Any) -> np
     return _read(file, size).view(dtype).reshape(shape, order=order) if size else np.empty(shape, dtype, order)
 
 
-def _read(file: BinaryIO, size: int) -> npt.NDArray[np.uint8]:
+def _read(file: BufferedReader, size: int) -> npt.NDArray[np.uint8]:
     """The next bytes of a file, in memory of their own."""
     if size > os.fstat(file.fileno()).st_size:
         raise ValueError(f"it is too short for {size} bytes")
@@ -248,8 +249,8 @@ def _dtype(facts: Any) -> np.dtype[Any]:
         return np.dtype(facts)
     if "base" in facts:
         return np.dtype((_dtype(facts["base"]), tuple(facts["shape"])))
-    formats = [_dtype(each) for each in facts["formats"]]
-    return np.dtype({**facts, "formats": formats})
+    fields: Any = {**facts, "formats": [_dtype(each) for each in facts["formats"]]}
+    return np.dtype(fields)
 
 
 def _has_extension(dtype: np.dtype[Any]) -> bool:

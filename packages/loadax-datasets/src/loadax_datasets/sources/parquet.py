@@ -134,9 +134,11 @@ class ParquetDataset(TableDataset):
         groups = np.searchsorted(self._ends, rows, side="right")
         order = np.argsort(groups, kind="stable")
         visited, firsts = np.unique(groups[order], return_index=True)
+        numbers: list[int] = visited.tolist()
+        parts: list[Rows] = np.split(order, firsts[1:])
         pieces: list[Any] = []
         # Without rows, there is one part, and no group.
-        for number, places in zip(visited.tolist(), np.split(order, firsts[1:]), strict=False):
+        for number, places in zip(numbers, parts, strict=False):
             local = rows[places] - (int(self._ends[number]) - self._groups[number].rows)
             pieces.append(self._columns.decoded(self._kept.get(number, self._read).take(arrow.array(local))))
         if not pieces:

@@ -154,7 +154,7 @@ def common_fields(files: Sequence[File], names: Sequence[str], every: bool) -> l
 
 
 def _check_distinct(file: File, columns: Sequence[str]) -> None:
-    counts = Counter(file.schema.names)
+    counts: Counter[str] = Counter(file.schema.names)
     for name in columns:
         if counts[name] > 1:
             raise ValueError(
