@@ -447,7 +447,8 @@ DTYPES: list[Any] = [
 def test_any_dtype_shape_and_order_comes_back(tmp_path: Path, dtype: Any, shape: Any, order: Any) -> None:
     data = np.zeros((math.prod(shape), dtype.itemsize), np.uint8)
     data[:, :1] = np.arange(len(data))[:, np.newaxis] % 2
-    array: Any = data.reshape(-1).view(dtype).reshape(shape, order=order)
+    flat: Any = data.reshape(-1).view(dtype)
+    array: np.ndarray[Any, Any] = flat.reshape(shape, order=order)
     records.save(tmp_path / "x", array)
     found = records.load(tmp_path / "x")
     assert found.dtype == array.dtype

@@ -1,4 +1,4 @@
-"""What tells data apart that have the same name and size."""
+"""Hashes of a few bytes, which tell apart data of the same name and size."""
 
 from __future__ import annotations
 
@@ -7,24 +7,34 @@ from collections.abc import Callable
 from pathlib import Path
 
 BLOCKS, BLOCK = 16, 4096
-"""How many blocks are looked at, and the bytes of each."""
+"""A hash covers 16 blocks of 4,096 bytes each, spread over the data."""
 
 
 def sample(size: int, read: Callable[[int, int], bytes]) -> str:
-    """A hash of blocks from all over some bytes, which are the whole of few.
+    """Hashes blocks that are spread over data. Data of up to 64 KiB are hashed whole.
 
     Args:
-        size: How many bytes there are.
-        read: Takes where a block begins and ends, and returns it; less if there is less.
+        size: The number of bytes of the data.
+        read: Takes the start and the end of a block, and returns its bytes; fewer where the data end.
+
+    Returns:
+        The hash, in hexadecimal digits.
     """
     starts = sorted({max(0, size - BLOCK) * i // (BLOCKS - 1) for i in range(BLOCKS)})
     return digest(b"".join(read(start, start + BLOCK) for start in starts))
 
 
 def sample_file(path: Path, end: int = 0) -> str:
-    """The same of a file, and of as many of its last bytes as are asked for.
+    """Hashes blocks that are spread over a file.
 
-    It does not depend on the path, nor on a time, both of which copies on other machines have of their own.
+    The hash depends neither on the path nor on the time of the file: copies on other machines have their own.
+
+    Args:
+        path: The file.
+        end: The number of bytes at the end of the file to hash as well.
+
+    Returns:
+        The hash, in hexadecimal digits.
     """
     with path.open("rb") as file:
 

@@ -219,7 +219,7 @@ def _read(file: BufferedReader, size: int) -> npt.NDArray[np.uint8]:
     if size > os.fstat(file.fileno()).st_size:
         raise ValueError(f"it is too short for {size} bytes")
     data = np.empty(size, np.uint8)
-    if file.readinto(data) != size:
+    if file.readinto(data.data) != size:
         raise ValueError("it is cut short")
     return data
 

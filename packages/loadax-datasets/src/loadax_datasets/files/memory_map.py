@@ -13,10 +13,10 @@ from .fingerprints import sample
 
 
 class MappedArray:
-    """Where the elements of an array stand in a file: what is pickled in place of a mapped array.
+    """The place of an array's elements in a file. It is pickled in place of a memory-mapped array.
 
-    The file must not change from then on. That goes for processes on other machines too, so copies for them should keep
-    the time (`cp -p`, `rsync -t`).
+    The file must not change after that. Worker processes check its size and its time, so a copy on another machine must
+    keep the time (`cp -p`, `rsync -t`).
 
     Args:
         array: The array, whose shape, strides and dtype are kept.
@@ -32,7 +32,7 @@ class MappedArray:
         self.offset = _address(array) - _address(mapped)
         self.shape, self.strides, self.dtype = array.shape, array.strides, array.dtype
         if mapped.mode != "r":
-            # What is written to a file later gives it another time.
+            # A later write would change the time of the file.
             mapped.flush()
         self.found = self._find()
         # The file may have been replaced since it was mapped.
@@ -58,7 +58,7 @@ class MappedArray:
         return np.ndarray(self.shape, self.dtype, buffer, self.offset, self.strides)
 
     def _find(self) -> tuple[int, int]:
-        """The size and the time of the file. Reading a mapping beyond the end of its file ends the process."""
+        """The size and the time of the file, checked: reading a mapping beyond the end of its file ends the process."""
         found = self.path.stat()
         if found.st_size < self.start + self.nbytes:
             raise ValueError(
@@ -68,14 +68,14 @@ class MappedArray:
 
 
 def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
-    """What to pickle for `array`.
+    """Returns what to pickle for an array.
 
     Args:
         array: Any array.
 
     Returns:
-        A reference to the file that the array, or what it is a view of, is mapped from; the array itself if it is not
-        mapped, or mapped copy-on-write, when the file may not hold what the array does.
+        A reference to a file, if the array or the array that it is a view of is mapped from it; otherwise the array
+        itself. An array that is mapped copy-on-write is returned itself, too, as it may differ from the file.
 
     Raises:
         FileNotFoundError: If the file is gone.
@@ -83,19 +83,19 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
     """
     root: Any = array
     while root is not None:
-        # Only the array that made the mapping knows where in the file it starts; views of it inherit that number.
+        # Only the array that made the mapping has the right offset in the file. Its views inherit that number.
         if isinstance(root, np.memmap) and isinstance(root.base, mmap):
             mapped = cast("Any", root)
             if mapped.filename is None or mapped.mode == "c" or not _lies_within(array, mapped):
                 break
             return MappedArray(array, mapped)
-        # Between an array and what it is a view of, NumPy's stride tricks put an object that is no array.
+        # NumPy's stride tricks put an object that is no array between an array and the array that it is a view of.
         root = getattr(cast("Any", root), "base", None)
     return array
 
 
 def _lies_within(array: npt.NDArray[Any], mapped: npt.NDArray[Any]) -> bool:
-    """Whether all elements of an array are in the memory of another one, which has no gaps."""
+    """Whether all elements of `array` are in the memory of `mapped`, which has no gaps."""
     if not array.size:
         return True
     steps = [(length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True)]

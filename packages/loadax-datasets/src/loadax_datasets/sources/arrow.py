@@ -1,4 +1,4 @@
-"""Arrow tables as columns of NumPy arrays, for the sources that are kept in Arrow's format."""
+"""Arrow tables as columns of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from loadax_core import Alloc, aligned_empty
 
-from .table import Column, check_filling, count_units, split
+from .table import Column, check_same_value, count_units, split
 
 Kind: TypeAlias = Literal["plain", "text", "tensor", "array", "list", "struct"]
 
@@ -40,14 +40,14 @@ class ArrowColumns:
         words = arrow.schema([field.with_type(_plain(field.type)) for field in schema])
         self._words: Any = None if words == schema else words
         self._fill = {
-            name: _filling(name, value, schema.field(name).type)
+            name: _fill_value(name, value, schema.field(name).type)
             for name, value in fill_null.items()
             if name in schema.names
         }
 
     @property
     def stacks(self) -> bool:
-        """Whether there is no list."""
+        """Whether all rows have the same shape: no column is a list."""
         return not any(_varies(field.type) for field in self.schema)
 
     def empty(self) -> Any:
@@ -56,7 +56,7 @@ class ArrowColumns:
         return arrow.table([_empty(field.type) for field in self.schema], schema=self.schema)
 
     def decoded(self, table: Any) -> Any:
-        """A table of this schema with words in place of dictionaries, as those of two tables may not fit one index."""
+        """The table with values in place of dictionaries. Tables with dictionaries cannot always be joined."""
         return table if self._words is None else table.cast(self._words)
 
     def of(self, table: Any, alloc: Alloc) -> dict[str, Column]:
@@ -119,7 +119,7 @@ def _common_field(first: Any, other: Any) -> Any:
 
 
 def _kind(dtype: Any, name: str = "") -> Kind:
-    """What becomes of values of a type; raises TypeError if nothing can."""
+    """Returns what values of an Arrow type become; raises TypeError if NumPy has no counterpart."""
     types = importlib.import_module("pyarrow").types
     if types.is_dictionary(dtype):
         return _kind(dtype.value_type, name)
@@ -143,7 +143,7 @@ def _kind(dtype: Any, name: str = "") -> Kind:
             _kind(field.type, f"{name}.{field.name}")
         return "struct"
     if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
-        # Strings have no dtype of their own, and so make no array.
+        # Strings become Python objects, and so make no array.
         inner = _kind(dtype.value_type, f"{name}[]")
         return "array" if types.is_fixed_size_list(dtype) and inner in ("plain", "array", "tensor") else "list"
     raise TypeError(
@@ -153,7 +153,7 @@ def _kind(dtype: Any, name: str = "") -> Kind:
 
 
 def _plain(dtype: Any) -> Any:
-    """A type with that of the words in place of each dictionary."""
+    """The type with the type of the values in place of each dictionary."""
     arrow = importlib.import_module("pyarrow")
     types = arrow.types
     if types.is_dictionary(dtype):
@@ -169,13 +169,13 @@ def _plain(dtype: Any) -> Any:
 
 
 def _is_permuted(dtype: Any) -> bool:
-    """Whether tensors of this type are stored in another order of dimensions than they are shown in."""
+    """Whether tensors of this type are stored with their dimensions in another order."""
     order: list[int] = list(getattr(dtype, "permutation", None) or ())
     return order != sorted(order)
 
 
 def _shape(dtype: Any) -> tuple[int, ...]:
-    """The shape that all values of an extension type have; `()` if it fixes none."""
+    """The shape of all values of an extension type; `()` if values may differ in shape."""
     shape = getattr(dtype, "shape", None) or ()
     return () if None in shape else tuple(shape)
 
@@ -184,7 +184,7 @@ def _empty(dtype: Any) -> Any:
     arrow = importlib.import_module("pyarrow")
     if not hasattr(dtype, "storage_type"):
         return arrow.array([], dtype)
-    # Arrow makes no arrays of tensors from lists.
+    # Arrow cannot make an array of tensors from a list.
     return arrow.ExtensionArray.from_storage(dtype, _empty(dtype.storage_type))
 
 
@@ -194,7 +194,7 @@ def _varies(dtype: Any) -> bool:
     return kind == "list" or (kind == "struct" and any(_varies(field.type) for field in dtype))
 
 
-def _filling(name: str, value: Any, dtype: Any) -> Any:
+def _fill_value(name: str, value: Any, dtype: Any) -> Any:
     arrow = importlib.import_module("pyarrow")
     if hasattr(dtype, "storage_type"):
         raise ValueError(
@@ -205,11 +205,11 @@ def _filling(name: str, value: Any, dtype: Any) -> Any:
     try:
         moment = type(value) in (np.datetime64, np.timedelta64)
         filling = _moment(value, dtype) if moment else arrow.array([value], dtype)
-        # Refuses nulls in it.
+        # Raises an error if there is a null within the value.
         column = _column(filling, name, aligned_empty)
         # Arrow refuses scalars of other types, but rounds 0.5 to the integer 0.
         if not isinstance(value, arrow.Scalar):
-            check_filling(value, column, zoned=getattr(dtype, "tz", None) is not None)
+            check_same_value(value, column, zoned=getattr(dtype, "tz", None) is not None)
     except (TypeError, ValueError, NotImplementedError, OverflowError) as error:
         raise ValueError(
             f"fill_null gives {value!r} for column {name!r}, which is {dtype}; give a value of that type, without nulls"
@@ -218,7 +218,7 @@ def _filling(name: str, value: Any, dtype: Any) -> Any:
 
 
 def _moment(value: Any, dtype: Any) -> Any:
-    """A time or duration of NumPy's, of which Arrow takes some units only, as an array of one."""
+    """A NumPy time or duration as an Arrow array of one value. Arrow itself takes some units only."""
     arrow = importlib.import_module("pyarrow")
     types = arrow.types
     span = isinstance(value, np.timedelta64)
@@ -234,12 +234,12 @@ def _decoded(array: Any) -> Any:
 
 
 def _column(array: Any, name: str, alloc: Alloc, path: str = "") -> Column:
-    """The values of a column, or of what `path` leads to in it, such as `.a` in a struct and `[]` in a list."""
+    """The values of a column, or of a part of it: `path` is `.a` for a field of a struct, and `[]` for a list."""
     kind = _kind(array.type)
     array = _decoded(array)
     if array.null_count:
         where = f"within column {name!r}, in {name + path!r}" if path else f"in column {name!r}"
-        # What fill_null names is a column, of a type that Arrow fills.
+        # fill_null can name a whole column, of a type in which Arrow can fill nulls.
         fillable = not path and not hasattr(array.type, "storage_type")
         fix = f"give fill_null={{{name!r}: ...}}" if fillable else "fill it where the data are made"
         raise ValueError(f"a null {where}; {fix}, or leave such rows out")
@@ -266,7 +266,7 @@ def _column(array: Any, name: str, alloc: Alloc, path: str = "") -> Column:
 
 
 def _tensor(array: Any, name: str, alloc: Alloc, path: str) -> Column:
-    """Values of an extension type with a shape: Arrow's tensors, and those of Hugging Face."""
+    """Values of an extension type with a shape: the tensors of Arrow and of Hugging Face."""
     flat = array.storage
     while hasattr(flat, "flatten") and not flat.null_count:
         flat = flat.flatten()

@@ -23,7 +23,7 @@ _LEFT: list[object] = []
 
 
 class Connections:
-    """Read-only connections to one file, one for each thread that asks.
+    """Read-only connections to one file, one for each thread that reads.
 
     Args:
         path: The file.
@@ -42,7 +42,7 @@ class Connections:
         import sqlite3  # noqa: PLC0415
 
         try:
-            # SQLite has locks of its own, which a fork at the wrong moment would leave locked in the child.
+            # SQLite has locks of its own. A fork while another thread holds one would leave it locked in the child.
             with not_while_forking():
                 held: _Held | None = getattr(self._local, "held", None)
                 if held is None or held.process != os.getpid():
@@ -96,8 +96,8 @@ def _connect(path: Path) -> sqlite3.Connection:
                 "the folder to another place, or run PRAGMA wal_checkpoint(TRUNCATE) where the database is made",
             )
             raise
-        # A database with a write-ahead log wants to write beside it even to read, unless it is said not to change. The
-        # log has nothing that would be missed.
+        # To read a database with a write-ahead log, SQLite writes files beside it, unless the database is said to be
+        # immutable. The log is empty, so that no change is missed.
         return _connect_to(f"{path.as_uri()}?immutable=1")
     return connection
 

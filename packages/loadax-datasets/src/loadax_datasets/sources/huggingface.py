@@ -77,7 +77,7 @@ class HuggingFaceDataset(TableDataset):
         library = require("datasets", "huggingface", "HuggingFaceDataset")
         _check_dataset(dataset, library)
         check_columns(columns)
-        self._filled = check_fill(fill_null)
+        self._fill_facts = check_fill(fill_null)
         self._dataset: Any = dataset
         form = self._dataset.format
         self._transformed = form["type"] == "custom"
@@ -101,7 +101,7 @@ class HuggingFaceDataset(TableDataset):
         fields = [schema.field(name) for name in self._names if name not in self._media]
         self._columns = ArrowColumns(arrow.schema(fields), fill_null or {})
         self._fill = {
-            name: _filling(name, value, decodes=self._decodes(name))
+            name: _fill_value(name, value, decodes=self._decodes(name))
             for name, value in (fill_null or {}).items()
             if name in self._media
         }
@@ -152,7 +152,7 @@ class HuggingFaceDataset(TableDataset):
     def _missing(self, name: str) -> Any:
         if name not in self._fill:
             raise ValueError(f"a null in column {name!r}; give fill_null={{{name!r}: ...}}, or leave such rows out")
-        # An item is its reader's own.
+        # Readers may change their items.
         return copy(self._fill[name])
 
     def _decodes(self, name: str) -> bool:
@@ -163,7 +163,7 @@ class HuggingFaceDataset(TableDataset):
         return {"rows": len(self)} if self._transformed else super().fingerprint()
 
     def _own_contents(self) -> dict[str, Any]:
-        """What stands in place of nulls, and which images are decoded, to which mode."""
+        """The values of `fill_null`, and the modes that images are decoded to."""
         if self._transformed:
             return super()._own_contents()
         features = self._dataset.features
@@ -187,7 +187,7 @@ def _check_dataset(dataset: Any, library: Any) -> None:
 
 
 def _check_media(name: str, feature: Any, library: Any) -> None:
-    """Refuses what cannot be decoded to an array."""
+    """Raises TypeError if a column has media that cannot be decoded to arrays."""
     kind = type(feature).__name__
     if hasattr(feature, "decode"):
         if feature.decode and not isinstance(feature, library.Image):
@@ -210,8 +210,8 @@ def _check_media(name: str, feature: Any, library: Any) -> None:
             _check_media(name, part, library)
 
 
-def _filling(name: str, value: Any, *, decodes: bool) -> Any:
-    """What is put in place of missing images and the like."""
+def _fill_value(name: str, value: Any, *, decodes: bool) -> Any:
+    """Checks a value of `fill_null` for a column of images, audio or video, and returns it."""
     kind: type[Any] = np.ndarray if decodes else bytes
     if not isinstance(value, kind) or (decodes and np.ndim(value) not in (2, 3)):
         wanted = "an array of shape (height, width) or (height, width, channels)" if decodes else "bytes"
@@ -220,7 +220,7 @@ def _filling(name: str, value: Any, *, decodes: bool) -> Any:
 
 
 def _decoded(stored: Any, image: Any, column: str) -> Any:
-    """The pixels of a stored image, given its feature, or the bytes of anything."""
+    """The pixels of a stored image, if `image` is its feature; the bytes of any media, if `image` is None."""
     path, data = stored["path"], stored["bytes"]
     if data is None:
         if "://" in path:
@@ -236,7 +236,7 @@ def _decoded(stored: Any, image: Any, column: str) -> Any:
     open_picture(BytesIO(data), name, ALL_RASTER, "huggingface", "HuggingFaceDataset").close()
     picture = image.decode_example({"path": None, "bytes": data})
     if picture.mode == "P":
-        # The numbers of a palette mean nothing without it. Pillow warns of a transparency that RGB leaves out.
+        # Without its palette, the pixels are meaningless numbers. Pillow warns of a transparency that RGB leaves out.
         picture.info.pop("transparency", None)
         picture = picture.convert("RGB")
     pixels: npt.NDArray[Any] = np.asarray(picture)

@@ -22,7 +22,7 @@ SUFFIXES = frozenset(
 )
 
 SIZED, SAMPLED = 64, 4
-"""How many files a cache directory is compared by the sizes of, and by bytes of."""
+"""A cache directory is compared by the sizes of 64 files, and by some bytes of 4 files."""
 
 
 class LabelledImage(TypedDict):
@@ -151,7 +151,7 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
         return {"files": digest(repr((sizes, samples)).encode())}
 
     def _spread(self, count: int) -> list[Path]:
-        """So many files, spread over all of them; some more than once if there are fewer."""
+        """`count` files, spread over all of them; some more than once if there are fewer."""
         rows: list[int] = np.linspace(0, len(self) - 1, count).astype(np.int64).tolist()
         return [self._root / self._names[row] for row in rows]
 
@@ -161,12 +161,12 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
 
 
 def _of_8_bits(image: Any, path: Path) -> Any:
-    """An image that converts well: Pillow would cut larger numbers off at 255."""
+    """The image with 8 bits a channel. Pillow's conversion of 16 bits would cut larger numbers off at 255."""
     mode: str = image.mode
     # Some versions of Pillow have 32 bits of memory for the 16 bits of these formats.
     if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
         pillow = require("PIL.Image", "images", "ImageFolderDataset")
-        # As it does with the 16 bits of colors.
+        # Pillow does the same with colors of 16 bits.
         return pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if mode in ("I", "F"):
         raise ValueError(

@@ -23,7 +23,7 @@ def require(module: str, extra: str, user: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # A library that is there, but lacks one of its own, has a better message than this one.
+        # An installed library that lacks another library has a better message than this one.
         package = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
             raise

@@ -88,7 +88,7 @@ class ParquetDataset(TableDataset):
     ) -> None:
         require("pyarrow.parquet", "parquet", "ParquetDataset")
         check_columns(columns)
-        self._filled = check_fill(fill_null)
+        self._fill_facts = check_fill(fill_null)
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
         files = open_files(given)
         if not files:

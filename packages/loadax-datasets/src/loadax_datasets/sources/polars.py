@@ -14,7 +14,7 @@ from loadax_core import Alloc, Rows, aligned_empty, gather_array
 from ..forks import check_threads_of
 from ..log import inform
 from .optional import require
-from .table import Column, TableDataset, check_columns, check_fill, check_filling, count_units, split
+from .table import Column, TableDataset, check_columns, check_fill, check_same_value, count_units, split
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +65,7 @@ class PolarsDataset(TableDataset):
         polars = require("polars", "polars", "PolarsDataset")
         check_threads_of("Polars")
         check_columns(columns)
-        self._filled = check_fill(fill_null)
+        self._fill_facts = check_fill(fill_null)
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
             raise TypeError(
                 f"PolarsDataset takes a DataFrame or a LazyFrame, got a {type(frame).__name__}; make one with "
@@ -80,7 +80,7 @@ class PolarsDataset(TableDataset):
         for name, dtype in self._frame.schema.items():
             _kind(dtype, name)
         self._frame = self._frame.with_columns(
-            _filled(self._frame[name], value)
+            _without_nulls(self._frame[name], value)
             for name, value in (fill_null or {}).items()
             if name in self._frame.columns
         )
@@ -131,18 +131,18 @@ def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _views(frame: pl.DataFrame) -> dict[str, npt.NDArray[Any]]:
-    """The columns whose memory NumPy can read as it is."""
+    """The columns that are NumPy arrays without a copy."""
     views: dict[str, npt.NDArray[Any]] = {}
     for series in frame:
         if _kind(series.dtype) in ("plain", "array"):
-            # Not those in several pieces, and not booleans, which are bits.
+            # Columns in several pieces, and booleans, which Polars stores as bits, need a copy.
             with suppress(RuntimeError):
                 views[series.name] = series.to_numpy(allow_copy=False)
     return views
 
 
 def _kind(dtype: Any, name: str = "") -> Literal["plain", "text", "array", "list", "struct"]:
-    """What becomes of values of a type; raises TypeError if nothing can."""
+    """Returns what values of a Polars type become; raises TypeError if NumPy has no counterpart."""
     polars = require("polars", "polars", "PolarsDataset")
     if dtype in (polars.Boolean, polars.Date, polars.Datetime, polars.Duration):
         return "plain"
@@ -156,7 +156,7 @@ def _kind(dtype: Any, name: str = "") -> Literal["plain", "text", "array", "list
             _kind(field.dtype, f"{name}.{field.name}")
         return "struct"
     if dtype in (polars.List, polars.Array):
-        # Strings have no dtype of their own, and so make no array.
+        # Strings become Python objects, and so make no array.
         inner = _kind(dtype.inner, f"{name}[]")
         return "array" if dtype == polars.Array and inner in ("plain", "array") else "list"
     raise TypeError(
@@ -171,19 +171,19 @@ def _varies(dtype: Any) -> bool:
     return kind == "list" or (kind == "struct" and any(_varies(field.dtype) for field in dtype.fields))
 
 
-def _filled(series: pl.Series, value: Any) -> pl.Series:
+def _without_nulls(series: pl.Series, value: Any) -> pl.Series:
     polars = require("polars", "polars", "PolarsDataset")
     categories = "Categorical" in str(series.dtype)
     try:
         if categories and series.dtype in (polars.List, polars.Array):
             raise TypeError("Polars may take categories of another column for its own")
-        # A null that is filled with a value of another type would change the type of the column.
-        filling = _filling(value, series.dtype)
+        # A value of another type would change the type of the column.
+        filling = _fill_value(value, series.dtype)
         if filling.dtype != series.dtype and not categories:
             filling = filling.cast(series.dtype)
-        # Refuses nulls in it.
+        # Raises an error if there is a null within the value.
         column = _column(filling, aligned_empty)
-        check_filling(value, column, zoned=getattr(series.dtype, "time_zone", None) is not None)
+        check_same_value(value, column, zoned=getattr(series.dtype, "time_zone", None) is not None)
     except (TypeError, ValueError, OverflowError, polars.exceptions.PolarsError) as error:
         raise ValueError(
             f"fill_null gives {value!r} for column {series.name!r}, which is {series.dtype}; give a value of that type"
@@ -194,12 +194,12 @@ def _filled(series: pl.Series, value: Any) -> pl.Series:
     return series.zip_with(series.is_not_null(), filling)
 
 
-def _filling(value: Any, dtype: Any) -> pl.Series:
+def _fill_value(value: Any, dtype: Any) -> pl.Series:
     """One value, as a column of a type."""
     polars = require("polars", "polars", "PolarsDataset")
     if type(value) not in (np.datetime64, np.timedelta64):
         return polars.Series([value], dtype=dtype, strict=True)
-    # Polars takes these for what Python makes of them, which for nanoseconds is a number.
+    # Polars would convert these by Python, which makes an integer of nanoseconds.
     if dtype not in ((polars.Duration,) if isinstance(value, np.timedelta64) else (polars.Datetime, polars.Date)):
         raise TypeError(f"{value!r} is no value of {dtype}")
     number = count_units(value, "D" if dtype == polars.Date else dtype.time_unit)
@@ -207,10 +207,10 @@ def _filling(value: Any, dtype: Any) -> pl.Series:
 
 
 def _check_nulls(series: pl.Series, path: str = "") -> None:
-    """Refuses nulls in a column, or in a field of it that `path` leads to, such as `s.a`."""
+    """Raises ValueError if a column has nulls, or a field of a struct, whose `path` is such as `s.a`."""
     count = series.null_count()
     if count:
-        # What fill_null names is a column.
+        # fill_null can name whole columns only.
         fill = (
             "fill them with Polars' struct.with_fields, or drop such rows with frame.filter"
             if path
@@ -236,7 +236,7 @@ def _column(series: pl.Series, alloc: Alloc) -> Column:
     if kind == "list":
         lists = series.arr.to_list() if hasattr(dtype, "shape") else series
         lengths = lists.list.len()
-        # Exploding makes a null of an empty list.
+        # Polars explodes an empty list to a null.
         values = lists.filter(lengths > 0).explode()
         return split(_column(values, alloc), np.cumsum(lengths.to_numpy(), dtype=np.int64))
     numbers = series

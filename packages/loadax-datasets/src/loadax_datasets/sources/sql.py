@@ -14,7 +14,7 @@ NOTHING = re.compile(r"(?:[\s;]|--[^\n]*+|(?>/\*.*?\*/))*", re.DOTALL)
 
 
 def bindable(placeholder: str, value: Any) -> Value | None:
-    """A value as one of those that SQLite has; of NumPy's, it would take the bytes."""
+    """A value of a type that SQLite has. SQLite would store the bytes of a NumPy scalar."""
     given = as_python(value)
     if given is not None and not isinstance(given, int | float | str | bytes):
         raise TypeError(
@@ -24,7 +24,7 @@ def bindable(placeholder: str, value: Any) -> Value | None:
 
 
 def without_end(query: str) -> str:
-    """A query without the semicolon that ends it, and without the comments and semicolons after that."""
+    """A query without its last semicolon, and without the comments and semicolons after it."""
     import sqlite3  # noqa: PLC0415
 
     for found in re.finditer(";", query):

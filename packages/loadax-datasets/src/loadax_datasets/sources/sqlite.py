@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 Parameters: TypeAlias = Sequence[Value | None] | Mapping[str, Value | None]
 
 KEYS = "loadax_keys"
-"""The name of the parameter that has the keys of a batch."""
+"""The placeholder for the keys of a batch."""
 
 TYPES: dict[str, type[Value]] = {"integer": int, "real": float, "text": str, "blob": bytes}
-"""What values are in Python, by what SQLite calls their types."""
+"""The Python types of values, by the names of their types in SQLite."""
 
 UNSAFE_JSON = re.compile(r'unsafe use of (json|->|virtual table "json)')
 """The error of older versions of SQLite for a file that uses functions of JSON in what it defines."""
@@ -102,7 +102,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         if (table is None) == (query is None):
             raise TypeError(f"give either a table or a query, got table={table!r} and query={query!r}")
         check_columns(columns)
-        self._filled = check_fill(fill_null)
+        self._fill_facts = check_fill(fill_null)
         if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"parameters is a sequence or a dict of values, got {parameters!r}; write [{parameters!r}]")
         if table is not None and parameters:
@@ -146,7 +146,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             if key is None:
                 self._check_rowid(connection)
             self._fill = {
-                name: self._filling(connection, name, value)
+                name: self._fill_value(connection, name, value)
                 for name, value in fill_null.items()
                 if name in self._columns
             }
@@ -170,7 +170,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
     def read_many(self, rows: list[int]) -> list[dict[str, Value]]:
         """The rows with the keys at those places, in one `SELECT`."""
         keys = [int(self._keys[row]) for row in rows_in_range(rows, len(self))]
-        # With the table named, as SQLite takes a quoted name that it does not know for a string.
+        # Each name comes with its table: SQLite takes an unknown name in quotes for a string.
         key, *columns = (f"source.{quoted(name)}" for name in (self._key, *self._columns))
         # All keys as one parameter: SQLite limits how many a statement may have.
         wanted = json.dumps(sorted(set(keys)))
@@ -215,7 +215,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
                 name
                 for name, *_ in connection.execute(f"SELECT * FROM {self._from} LIMIT 0", self._parameters).description
             ]
-        # Generated columns count as hidden, too, but not as those that only commands of a virtual table have.
+        # `hidden` is 1 for columns that only commands of a virtual table use, and 2 or 3 for generated columns.
         columns = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1"
         names = [name for (name,) in connection.execute(columns, (self._table,))]
         if not names:
@@ -234,14 +234,14 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             if "no such column" not in str(error):
                 raise
             found = (None,)
-        # Some versions of SQLite have one of nulls for views.
+        # For a view, some versions of SQLite give a rowid of NULL.
         if found == (None,):
             raise ValueError(
                 f"{self._noun} has no rowid; give key=..., the name of a column that holds distinct integers"
             )
 
-    def _filling(self, connection: sqlite3.Connection, name: str, value: Any) -> Value:
-        """What `fill_null` gives for a column, in the type of the column's other values."""
+    def _fill_value(self, connection: sqlite3.Connection, name: str, value: Any) -> Value:
+        """A value of `fill_null`, in the type of the column's other values."""
         column = f"source.{quoted(name)}"
         some = f"SELECT typeof({column}) FROM {self._from} AS source WHERE {column} IS NOT NULL LIMIT 1"
         found = connection.execute(some, self._parameters).fetchone()
@@ -260,7 +260,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
 
     def _read_keys(self, connection: sqlite3.Connection) -> Rows | range:
         key = f"source.{quoted(self._key)}"
-        # One transaction, and thus one state of the database. It ends when the connection is handed back.
+        # One transaction reads one state of the database. It ends with the block that uses the connection.
         connection.execute("BEGIN")
         summary = (
             f"SELECT count(*), min({key}), max({key}), total(typeof({key}) != 'integer') FROM {self._from} AS source"
@@ -294,7 +294,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         keys = np.array(self._keys if not isinstance(self._keys, range) else self._keys[:1], np.int64)
         return {
             "rows": len(self),
-            "file": self._path.name,
+            "file": shown(Path(self._path.name)),
             "from": self._from,
             "parameters": repr(self._parameters),
             "columns": self._columns,
@@ -303,8 +303,8 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
         }
 
     def _own_contents(self) -> dict[str, Any]:
-        """What stands in place of nulls, and a hash of a few bytes of the file."""
-        return self._filled | {"content": sample_file(self._path)}
+        """The values of `fill_null`, and a hash of a few bytes of the file."""
+        return self._fill_facts | {"content": sample_file(self._path)}
 
     def describe(self) -> str:
         """The number of rows, the columns, and where they come from."""

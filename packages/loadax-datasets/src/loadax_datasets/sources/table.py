@@ -1,4 +1,4 @@
-"""What sources of columns share: many rows are read column by column, and then cut into items or stacked."""
+"""The base of sources with columns. Rows are read column by column, and then cut into items or stacked."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class TableDataset(BaseDataset[dict[str, Any]]):
     A subclass defines `__len__`, `_columns_at`, `types` and `_stacks`.
 
     Attributes:
-        _filled: What `check_fill` returned.
+        _fill_facts: What `check_fill` returned.
     """
 
-    _filled: dict[str, Any]
+    _fill_facts: dict[str, Any]
 
     @abstractmethod
     def _columns_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
@@ -76,7 +76,7 @@ class TableDataset(BaseDataset[dict[str, Any]]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         columns = self._columns_at(as_array(rows), alloc)
-        return {name: _stacked(column, alloc) for name, column in columns.items()}
+        return {name: _as_stack(column, alloc) for name, column in columns.items()}
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows, the columns and their types, and a hash of a few rows, as they are stored."""
@@ -85,12 +85,12 @@ class TableDataset(BaseDataset[dict[str, Any]]):
         return {"rows": len(self), "columns": self.types, "content": digest(repr(facts).encode())}
 
     def _stored_at(self, rows: Rows, alloc: Alloc) -> dict[str, Column]:
-        """The columns of `rows` before anything is decoded whose outcome depends on a library's version."""
+        """The columns of `rows` as they are stored: decoded images may depend on the version of a library."""
         return self._columns_at(rows, alloc)
 
     def _own_contents(self) -> dict[str, Any]:
-        """What stands in place of nulls."""
-        return self._filled
+        """The values of `fill_null`."""
+        return self._fill_facts
 
     def describe(self) -> str:
         """The number of rows, and the columns with their types."""
@@ -99,7 +99,7 @@ class TableDataset(BaseDataset[dict[str, Any]]):
 
 
 def check_columns(columns: Sequence[str] | None) -> None:
-    """Refuses what is no choice of columns.
+    """Checks that `columns` is a sequence of distinct names.
 
     Raises:
         TypeError: If it is a string.
@@ -115,10 +115,10 @@ def check_columns(columns: Sequence[str] | None) -> None:
 
 
 def check_fill(fill_null: object) -> dict[str, Any]:
-    """Refuses what does not say by column what to put in place of nulls.
+    """Checks that `fill_null` maps names of columns to values.
 
     Returns:
-        The values by column as text, for a cache that must not be taken for another one.
+        The values by column as text, for the facts that a cache directory is compared by.
 
     Raises:
         TypeError: If it is no mapping.
@@ -129,16 +129,16 @@ def check_fill(fill_null: object) -> dict[str, Any]:
     return {"fill_null": {name: repr(value) for name, value in cast("Mapping[str, Any]", given).items()}}
 
 
-def check_filling(given: Any, column: Column, *, zoned: bool) -> None:
-    """Refuses a value that became another one when a source made its own type of it.
+def check_same_value(given: Any, column: Column, *, zoned: bool) -> None:
+    """Checks that a value is still the same after a source has converted it to the type of a column.
 
     Args:
         given: The value.
-        column: What became of it, as a column of one row.
+        column: The converted value, as a column of one row.
         zoned: Whether the column's type has a time zone.
 
     Raises:
-        ValueError: If it is not the value, but for the digits that floating-point numbers may lose.
+        ValueError: If the converted value differs by more than the digits that a floating-point number may lose.
     """
     stored = _value(column, 0)
     if not _equals(given, stored):
@@ -148,32 +148,32 @@ def check_filling(given: Any, column: Column, *, zoned: bool) -> None:
 
 
 def as_python(value: Any) -> Any:
-    """A scalar of NumPy's as one of Python's, and anything else as it is."""
+    """A NumPy scalar as a Python scalar; anything else as it is."""
     return cast("Any", value).item() if isinstance(value, np.generic) else value
 
 
 def count_units(value: Any, unit: str) -> int:
-    """A time of NumPy's as the number of units since 1970, or a duration as the number of them.
+    """A NumPy time as the number of units since 1970, or a NumPy duration as a number of units.
 
     Raises:
-        ValueError: If it is no whole number of them that fits int64, or no time at all.
+        ValueError: If the number is not whole, does not fit int64, or the value is NaT.
     """
     number = value.astype(f"{value.dtype.kind}8[{unit}]")
-    # Back in its own unit, as it may have overflowed. Also where it is not a time.
+    # Converted back, the value differs if it has overflowed. NaT differs from itself.
     if number.astype(value.dtype) != value:
         raise ValueError(f"{value!r} is no whole number of {unit}")
     return int(number.astype(np.int64))
 
 
 def split(column: Column, ends: npt.NDArray[np.int64]) -> list[Any]:
-    """Cuts the values of all rows, one after the other, into those of each row.
+    """Cuts a column of concatenated lists into one list for each row.
 
     Args:
-        column: The values.
-        ends: Where those of each row end, of shape `(n,)`.
+        column: The values of all rows, one row after the other.
+        ends: For each row, the place in `column` after its last value, of shape `(n,)`.
 
     Returns:
-        The parts: arrays of shape `(m, ...)`, lists, or dicts of them.
+        The values of each row: arrays of shape `(m, ...)`, lists, or dicts of them.
     """
     if isinstance(column, dict):
         parts = {name: split(child, ends) for name, child in column.items()}
@@ -189,7 +189,7 @@ def _value(column: Column, i: int) -> Any:
 
 
 def _equals(given: Any, stored: Any) -> bool:
-    """Whether a value still is what was given, but for lost digits; may raise TypeError or ValueError if it is not."""
+    """Whether a converted value equals the given one, but for lost digits; may raise TypeError or ValueError if not."""
     if isinstance(stored, dict):
         fields = cast("dict[str, Any]", stored)
         if isinstance(given, Mapping):
@@ -204,7 +204,7 @@ def _equals(given: Any, stored: Any) -> bool:
         return len(given) == len(values) and all(map(_equals, given, values))
     if type(stored) in (np.datetime64, np.timedelta64):
         given = _as_moment(given)
-        # In its unit, since NumPy's comparison of two units may overflow.
+        # In the unit of the given value: NumPy's comparison of two units may overflow.
         return type(given) is type(stored) and bool(stored.astype(given.dtype) == given)
     # Python compares integers and floats exactly.
     given, stored = as_python(given), as_python(stored)
@@ -215,7 +215,7 @@ def _equals(given: Any, stored: Any) -> bool:
 
 
 def _as_moment(given: Any) -> Any:
-    """Times and durations of Python's as NumPy's, in UTC where there is a time zone."""
+    """Python times and durations as NumPy's; those with a time zone in UTC."""
     if isinstance(given, dt.timedelta):
         return np.timedelta64(given)
     if isinstance(given, dt.datetime) and given.tzinfo is not None:
@@ -227,7 +227,7 @@ def _row_facts(columns_at: Gather, row: np.int64) -> Any:
     try:
         columns = columns_at(np.array([row]), aligned_empty)
     except ValueError as error:
-        # A null is a fact, too: it is an error where the row is read.
+        # A row with a null cannot be read. The message tells it apart from rows without.
         return str(error)
     return [(path, _facts(leaf)) for path, leaf in tree.leaves(columns)]
 
@@ -239,12 +239,12 @@ def _facts(leaf: Any) -> Any:
     return str(array.dtype), array.shape, array.tobytes()
 
 
-def _stacked(column: Column, alloc: Alloc) -> Any:
+def _as_stack(column: Column, alloc: Alloc) -> Any:
     if isinstance(column, dict):
-        return {name: _stacked(child, alloc) for name, child in column.items()}
+        return {name: _as_stack(child, alloc) for name, child in column.items()}
     if isinstance(column, np.ndarray):
         return column
-    # Strings and bytes, as the stack of them is: objects.
+    # Strings and bytes are stacked as objects.
     stacked = alloc((len(column),), np.dtype(object))
     stacked[:] = column
     return stacked

@@ -20,7 +20,7 @@ from .copies import copied
 T_co = TypeVar("T_co", covariant=True)
 
 FOLDER = 1000
-"""Files in one folder of a cache directory."""
+"""Files in one subfolder of a cache directory."""
 
 
 class CachedDataset(Transform[T_co]):
@@ -104,7 +104,7 @@ class CachedDataset(Transform[T_co]):
 
     def _keep(self, row: int, item: Any) -> Any:
         if self._directory is None:
-            # Whoever comes first decides, so that all readers get the same arrays.
+            # The thread that comes first decides, so that all readers get the same arrays.
             return self._memory.setdefault(row, copied(item, _read_only))
         path = self._path(self._directory, row)
         records.save(path, item)
