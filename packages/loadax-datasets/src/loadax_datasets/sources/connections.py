@@ -84,9 +84,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         # Reads from the file for the first time.
         connection.execute("PRAGMA schema_version")
-    except sqlite3.OperationalError as error:
+    except BaseException as error:
         connection.close()
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        # The lowest byte is the kind of the error.
+        if code & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             raise
         log = path.with_name(f"{path.name}-wal")
         if log.exists() and log.stat().st_size:
