@@ -1,5 +1,6 @@
 """Windows of token files."""
 
+import os
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -229,3 +230,12 @@ def test_dtype_of_a_file(tmp_path: Path) -> None:
     np.save(tmp_path / "t.npy", np.arange(50))
     with pytest.raises(ValueError, match=r"which t\.npy does"):
         TokenDataset(tmp_path / "t.npy", 4, dtype=np.int64)
+
+
+def test_messages_show_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"t\xff.bin")
+    file.write_bytes(b"123")
+    for dtype in (None, np.uint16):
+        with pytest.raises(ValueError, match=r"t\\xff\.bin") as caught:
+            TokenDataset(file, 1, dtype=dtype)
+        str(caught.value).encode()

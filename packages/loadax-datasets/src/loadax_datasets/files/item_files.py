@@ -30,7 +30,7 @@ from .folders import shown
 MAGIC, LENGTH = b"LOADAX\0\1", struct.Struct("<Q")
 """The first bytes of a file, the last of them a version; and the length of the header that follows, in bytes."""
 
-DTYPE = re.compile(r"[<>|][?a-zA-Z][0-9]*(\[[0-9]*[a-zA-Z]+\])?")
+PLAIN_DTYPE = re.compile(r"[<>|][?a-zA-Z][0-9]*(\[[0-9]*[a-zA-Z]+\])?")
 """What `numpy.dtype.str` says of a dtype without fields, such as `<f4` or `<M8[25s]`."""
 
 MALFORMED = (
@@ -244,7 +244,7 @@ def _dtype_facts(dtype: np.dtype[Any]) -> Any:
 def _dtype(facts: Any) -> np.dtype[Any]:
     if isinstance(facts, str):
         # NumPy evaluates parts of what it takes for a list of dtypes.
-        if not DTYPE.fullmatch(facts):
+        if not PLAIN_DTYPE.fullmatch(facts):
             raise ValueError(f"{facts!r} is no dtype")
         return np.dtype(facts)
     if "base" in facts:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .fingerprints import sample
+from .folders import shown
 
 
 class MappedArray:
@@ -52,8 +53,8 @@ class MappedArray:
         buffer = np.memmap(self.path, np.uint8, "r", self.start, (self.nbytes,))
         if found != self.found or _sample(buffer) != self.content:
             raise ValueError(
-                f"{self.path} has changed: its size, time or content is not that of the {self.found[0]} bytes that "
-                "were mapped; make the dataset anew"
+                f"{shown(self.path)} has changed: its size, time or content is not that of the {self.found[0]} bytes "
+                "that were mapped; make the dataset anew"
             )
         return np.ndarray(self.shape, self.dtype, buffer, self.offset, self.strides)
 
@@ -62,7 +63,8 @@ class MappedArray:
         found = self.path.stat()
         if found.st_size < self.start + self.nbytes:
             raise ValueError(
-                f"{self.path} has shrunk: {found.st_size} bytes, mapped were {self.start + self.nbytes}; make it again"
+                f"{shown(self.path)} has shrunk: {found.st_size} bytes, mapped were {self.start + self.nbytes}; "
+                "make it again"
             )
         return found.st_size, found.st_mtime_ns
 

@@ -7,23 +7,20 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from loadax_core import Rows
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
 from ..files.folders import advice, shown
 from ..rows import rows_in_range
 from .connections import Connections
-from .sql import Value, bindable, quoted, without_end
+from .sql import Parameters, Value, bindable, quoted, read_keys, without_end
 from .table import as_python, check_columns, check_fill
 
 if TYPE_CHECKING:
     import sqlite3
-
-Parameters: TypeAlias = Sequence[Value | None] | Mapping[str, Value | None]
 
 KEYS = "loadax_keys"
 """The placeholder for the keys of a batch."""
@@ -153,7 +150,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             # What columns are computed of may be refused.
             names = ", ".join(f"source.{quoted(name)}" for name in self._columns)
             connection.execute(f"SELECT {names} FROM {self._from} AS source LIMIT 0", self._parameters)
-            self._keys = self._read_keys(connection)
+            self._keys = read_keys(connection, self._key, self._from, self._parameters, self._noun)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -257,37 +254,6 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             )
             raise ValueError(f"fill_null gives {value!r} for column {name!r} of {self._noun}{fix}")
         return given
-
-    def _read_keys(self, connection: sqlite3.Connection) -> Rows | range:
-        key = f"source.{quoted(self._key)}"
-        # One transaction reads one state of the database. It ends with the block that uses the connection.
-        connection.execute("BEGIN")
-        summary = (
-            f"SELECT count(*), min({key}), max({key}), total(typeof({key}) != 'integer') FROM {self._from} AS source"
-        )
-        count, low, high, others = connection.execute(summary, self._parameters).fetchone()
-        if others:
-            raise ValueError(
-                f"the key {self._key!r} of {self._noun} must be an integer, which {int(others)} of {count} are not; "
-                "choose another key"
-            )
-        if not count:
-            return range(0)
-        if high - low == count - 1:
-            different = connection.execute(
-                f"SELECT count(DISTINCT {key}) FROM {self._from} AS source", self._parameters
-            )
-            if different.fetchone() == (count,):
-                return range(low, high + 1)
-        cursor = connection.execute(f"SELECT {key} FROM {self._from} AS source ORDER BY 1", self._parameters)
-        keys = np.fromiter((number for (number,) in cursor), np.int64, count)
-        repeated = keys[1:][keys[1:] == keys[:-1]]
-        if len(repeated):
-            raise ValueError(
-                f"the key {self._key!r} of {self._noun} must be distinct, but {repeated[0]} comes more than once; "
-                "choose another key"
-            )
-        return keys
 
     def fingerprint(self) -> dict[str, Any]:
         """The name of the file, the table or query, its parameters, the columns, and the keys."""

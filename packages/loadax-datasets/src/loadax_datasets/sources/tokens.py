@@ -14,6 +14,7 @@ from ..base import BaseDataset
 from ..checks import check_bool, check_int
 from ..files import memory_map as mapping
 from ..files.fingerprints import digest
+from ..files.folders import shown
 from ..rows import Wanted, as_array
 
 MAGIC = b"\x93NUMPY"
@@ -157,32 +158,32 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
 def _open(path: Path, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:
     """Maps a file. Its first bytes tell whether it is in NumPy's format, as names may be wrong."""
-    size = path.stat().st_size
+    size, name = path.stat().st_size, shown(Path(path.name))
     if size == 0:
-        raise ValueError(f"{path} is empty")
+        raise ValueError(f"{shown(path)} is empty")
     with path.open("rb") as file:
         first = file.read(len(MAGIC))
     if first == MAGIC:
         if dtype is not None:
             raise ValueError(
-                f"dtype={dtype} is for files that do not name their own, which {path.name} does: it is in NumPy's .npy "
+                f"dtype={dtype} is for files that do not name their own, which {name} does: it is in NumPy's .npy "
                 "format; leave dtype out"
             )
         try:
             return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
         except (ValueError, EOFError) as error:
-            raise ValueError(f"{path} is not a .npy file of numbers, or is cut short: {error}") from error
+            raise ValueError(f"{shown(path)} is not a .npy file of numbers, or is cut short: {error}") from error
     if path.suffix.lower() == ".npz":
-        raise ValueError(f"{path.name} is an archive of arrays, which cannot be mapped; save the tokens with np.save")
+        raise ValueError(f"{name} is an archive of arrays, which cannot be mapped; save the tokens with np.save")
     if dtype is None:
         if path.suffix.lower() == ".npy":
             raise ValueError(
-                f"{path} is not a .npy file of numbers, or is cut short; if it holds nothing but the numbers, give "
-                "their dtype, such as dtype=np.uint16"
+                f"{shown(path)} is not a .npy file of numbers, or is cut short; if it holds nothing but the numbers, "
+                "give their dtype, such as dtype=np.uint16"
             )
-        raise ValueError(f"{path.name} does not tell its dtype; give it, such as dtype=np.uint16")
+        raise ValueError(f"{name} does not tell its dtype; give it, such as dtype=np.uint16")
     if dtype.kind not in "iu":
-        raise TypeError(f"{path.name} must hold integers, got dtype={dtype}; give the integer dtype it was written in")
+        raise TypeError(f"{name} must hold integers, got dtype={dtype}; give the integer dtype it was written in")
     if size % dtype.itemsize:
-        raise ValueError(f"{path} has {size} bytes, no multiple of the {dtype.itemsize} of {dtype}: cut short?")
+        raise ValueError(f"{shown(path)} has {size} bytes, no multiple of the {dtype.itemsize} of {dtype}: cut short?")
     return np.memmap(path, dtype, "r")

@@ -12,7 +12,7 @@ from loadax_core import Dataset
 
 from ..base import BaseDataset
 from ..files import item_files as records
-from ..files.folders import advice
+from ..files.folders import advice, shown
 from ..rows import rows_in_range
 from .base import Transform, check_constant
 from .copies import copied
@@ -130,6 +130,6 @@ def _claim(directory: Path, facts: dict[str, Any]) -> None:
     found = marker.read_text()
     if found != text:
         raise ValueError(
-            f"{directory} is the cache of another dataset: it has {found:.300}, this dataset is {text:.300}; "
+            f"{shown(directory)} is the cache of another dataset: it has {found:.300}, this dataset is {text:.300}; "
             "choose another directory, or delete this one"
         )
