@@ -255,6 +255,15 @@ def test_nothing_is_downloaded(decode: bool) -> None:
         rows[0]
 
 
+@pytest.mark.parametrize("decode", [True, False])
+@pytest.mark.parametrize("path", ["/dev/zero", "/", "nowhere.png"])
+def test_what_is_no_file_is_not_read(decode: bool, path: str) -> None:
+    """A device need not end."""
+    rows = HuggingFaceDataset(make({"image": (hf.Image(decode=decode), [{"bytes": None, "path": path}])}))
+    with pytest.raises(FileNotFoundError, match=rf"column 'image' has '{path}', which is no file of this machine"):
+        rows[0]
+
+
 @pytest.mark.parametrize("kind", ["JPEG2000", "WEBP", "TIFF", "MPO", "GIF"])
 def test_other_formats_are_decoded(kind: str) -> None:
     buffer = io.BytesIO()

@@ -228,6 +228,8 @@ def _decoded(stored: Any, image: Any, column: str) -> Any:
                 f"column {column!r} has {path!r}, which is not on this machine, and Loadax downloads nothing; load the "
                 "dataset anew, without streaming"
             )
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"column {column!r} has {path!r}, which is no file of this machine")
         data = Path(path).read_bytes()
     if image is None:
         return data
