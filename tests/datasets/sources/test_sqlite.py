@@ -592,7 +592,7 @@ def test_a_schema_that_uses_functions_of_json(tmp_path: Path, indexed: bool, rea
         assert items == [{"n": 2}, {"n": 1}]
 
 
-@pytest.mark.parametrize("call", ["load_extension('/tmp/x')", "fts3_tokenizer('simple')"])
+@pytest.mark.parametrize("call", ["load_extension('x')", "fts3_tokenizer('simple')"])
 def test_a_schema_cannot_call_functions_that_have_an_effect(tmp_path: Path, call: str) -> None:
     """Nor can it once functions of JSON are allowed to it."""
     file = _with_json(tmp_path)
