@@ -19,12 +19,6 @@ class Sample:
     label: Any = 0
 
 
-@dataclass
-class Closed:
-    x: Any
-    y: Any = field(init=False, default=0)
-
-
 def test_every_container_is_rebuilt_as_it_was() -> None:
     value = {"a": [1, (2, None)], "b": Pair(3, OrderedDict(z=4)), "c": Sample(5, Pair(6, 7))}
     doubled = tree.map_leaves(lambda _, leaf: leaf * 2, value)
@@ -65,8 +59,3 @@ def test_static_fields_belong_to_the_container() -> None:
     assert StackBatcher()([Marked(1, "a"), Marked(2, "a")]).name == "a"
     with pytest.raises(StackError, match=r"item 0 has static fields .*'a'.* but item 1 has static fields .*'b'"):
         StackBatcher()([Marked(1, "a"), Marked(2, "b")])
-
-
-def test_a_dataclass_that_cannot_be_rebuilt_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"Closed cannot be part of a batch: its field 'y' has init=False"):
-        tree.children(Closed(1))

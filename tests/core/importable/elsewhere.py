@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -344,3 +345,27 @@ class SlowEpochs:
     def at_epoch(self, epoch: int) -> SlowEpochs:
         time.sleep(self.seconds if epoch else 0.0)
         return SlowEpochs(self.rows, self.seconds)
+@dataclass(frozen=True, slots=True)
+class Halved:
+    """A container whose constructor changes what it is given."""
+
+    x: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", self.x / 2)
+
+
+class HalvedRows:
+    """Rows that are such containers, gathered or read one by one."""
+
+    def __init__(self, gathers: bool) -> None:
+        self.gather = self._gather if gathers else None
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, row: int) -> Halved:
+        return Halved(np.float64(row))
+
+    def _gather(self, rows: Any, alloc: Any) -> Any:
+        return Halved(np.asarray(rows, np.float64))

@@ -1,15 +1,25 @@
 """The containers that a batch may be made of: dicts, lists, tuples, named tuples and dataclasses.
 
-They are the same ones that JAX treats as trees, plus plain dataclasses; `None` is a container without leaves.
-Anything else is a leaf. Fields of dataclasses that are marked as static, as JAX, Equinox and Flax do, are part of the
-container.
+JAX treats the same containers as trees, except dataclasses that are not registered with it. `None` is a container
+without leaves. Anything else is a leaf. Static fields of dataclasses, marked as JAX, Equinox and Flax do, are part of
+the container.
+
+A container is rebuilt without a call of its class. A constructor or a `__post_init__` that changes a value would change
+it each time a batch is stacked, joined or placed on a device, and the settings of the loader decide how often that is.
+So a dataclass is copied and its fields are set, and a named tuple is made by `tuple.__new__`. A class that JAX opens in
+another way than by its fields is rebuilt by JAX's unflatten function.
+
+A mapping that JAX would not open, such as a `UserDict` or a subclass of `dict`, becomes a dict, so that a jitted step
+takes the batch. So does a `defaultdict`: JAX compares its factory, and would compile the step again for another one.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any, TypeAlias, cast
 
@@ -18,8 +28,13 @@ import numpy as np
 Path: TypeAlias = tuple[str, ...]
 """The way from a tree's root to one of its nodes, each step as it would be written in Python."""
 
+Opened: TypeAlias = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
+"""The children of a container, each with the step that leads to it, and what rebuilds the container from new ones."""
 
-def children(node: Any) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]] | None:
+_new_tuple: Any = vars(tuple)["__new__"]
+
+
+def children(node: Any) -> Opened | None:
     """Opens one container.
 
     Args:
@@ -27,10 +42,7 @@ def children(node: Any) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], An
 
     Returns:
         The container's children, each with the step that leads to it, and a function that builds the same kind of
-        container from new children in the same order; or None for a leaf.
-
-    Raises:
-        TypeError: If `node` is a dataclass with a field that its constructor does not take.
+        container from new children in the same order, without calling its class; or None for a leaf.
     """
     kind = cast("type[Any]", type(node))
     if kind is np.ndarray:
@@ -38,31 +50,67 @@ def children(node: Any) -> tuple[list[tuple[str, Any]], Callable[[list[Any]], An
         return None
     if node is None:
         return [], lambda _: None
-    if kind is dict or isinstance(node, Mapping):
-        keys = list(cast("Mapping[Any, Any]", node))
-        build = cast("Callable[[Any], Any]", OrderedDict if kind is OrderedDict else dict)
-        return [(f"[{key!r}]", node[key]) for key in keys], lambda new: build(zip(keys, new, strict=True))
     if kind is list:
         return [(f"[{i}]", child) for i, child in enumerate(node)], list
     if isinstance(node, tuple):
         parts = cast("tuple[Any, ...]", node)
-        fields: tuple[str, ...] | None = getattr(parts, "_fields", None)
-        if fields is not None:
-            return [(f".{f}", c) for f, c in zip(fields, parts, strict=True)], lambda new: kind(*new)
+        named: tuple[str, ...] | None = getattr(parts, "_fields", None)
+        if named is not None:
+            return [(f".{f}", c) for f, c in zip(named, parts, strict=True)], partial(_named_tuple, parts)
         return [(f"[{i}]", child) for i, child in enumerate(parts)], tuple
-    # Zarr's arrays are dataclasses, too.
-    if dataclasses.is_dataclass(node) and not isinstance(node, type) and not hasattr(node, "__array__"):
-        fixed = constants(node)
-        names = [f.name for f in dataclasses.fields(node) if f.name not in fixed]
-        closed = [f.name for f in dataclasses.fields(node) if not f.init]
-        if closed:
-            raise TypeError(
-                f"{kind.__name__} cannot be part of a batch: its field {closed[0]!r} has init=False; "
-                "let the constructor take every field, or use a dict"
-            )
-        return [(f".{n}", getattr(node, n)) for n in names], lambda new: kind(
-            **fixed, **dict(zip(names, new, strict=True))
-        )
+    names = keys(node)
+    if names is not None:
+        build = cast("Callable[[Any], Any]", OrderedDict if kind is OrderedDict else dict)
+        return [(f"[{key!r}]", node[key]) for key in names], lambda new: build(zip(names, new, strict=True))
+    if not (isinstance(node, Mapping) or _is_record(node)):
+        return None
+    known = registered(node)
+    if known is not None:
+        return known
+    record: Any = node  # pyright: ignore[reportUnknownVariableType]
+    fields = _unmarked(record)
+    return [(f".{name}", getattr(record, name)) for name in fields], partial(_with_fields, record, fields)
+
+
+def registered(node: Any) -> Opened | None:
+    """Opens one container as JAX does, if JAX has been imported.
+
+    JAX's unflatten function may call the constructor, as that of `jax.tree_util.register_dataclass` does. So a
+    dataclass whose children are fields is copied, and only others are built by that function.
+
+    Args:
+        node: Any object.
+
+    Returns:
+        As `children`; None for what JAX takes for a leaf.
+    """
+    jax = cast("Any", sys.modules.get("jax.tree_util"))
+    # Another thread may be about to import it.
+    flatten = getattr(jax, "tree_flatten_with_path", None)
+    if flatten is None:
+        return None
+    entries, structure = flatten(node, is_leaf=lambda child: child is not node)  # pyright: ignore[reportUnknownLambdaType]
+    if structure.num_nodes == structure.num_leaves:
+        return None
+    steps = [(jax.keystr(keys), child) for keys, child in entries]
+    if _is_record(node) and {step for step, _ in steps} <= {f".{name}" for name in _fields(node)}:
+        # JAX has the constructor make these anew; a copy has to be given them.
+        made = {f".{f.name}" for f in dataclasses.fields(node) if not f.init} - {step for step, _ in steps}
+        steps += [(f".{n}", getattr(node, n)) for n in _unmarked(node) if f".{n}" in made]
+        return steps, partial(_with_fields, node, [step[1:] for step, _ in steps])
+    return steps, partial(jax.tree_unflatten, structure)
+
+
+def keys(node: Any) -> list[Any] | None:
+    """The keys of a mapping, in the order of its children; None for anything else, and for what JAX opens its own way.
+
+    Args:
+        node: Any object.
+    """
+    kind = cast("type[Any]", type(node))
+    # JAX knows these, too, and sorts their keys.
+    if kind in (dict, OrderedDict, defaultdict) or (isinstance(node, Mapping) and registered(node) is None):
+        return list(cast("Mapping[Any, Any]", node))
     return None
 
 
@@ -73,16 +121,68 @@ def constants(node: Any) -> dict[str, Any]:
         node: Any object.
 
     Returns:
-        Their names and values; nothing for other objects.
+        Their names and values; nothing for other objects. Of a class that JAX opens in another way than by its fields,
+        what JAX keeps beside the children.
     """
-    if not dataclasses.is_dataclass(node):
+    if keys(node) is not None or not _is_record(node):
         return {}
-    static = [
+    opened = children(node)
+    if opened is None:
+        return {}
+    steps, build = opened
+    if getattr(build, "func", None) is not _with_fields:
+        structure: Any = cast("partial[Any]", build).args[0]
+        return {"auxiliary data": structure.node_data()[1]}
+    found = {step for step, _ in steps}
+    return {name: getattr(node, name) for name in _fields(node) if f".{name}" not in found}
+
+
+def _is_record(node: Any) -> bool:
+    # Zarr's arrays are dataclasses, too.
+    return dataclasses.is_dataclass(node) and not isinstance(node, type) and not hasattr(node, "__array__")
+
+
+def _fields(node: Any) -> list[str]:
+    """The fields of a dataclass that are set; one with `init=False` need not be."""
+    return [field.name for field in dataclasses.fields(node) if hasattr(node, field.name)]
+
+
+def _unmarked(node: Any) -> list[str]:
+    """The fields of a dataclass that are set and not marked as static."""
+    static = {
         field.name
         for field in dataclasses.fields(node)
         if field.metadata.get("static", False) or not field.metadata.get("pytree_node", True)
-    ]
-    return {name: getattr(node, name) for name in static}
+    }
+    return [name for name in _fields(node) if name not in static]
+
+
+def _with_fields(node: Any, names: Sequence[str], values: Sequence[Any]) -> Any:
+    """A copy of a dataclass with some fields set anew, without a call of its class."""
+    copied = _with_attributes(object.__new__(cast("Any", type(node))), node)
+    for name, value in zip(names, values, strict=True):
+        # As the constructor of a frozen one does.
+        object.__setattr__(copied, name, value)
+    return copied
+
+
+def _named_tuple(node: tuple[Any, ...], values: Sequence[Any]) -> Any:
+    """A named tuple of the same class, without a call of that class."""
+    return _with_attributes(_new_tuple(type(node), values), node)
+
+
+def _with_attributes(new: Any, node: Any) -> Any:
+    """Gives `new` the attributes of `node`, but no value of a `cached_property`: it was computed from other fields."""
+    kind = cast("type[Any]", type(node))
+    state: Any = object.__getstate__(node)
+    both = cast("tuple[dict[str, Any] | None, ...]", state if isinstance(state, tuple) else (state, None))
+    attributes, slots = both
+    for name, value in (attributes or {}).items():
+        if not isinstance(getattr(kind, name, None), cached_property):
+            vars(new)[name] = value
+    for name, value in (slots or {}).items():
+        object.__setattr__(new, name, value)
+    return new
 
 
 def map_leaves(fn: Callable[[Path, Any], Any], tree: Any, path: Path = ()) -> Any:

@@ -20,7 +20,6 @@ _OWN = ("loadax", "loadax_core", "loadax_distributed")
 
 _LEAVES = (np.ndarray, np.generic, jax.Array, bool, int, float, complex, str, bytes)
 
-_tree_util: Any = jax.tree_util
 _issubdtype: Any = jax.numpy.issubdtype
 
 
@@ -48,14 +47,12 @@ def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:
     """
 
     def open_or_apply(path: tree.Path, node: Any) -> Any:
-        if isinstance(node, _LEAVES):
+        opened = None if isinstance(node, _LEAVES) else tree.registered(node)
+        if opened is None:
             return fn(path, node)
-        children, structure = _tree_util.tree_flatten_with_path(node)
-        if _tree_util.treedef_is_leaf(structure):
-            return fn(path, node)
-        steps = [tuple(_tree_util.keystr((key,)) for key in keys) for keys, _ in children]
-        new = [fn((*path, *below), child) for below, (_, child) in zip(steps, children, strict=True)]
-        return _tree_util.tree_unflatten(structure, new)
+        steps, build = opened
+        # One container at a time: JAX would call the classes of those that lie within.
+        return build([tree.map_leaves(open_or_apply, child, (*path, step)) for step, child in steps])
 
     return tree.map_leaves(open_or_apply, batch)
 

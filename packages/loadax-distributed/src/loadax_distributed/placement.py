@@ -65,8 +65,8 @@ class DevicePlacement:
                 JAX; its memory must not be written to afterwards.
 
         Returns:
-            The same containers of `jax.Array`s; mappings of other kinds than `OrderedDict`, such as `defaultdict`,
-            become plain dicts.
+            The same containers of `jax.Array`s. A mapping that is neither an `OrderedDict` nor registered with JAX,
+            such as a `UserDict`, becomes a dict.
 
         Raises:
             TypeError: If a leaf is not an array of numbers, or a number, or has masked entries.

@@ -167,8 +167,8 @@ class MeshShardingStrategy:
                 that `local_rows` gives, in that order.
 
         Returns:
-            The same containers of global `jax.Array`s of shape `(batch_size, ...)`; mappings of other kinds than
-            `OrderedDict` become plain dicts.
+            The same containers of global `jax.Array`s of shape `(batch_size, ...)`. A mapping that is neither an
+            `OrderedDict` nor registered with JAX becomes a dict.
 
         Raises:
             TypeError: If a leaf is not an array of numbers, or has masked entries.

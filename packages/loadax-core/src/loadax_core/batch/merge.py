@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -49,21 +50,23 @@ def merge_trees(
         return merge(list(trees), path)
     steps, build = opened
     kind = cast("type[Any]", type(first))
-    names, fixed = [step for step, _ in steps], tree.constants(first)
+    names, fixed, keys = [step for step, _ in steps], tree.constants(first), tree.keys(first)
     rows: list[list[Any]] = []
     for i, item in enumerate(trees):
         if type(item) is not kind:
             raise differ(path, "type", kind.__name__, i, type(item).__name__, numbers=numbers)
-        if kind is dict:
-            if item.keys() != first.keys():
-                raise differ(path, "keys", list(first), i, list(item), numbers=numbers)
-            rows.append([item[key] for key in first])
+        if keys is not None:
+            # Of one that is ordered, the order is a part of the structure that JAX compiles for.
+            if item.keys() != first.keys() or (kind is OrderedDict and list(item) != keys):
+                raise differ(path, "keys", keys, i, list(item), numbers=numbers)
+            rows.append([item[key] for key in keys])
         else:
             theirs, _ = tree.children(item) or ([], None)
             if [step for step, _ in theirs] != names:
                 if kind in (list, tuple):
                     raise differ(path, "length", len(names), i, len(theirs), numbers=numbers)
-                raise differ(path, "keys", names, i, [step for step, _ in theirs], numbers=numbers)
+                fields, others = ([step.lstrip(".") for step in each] for each in (names, [s for s, _ in theirs]))
+                raise differ(path, "fields", fields, i, others, numbers=numbers)
             if fixed and tree.constants(item) != fixed:
                 raise differ(path, "static fields", fixed, i, tree.constants(item), numbers=numbers)
             rows.append([child for _, child in theirs])
