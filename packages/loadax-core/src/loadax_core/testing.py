@@ -28,9 +28,11 @@ from typing import Any
 import numpy as np
 
 from . import tree
+from .batch.merge import join_batches
 from .batch.stack import StackBatcher
 from .loader import Loader
-from .memory.pool import aligned_empty
+from .memory.parts import Parts
+from .memory.pool import Pool
 from .protocols import Dataset, Gather, GatherRange, ReadRange
 from .read.access import gather_of, read_items
 
@@ -105,10 +107,13 @@ def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None, *, p
             _check_refuses_ranges(length, read_range, "read_range")
     gather = gather_of(dataset)
     if gather is not None and rows:
-        gathered = gather(np.asarray(rows, np.int64), aligned_empty)
+        # Memory as a loader provides it: the base of an array is a lease, and its bytes may be those of an earlier one.
+        pool = Pool()
+        gathered = gather(np.asarray(rows, np.int64), pool)
         check_same(gathered, StackBatcher()(items), "gathered rows and stacked items")
-        _check_gather_refuses(dataset, length)
-        _check_gather_range(dataset, gather)
+        _check_gather_in_parts(gather, rows, items, pool)
+        _check_gather_refuses(dataset, length, pool)
+        _check_gather_range(dataset, gather, pool)
     if pickled:
         _check_pickled(dataset, rows, items)
     _check_epochs(dataset, rows)
@@ -198,14 +203,25 @@ def _spread(length: int) -> list[int]:
     return [*np.random.default_rng(0).permutation(rows).tolist(), int(rows[0])]
 
 
-def _check_gather_range(dataset: Dataset[Any], gather: Gather) -> None:
+def _check_gather_in_parts(gather: Gather, rows: list[int], items: list[Any], pool: Pool) -> None:
+    """Gathers into parts of one batch, as several workers do, and joins them."""
+    memory, middle, count = Parts(len(rows), pool), len(rows) // 2, len(rows)
+    places = [slice(start, stop) for start, stop in ((0, middle), (middle, count)) if start < stop]
+    parts = [
+        gather(np.asarray(rows[place], np.int64), memory.part(place.start, place.stop - place.start))
+        for place in places
+    ]
+    check_same(join_batches(parts, places, pool), StackBatcher()(items), "rows gathered in parts and stacked items")
+
+
+def _check_gather_range(dataset: Dataset[Any], gather: Gather, pool: Pool) -> None:
     gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
     if gather_range is None:
         return
     for rows in _ranges(len(dataset)):
-        gathered = gather(np.arange(rows.start, rows.stop), aligned_empty)
-        check_same(gather_range(rows, aligned_empty), gathered, f"gather_range of {rows} and gather")
-    _check_refuses_ranges(len(dataset), lambda rows: gather_range(rows, aligned_empty), "gather_range")
+        gathered = gather(np.arange(rows.start, rows.stop), pool)
+        check_same(gather_range(rows, pool), gathered, f"gather_range of {rows} and gather")
+    _check_refuses_ranges(len(dataset), lambda rows: gather_range(rows, pool), "gather_range")
 
 
 def _ranges(length: int) -> list[range]:
@@ -223,7 +239,7 @@ def _check_refuses_ranges(length: int, read: Callable[[range], Any], name: str) 
         raise AssertionError(f"{name} accepts {rows} of {length} rows; it must raise IndexError")
 
 
-def _check_gather_refuses(dataset: Dataset[Any], length: int) -> None:
+def _check_gather_refuses(dataset: Dataset[Any], length: int, pool: Pool) -> None:
     gather = gather_of(dataset)
     assert gather is not None
     wrong: Iterable[tuple[Any, type[Exception]]] = (
@@ -233,7 +249,7 @@ def _check_gather_refuses(dataset: Dataset[Any], length: int) -> None:
     )
     for rows, kind in wrong:
         try:
-            gather(rows, aligned_empty)
+            gather(rows, pool)
         except kind:
             continue
         raise AssertionError(f"gather accepts the rows {rows!r} of {length}; it must raise {kind.__name__}")

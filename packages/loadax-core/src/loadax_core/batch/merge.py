@@ -117,8 +117,11 @@ def join_batches(batches: Sequence[Any], places: Sequence[slice | Rows], alloc: 
 
 def _in_place(arrays: Sequence[Array], places: Sequence[slice | Rows], shape: tuple[int, ...]) -> bool:
     """Whether arrays lie where they belong, in the base of the first one: in memory that was made for all of them."""
-    whole: Any = arrays[0].base
-    if not is_leased(whole) or (whole.shape, whole.dtype) != (shape, arrays[0].dtype):
+    # Of an array that is no part of a larger one, this is the lease itself, or None.
+    whole = arrays[0].base
+    if not isinstance(whole, np.ndarray) or not is_leased(whole):
+        return False
+    if (whole.shape, whole.dtype) != (shape, arrays[0].dtype):
         return False
     return all(
         isinstance(place, slice) and _same_memory(array, whole[place])
