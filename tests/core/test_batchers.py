@@ -180,8 +180,27 @@ def test_members_of_an_int_enum_are_stacked_as_their_numbers() -> None:
 def test_lists_of_which_all_are_empty_have_no_dtype() -> None:
     with pytest.raises(TypeError, match=r"cannot pad batch\['ids'\]: all its lists are empty .* np\.array\(ids"):
         PadBatcher(4)([{"ids": []}, {"ids": []}])
+    with pytest.raises(TypeError, match=r"or as in np\.array\(boxes, np\.float32\)\.reshape"):
+        PadBatcher()([{"boxes": []}])
     empty = np.array([], np.int32)
     check_same(PadBatcher(2, add=None)([empty, empty]), np.zeros((2, 2), np.int32))
+
+
+def test_lists_of_lists_may_be_empty() -> None:
+    boxes, none = np.arange(8, dtype=np.float32).reshape(2, 4), np.zeros((0, 0), np.float32)
+    expected = np.stack([boxes, np.zeros_like(boxes)])
+    pairs: list[tuple[Any, Any]] = [
+        (boxes, none),
+        (boxes, np.array([], np.float32).reshape(-1, 4)),
+        (list(boxes), []),
+        (list(boxes), none),
+    ]
+    for one, other in pairs:
+        check_same(PadBatcher(add=None)([one, other]), expected)
+        check_same(PadBatcher(add=None)([other, one]), expected[::-1])
+    check_same(PadBatcher(add=None)([none, none]), np.zeros((2, 0, 0), np.float32))
+    with pytest.raises(StackError, match="item 0 has .* but item 1 has"):
+        PadBatcher()([boxes, none.astype(np.float64)])
     check_same(PadBatcher(add=None)([[], np.array([1], np.int32)]), np.array([[0], [1]], np.int32))
 
 

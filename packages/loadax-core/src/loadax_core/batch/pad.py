@@ -118,7 +118,8 @@ class PadBatcher:
         if all(type(leaf) is list and not leaf for leaf in column):
             raise TypeError(
                 f"cannot pad {tree.name(path)}: all its lists are empty in this batch, so that nothing tells their "
-                "dtype; make them arrays in the dataset, as in np.array(ids, np.int32)"
+                "dtype and shape; make them arrays in the dataset, as in np.array(ids, np.int32), or as in "
+                "np.array(boxes, np.float32).reshape(-1, 4) where a row is a list of lists"
             )
         first = arrays[known]
         if first.dtype.kind in "USO":
@@ -127,7 +128,7 @@ class PadBatcher:
                 "or name what is to be padded with keys=[...]"
             )
         arrays = [
-            first[:0] if type(leaf) is list and not leaf else array for leaf, array in zip(column, arrays, strict=True)
+            first[:0] if _has_no_row(leaf, array, first) else array for leaf, array in zip(column, arrays, strict=True)
         ]
         for i, array in enumerate(arrays):
             if array.shape[1:] != first.shape[1:] or array.ndim != first.ndim:
@@ -217,6 +218,13 @@ class PadBatcher:
             else:
                 lifted[key] = self._lift_extras(child)
         return lifted
+
+
+def _has_no_row(leaf: Any, array: Array, first: Array) -> bool:
+    """Whether a leaf is an empty list, or an array without rows, in which other dimensions of 0 say nothing."""
+    if type(leaf) is list and not leaf:
+        return True
+    return array.shape == (0,) * first.ndim and array.dtype == first.dtype
 
 
 def _checked_lengths(length: object) -> list[int]:
