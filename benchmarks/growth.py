@@ -18,7 +18,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from loadax import DataLoader, RangeDataset, Rows, plan
+from loadax import DataLoader, RangeDataset, simulate_hosts
+from loadax.extend import Rows
 
 DATASET_ROWS = [10**n for n in range(3, 13)]
 BATCH_ROWS = [4**n for n in range(1, 9)]
@@ -42,7 +43,7 @@ class OneHost:
     def local_rows(self, batch_size: int, /) -> Rows:
         """The host's rows of a global batch."""
         if batch_size not in self._rows:
-            cluster = plan(
+            cluster = simulate_hosts(
                 hosts=self._hosts,
                 devices_per_host=DEVICES_PER_HOST,
                 mesh_shape={"data": self._hosts * DEVICES_PER_HOST},

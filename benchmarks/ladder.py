@@ -19,7 +19,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from loadax import ArrayDataset, DataLoader, RangeDataset, ShuffledDataset, aligned_empty
+from loadax import ArrayDataset, DataLoader, RangeDataset, ShuffledDataset
+from loadax.extend import aligned_empty
 
 from .limits import gather_into
 from .loaders.loadax_adapter import identity

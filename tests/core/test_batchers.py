@@ -199,7 +199,7 @@ def test_lists_of_lists_may_be_empty() -> None:
         check_same(PadBatcher(add=None)([one, other]), expected)
         check_same(PadBatcher(add=None)([other, one]), expected[::-1])
     check_same(PadBatcher(add=None)([none, none]), np.zeros((2, 0, 0), np.float32))
-    with pytest.raises(StackError, match="item 0 has .* but item 1 has"):
+    with pytest.raises(StackError, match=r"item 0 has .* but item 1 has"):
         PadBatcher()([boxes, none.astype(np.float64)])
     check_same(PadBatcher(add=None)([[], np.array([1], np.int32)]), np.array([[0], [1]], np.int32))
 

@@ -10,7 +10,7 @@ from typing import Any
 import elsewhere
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Stats, transformed
+from loadax_core import DataLoader, Stats, timed_transform
 from loadax_core.memory.nbytes import size
 from loadax_core.observe import recorder
 from loadax_core.observe.history import POINTS
@@ -213,7 +213,7 @@ def test_a_transform_that_fails_is_measured_too() -> None:
     begin_measuring()
     for _ in range(2):
         with pytest.raises(OSError, match="broken"):
-            transformed(fail)
+            timed_transform(fail)
     assert end_measuring() >= 0.02
     assert end_measuring() == 0
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import Mesh
-from loadax_distributed import MeshShardingStrategy, Plan, plan
+from loadax_distributed import HostPlan, MeshShardingStrategy, simulate_hosts
 
 _jax: Any = jax
 DEVICES: Any = np.array(_jax.devices())
 
 
-def plan_of(**changed: Any) -> Plan:
+def plan_of(**changed: Any) -> HostPlan:
     described: dict[str, Any] = {
         "hosts": 4,
         "devices_per_host": 2,
@@ -24,7 +24,7 @@ def plan_of(**changed: Any) -> Plan:
         "batch_size": 16,
         "dataset_length": 160,
     }
-    return plan(**{**described, **changed})
+    return simulate_hosts(**{**described, **changed})
 
 
 @st.composite
@@ -49,7 +49,7 @@ def clusters(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(clusters())
 def test_it_agrees_with_jax(cluster: dict[str, Any]) -> None:
-    planned = plan(**cluster)
+    planned = simulate_hosts(**cluster)
     size, length = cluster["batch_size"], cluster["dataset_length"]
     order = DEVICES[cluster["device_order"]].reshape(tuple(cluster["mesh_shape"].values()))
     strategy = MeshShardingStrategy(Mesh(order, tuple(cluster["mesh_shape"])), cluster["data_axis_name"])

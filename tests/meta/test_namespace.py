@@ -37,17 +37,27 @@ def imports_jax(package: str) -> bool:
 
 @pytest.mark.parametrize("package", MEMBERS, ids=lambda package: package.__name__)
 def test_every_public_name_is_the_same_object(package: ModuleType) -> None:
-    names = public_names(package)
+    names, extend = public_names(package), public_names(loadax.extend)
     assert names
-    missing = names - set(loadax.__all__)
-    assert not missing, f"add these to packages/loadax/src/loadax/__init__.py: {sorted(missing)}"
+    missing = names - set(loadax.__all__) - extend
+    assert not missing, f"add these to packages/loadax/src/loadax/__init__.py or extend.py: {sorted(missing)}"
     for name in names:
-        assert getattr(loadax, name) is getattr(package, name), name
+        assert getattr(loadax.extend if name in extend else loadax, name) is getattr(package, name), name
 
 
 def test_all_is_sorted_and_holds_nothing_else() -> None:
-    members = {name for package in MEMBERS for name in public_names(package)}
-    assert loadax.__all__ == sorted({*members, "__version__", "distributed", "versions"})
+    members = {name for package in MEMBERS for name in public_names(package)} - public_names(loadax.extend)
+    assert loadax.__all__ == sorted({*members, "__version__", "distributed", "extend", "versions"})
+
+
+def test_what_authors_need_is_not_among_what_training_scripts_use() -> None:
+    extend = public_names(loadax.extend)
+    assert extend < public_names(loadax_core)
+    assert {"Alloc", "Rows", "SupportsGather", "join_batches", "tree"} <= extend
+    assert not extend & set(loadax.__all__)
+    for name in extend:
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'; import it from loadax.extend$"):
+            getattr(loadax, name)
 
 
 def test_distributed_holds_the_names_of_its_package() -> None:

@@ -103,7 +103,8 @@ class Toy:
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Toy:
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    monkeypatch.setattr(api, "PUBLIC_MODULES", ("loadax_toy.testing",))
     toy = Toy(tmp_path)
     assert toy.check(write=True) == []
     return toy

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from loadax_core import transformed
+from loadax_core import timed_transform
 
 
 class Numbers:
@@ -50,10 +50,10 @@ class Transforming(Numbers):
 
     def __getitem__(self, row: int) -> int:
         time.sleep(0.001)
-        return transformed(self.change, row)
+        return timed_transform(self.change, row)
 
     def change(self, row: int) -> int:
-        transformed(time.sleep, 0.003)
+        timed_transform(time.sleep, 0.003)
         return row
 
 

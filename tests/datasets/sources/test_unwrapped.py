@@ -110,3 +110,19 @@ def test_h5py_with_a_lock(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(batches), VALUES)
     testing.check_loader(DataLoader().batch_size(8).workers(2).build(as_dataset(data).shuffle(1)))
     data.close()
+
+
+def test_splits_and_streams_of_hugging_face_are_refused_with_the_way_out() -> None:
+    hf: Any = pytest.importorskip("datasets")
+    data = hf.Dataset.from_dict({"x": [1, 2, 3]})
+    stream = data.to_iterable_dataset()
+    splits = r"DatasetDict does not give row i for \[i\]; build one of its splits, such as splits\['train'\]$"
+    streamed = r"does not give row i for \[i\]; it.* stream.*: load it without streaming=True"
+    for build in (DataLoader().build, as_dataset):
+        with pytest.raises(TypeError, match=splits):
+            build(hf.DatasetDict({"train": data}))
+        with pytest.raises(TypeError, match=f"IterableDataset {streamed}"):
+            build(stream)
+        with pytest.raises(TypeError, match=f"IterableDatasetDict {streamed}"):
+            build(hf.IterableDatasetDict({"train": stream}))
+    assert len(list(DataLoader().build(data))) == 3

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from loadax_distributed import MeshShardingStrategy, plan
+from loadax_distributed import MeshShardingStrategy, simulate_hosts
 
 Layout = tuple[str, Any, tuple[str, ...], tuple[str, ...]]
 _jax: Any = jax
@@ -94,7 +94,7 @@ def check_plan(layout: Layout, size: int, rows: Any) -> None:
     """The dry run says the same."""
     name, devices, axes, data = layout
     numbers = {device: number for number, device in enumerate(sorted(_jax.devices(), key=key))}
-    planned = plan(
+    planned = simulate_hosts(
         hosts=_jax.process_count(),
         devices_per_host=_jax.local_device_count(),
         mesh_shape=dict(zip(axes, devices.shape, strict=True)),

@@ -8,7 +8,7 @@ from .batch.pad import PadBatcher as PadBatcher
 from .batch.stack import Batcher as Batcher
 from .batch.stack import StackBatcher as StackBatcher
 from .builder import DataLoader as DataLoader
-from .checks import refuse_tables as refuse_tables
+from .checks import check_not_table as check_not_table
 from .errors import ClosedError as ClosedError
 from .errors import StackError as StackError
 from .errors import StateError as StateError
@@ -25,7 +25,7 @@ from .observe.figures import SlowRead as SlowRead
 from .observe.span import Span as Span
 from .observe.stats import Stats as Stats
 from .observe.timeline import Timeline as Timeline
-from .observe.transforms import transformed as transformed
+from .observe.transforms import timed_transform as timed_transform
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from . import distributed as resolve
 from .batch.pad import PadBatcher
 from .batch.stack import Batcher, StackBatcher
-from .checks import check_bool, check_int, check_length, check_seconds
+from .checks import check_bool, check_first_epoch, check_int, check_length, check_seconds
+from .hints import BuilderHints, arguments
 from .loader import Loader
 from .plan.state import fingerprint
-from .plan.steps import Plan
-from .protocols import Dataset, Kind, MeshLike, ShardingStrategy
+from .protocols import Dataset, MeshLike, ShardingStrategy
 from .read.access import with_length
 from .read.fetch import Fetch
-from .spec import Run, Settings, check_lengths
+from .spec import Run, Settings, check_lengths, loading_of, placement_of, plan_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -28,7 +26,7 @@ T = TypeVar("T")
 B = TypeVar("B")
 
 
-class DataLoader(Generic[T_contra, B_co]):
+class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     """Builds a loader: how to batch, how far to read ahead, where to put batches; then `build` it over a dataset.
 
     Every call returns a new `DataLoader`, so that one can be kept, branched, and used for several datasets. With
@@ -61,7 +59,7 @@ class DataLoader(Generic[T_contra, B_co]):
         if unknown:
             raise TypeError(
                 f"DataLoader takes a batcher, and no {', '.join(unknown)}; settings are calls, as in DataLoader()"
-                ".batch_size(32, drop_remainder=True).workers(2).build(dataset.shuffle(seed=0))"
+                f".batch_size(32, drop_remainder=True).workers(2).build(dataset.shuffle(seed=0)){arguments(unknown)}"
             )
         if batcher is None:
             batcher = StackBatcher()
@@ -246,50 +244,11 @@ class DataLoader(Generic[T_contra, B_co]):
         settings = self._settings
         dataset = with_length(dataset)
         rows = check_length(dataset)
-        plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs)
-        if settings.epochs is None and not plan.steps_per_epoch:
-            raise ValueError(
-                f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}; give it more "
-                "rows, a smaller batch_size, or drop_remainder=False"
-            )
-        if rows and not plan.steps_per_epoch:
-            warnings.warn(
-                f"there is no batch: {rows} rows are fewer than batch_size {plan.batch_size}, and drop_remainder "
-                "leaves them out",
-                stacklevel=2,
-            )
-        workers, prefetch = settings.workers, settings.prefetch
-        if workers is None:
-            workers = int(bool(prefetch) or settings.timeout is not None)
-        if prefetch is None:
-            prefetch = 2 if settings.workers else 0
-        place = settings.placement
-        if settings.to_device and place is None:
-            strategy = settings.strategy
-            place = resolve.device_placement(True) if strategy is None else strategy.distribute_global_batch
-        fetch = Fetch(dataset, settings.batcher, settings.strategy, place)
-        crew = None
-        kind: Kind = "thread"
-        if settings.executor is not None:
-            from .backends.executor import Submitting, check_sendable  # noqa: PLC0415
-
-            check_sendable(settings.executor, fetch)
-            crew, kind = partial(Submitting, settings.executor, fetch), "executor"
-        elif settings.kind == "process":
-            from .backends.process import Processes  # noqa: PLC0415
-
-            crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "process"
-        run = Run(
-            plan=plan,
-            fetch=fetch,
-            workers=workers,
-            crew=crew,
-            kind=kind,
-            prefetch=None if prefetch == "auto" else prefetch,
-            timeout=settings.timeout,
-            strategy=settings.strategy,
-            fingerprint=fingerprint(dataset),
-        )
+        check_first_epoch(dataset)
+        plan = plan_of(settings, rows)
+        fetch = Fetch(dataset, settings.batcher, settings.strategy, placement_of(settings))
+        loading = loading_of(settings, fetch)
+        run = Run(plan, fetch, *loading, settings.timeout, settings.strategy, fingerprint(dataset))
         run.check_divisible(plan.start)
         check_lengths(settings)
         return Loader(run)

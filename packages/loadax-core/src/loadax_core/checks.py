@@ -28,6 +28,8 @@ TABLES = {
     ("datasets", "DatasetDict"): "it holds several datasets by name; choose one of them, such as splits['train']",
     ("datasets", "IterableDataset"): STREAM,
     ("datasets", "IterableDatasetDict"): STREAM,
+    ("torch", "IterableDataset"): "it is a stream; write a dataset with len() and [i] that reads row i",
+    ("tensorflow", "DatasetV2"): "it is a stream; read its source by number, as tfds.data_source(...) does",
 }
 """What gives something else than row `i` for `[i]`: the package and the type, and what to use instead."""
 
@@ -99,7 +101,7 @@ def check_length(dataset: Any) -> int:
     if isinstance(dataset, type):
         raise TypeError(f"{dataset.__name__} is a class; give a dataset, such as {dataset.__name__}(...)")
     # First, as some of them are mappings.
-    refuse_tables(dataset)
+    check_not_table(dataset)
     if isinstance(dataset, Mapping):
         raise TypeError(f"a {name} has keys, not rows; ArrayDataset makes rows of a dict of arrays")
     if isinstance(dataset, str | bytes):
@@ -121,14 +123,30 @@ def check_length(dataset: Any) -> int:
     return check_int(f"len({name})", rows, 0)
 
 
-def refuse_tables(source: object) -> None:
-    """Refuses tables of Pandas, Polars and Arrow, and Hugging Face's streams and dicts: `[i]` does not give row `i`.
+def check_first_epoch(dataset: Any) -> None:
+    """Refuses a dataset that `at_epoch` has made for a later epoch than the first, in which a loader starts.
+
+    Raises:
+        ValueError: If it is one; says how a loader runs that epoch.
+    """
+    epoch: object = getattr(dataset, "in_epoch", 0) if hasattr(dataset, "at_epoch") else 0
+    if isinstance(epoch, int) and epoch:
+        raise ValueError(
+            f"this dataset is what at_epoch({epoch}) returned, and a loader starts with epoch 0; build the dataset "
+            f"itself, and run epoch {epoch} of it with loader.epoch({epoch})"
+        )
+
+
+def check_not_table(source: object) -> None:
+    """Refuses what other libraries have for many rows without row `i` for `[i]`.
+
+    These are the tables of Pandas, Polars and Arrow, dicts of the splits of a Hugging Face dataset, and streams.
 
     Args:
         source: What is meant to be a dataset.
 
     Raises:
-        TypeError: If it is one; says what to use instead.
+        TypeError: If it is one of these; says what to use instead.
     """
     for base in type(source).__mro__:
         package = base.__module__.partition(".")[0]

@@ -10,6 +10,7 @@ from . import distributed as resolve
 from .batch.pad import PadBatcher
 from .batch.stack import Batcher, StackBatcher
 from .checks import check_int
+from .hints import LoaderHints
 from .iterator import LoaderIterator
 from .plan.state import flat
 from .protocols import Dataset, ShardingStrategy
@@ -20,7 +21,7 @@ from .spec import Run
 B_co = TypeVar("B_co", covariant=True)
 
 
-class Loader(Generic[B_co]):
+class Loader(LoaderHints, Generic[B_co]):
     """Batches of a dataset, in a fixed order; made by `DataLoader.build`.
 
     A loader holds no position: each `iter(loader)` starts from the beginning and repeats the same batches, and any
@@ -38,7 +39,12 @@ class Loader(Generic[B_co]):
         self._preview: Preview | None = None
 
     def __iter__(self) -> LoaderIterator[B_co]:
-        """A new, independent iterator, from the start."""
+        """A new, independent iterator, from the start.
+
+        Raises:
+            RuntimeError: If the dataset has another length than when the loader was built.
+        """
+        self._check_rows()
         return LoaderIterator(self._run)
 
     def __len__(self) -> int:
@@ -106,8 +112,10 @@ class Loader(Generic[B_co]):
 
         Raises:
             ValueError: If the loader has no batch.
+            RuntimeError: If the dataset has another length than when the loader was built.
             BaseException: Whatever `next(iter(loader))` raises.
         """
+        self._check_rows()
         plan = self._run.plan
         if not plan.steps_per_epoch:
             raise ValueError(
@@ -142,6 +150,14 @@ class Loader(Generic[B_co]):
             # It may have names that the settings above have.
             config[f"dataset.{name}"] = value if isinstance(value, int) else str(value)
         resolve.check_agreement(config)
+
+    def _check_rows(self) -> None:
+        planned, rows = self._run.plan.rows, len(self.dataset)
+        if rows != planned:
+            raise RuntimeError(
+                f"the dataset had {planned} rows when this loader was built, and has {rows} now, so that its order and "
+                "its number of batches would be others; build a new loader over it"
+            )
 
     def __repr__(self) -> str:
         return show.text(self._run, self._preview)

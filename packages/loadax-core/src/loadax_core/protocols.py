@@ -98,7 +98,11 @@ class SupportsGetItems(Protocol[T_co]):
 
 
 class SupportsEpoch(Protocol[T_co]):
-    """A dataset whose order or randomness depends on the epoch."""
+    """A dataset whose order or randomness depends on the epoch.
+
+    What `at_epoch` returns may name its epoch in an attribute `in_epoch`. `build` then refuses the dataset of a later
+    epoch than 0, since a loader chooses the epochs itself.
+    """
 
     def at_epoch(self, epoch: int, /) -> Dataset[T_co]:
         """The same dataset as it is in `epoch` (0, 1, ...): itself if nothing changes, else a new one as long."""

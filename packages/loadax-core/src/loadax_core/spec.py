@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from . import distributed as resolve
 from .backends.base import Crew
 from .batch.pad import PadBatcher
 from .batch.stack import StackBatcher
@@ -35,16 +38,95 @@ class Settings(NamedTuple):
     timeout: float | None = None
 
 
+def plan_of(settings: Settings, rows: int) -> Plan:
+    """Which rows make which batch.
+
+    Args:
+        settings: What has been set.
+        rows: Rows of the dataset.
+
+    Raises:
+        ValueError: If a run without an end would have no batch.
+    """
+    plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs)
+    if settings.epochs is None and not plan.steps_per_epoch:
+        raise ValueError(
+            f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}; give it more "
+            "rows, a smaller batch_size, or drop_remainder=False"
+        )
+    if rows and not plan.steps_per_epoch:
+        warnings.warn(
+            f"there is no batch: {rows} rows are fewer than batch_size {plan.batch_size}, and drop_remainder "
+            "leaves them out",
+            stacklevel=3,
+        )
+    return plan
+
+
+def placement_of(settings: Settings) -> Placement | None:
+    """What moves batches to devices; None if they stay on the host.
+
+    Raises:
+        ImportError: If loadax-distributed is needed and not installed.
+    """
+    if not settings.to_device or settings.placement is not None:
+        return settings.placement
+    return resolve.device_placement(True) if settings.strategy is None else settings.strategy.distribute_global_batch
+
+
+class Loading(NamedTuple):
+    """Who loads batches, and how far ahead: the fields of `Run` of these names."""
+
+    workers: int
+    crew: Callable[[], Crew] | None
+    kind: Kind
+    prefetch: int | None
+
+
+def loading_of(settings: Settings, fetch: Fetch) -> Loading:
+    """Who loads batches, with defaults for what is not set.
+
+    `prefetch` or `timeout` alone needs 1 worker, and `workers` alone reads 2 batches ahead.
+
+    Raises:
+        TypeError: If processes are asked for, and the dataset cannot be pickled.
+        RuntimeError: If the platform cannot share memory with worker processes.
+    """
+    workers, prefetch = settings.workers, settings.prefetch
+    if workers is None:
+        workers = int(bool(prefetch) or settings.timeout is not None)
+    if prefetch is None:
+        prefetch = 2 if settings.workers else 0
+    crew: Callable[[], Crew] | None = None
+    kind: Kind = "thread"
+    # Executors and processes are imported where they are asked for: that takes half as long as all else together.
+    if settings.executor is not None:
+        from .backends.executor import Submitting, check_sendable  # noqa: PLC0415
+
+        check_sendable(settings.executor, fetch)
+        crew, kind = partial(Submitting, settings.executor, fetch), "executor"
+    elif settings.kind == "process":
+        from .backends.process import Processes  # noqa: PLC0415
+
+        crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "process"
+    return Loading(workers, crew, kind, None if prefetch == "auto" else prefetch)
+
+
 def check_lengths(settings: Settings) -> None:
-    """Refuses batches that each process would pad to another length, which JAX does not notice."""
+    """Refuses batches that each process would pad to another length, which JAX does not notice.
+
+    Raises:
+        ValueError: If the batcher may choose a length by rows that not every process loads.
+    """
     batcher, strategy, rows = settings.batcher, settings.strategy, settings.batch_size
     if not isinstance(batcher, PadBatcher) or batcher.length is not None or strategy is None:
         return
     # Alike on every process, one of which may be given all rows, where the strategy can say so.
     if getattr(strategy, "splits", len(strategy.local_rows(rows)) < rows):
         raise ValueError(
-            f"{batcher!r} pads to the longest of the rows that it is given, and not every process is given all "
-            f"{rows} of a batch, so that the pieces would differ in shape; use PadBatcher(length=...)"
+            f"{batcher!r} chooses the length of a batch by the longest row that it is given, and not every process is "
+            f"given all {rows} rows of a batch: processes would choose different lengths, and their pieces would make "
+            "no global array; give one length for all batches, the longest that occurs, such as length=512"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, Gather, gather_of, read_items, refuse_tables, with_length
+from loadax_core import Dataset, Gather, check_not_table, gather_of, read_items, with_length
 
 from .base import BaseDataset
 from .rows import rows_in_range
@@ -59,6 +59,7 @@ class IndexedDataset(BaseDataset[T_co]):
     def __init__(self, source: Dataset[T_co]) -> None:
         check_indexable(source)
         self._source = source
+        self.in_epoch = getattr(source, "in_epoch", 0)
         # Looked for once, since that takes longer than many a gather.
         self._source_gather = gather_of(source)
 
@@ -94,7 +95,11 @@ class IndexedDataset(BaseDataset[T_co]):
         if at_epoch is None:
             return self
         source = at_epoch(epoch)
-        return self if source is self._source else IndexedDataset(source)
+        if source is self._source:
+            return self
+        moved = IndexedDataset(source)
+        moved.in_epoch = epoch
+        return moved
 
     def fingerprint(self) -> dict[str, Any]:
         """The source's own fingerprint, or its length."""
@@ -117,7 +122,7 @@ def check_indexable(source: object) -> None:
             Polars or Arrow, which give columns, or rows by label, for `[i]`.
     """
     kind = type(source).__name__
-    refuse_tables(source)
+    check_not_table(source)
     if isinstance(source, Mapping):
         raise TypeError(f"a {kind} has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
     if isinstance(source, str | bytes):

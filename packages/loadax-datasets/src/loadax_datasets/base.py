@@ -57,6 +57,9 @@ class BaseDataset(ABC, Generic[T_co]):
         [1.0, 4.0, 9.0, 16.0]
     """
 
+    in_epoch: int = 0
+    """The epoch that `at_epoch` has made this dataset for; 0 for a new one, and for one that no epoch changes."""
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if cls.__module__.startswith("loadax_datasets."):

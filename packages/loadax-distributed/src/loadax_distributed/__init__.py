@@ -7,8 +7,8 @@ from .launch import launch as launch
 from .mesh import make_mesh as make_mesh
 from .placement import DevicePlacement as DevicePlacement
 from .sharding import MeshShardingStrategy as MeshShardingStrategy
-from .simulate import Plan as Plan
-from .simulate import plan as plan
+from .simulate import HostPlan as HostPlan
+from .simulate import simulate_hosts as simulate_hosts
 from .table import Table as Table
 
 __version__ = _version("loadax-distributed")

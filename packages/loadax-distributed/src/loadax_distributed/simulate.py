@@ -18,8 +18,8 @@ from .checks import count
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """Which rows each host of a described cluster reads; made by `plan`.
+class HostPlan:
+    """Which rows each host of a described cluster reads; made by `simulate_hosts`.
 
     Attributes:
         hosts: Number of hosts.
@@ -102,7 +102,7 @@ class Plan:
         )
 
 
-def plan(
+def simulate_hosts(
     *,
     hosts: int,
     devices_per_host: int,
@@ -112,7 +112,7 @@ def plan(
     data_axis_name: str | Sequence[str] = "data",
     drop_remainder: bool = False,
     device_order: npt.ArrayLike | None = None,
-) -> Plan:
+) -> HostPlan:
     """Works out what every host of a cluster would read, without the cluster.
 
     Args:
@@ -134,8 +134,8 @@ def plan(
         ValueError: If the mesh does not fit the devices, an axis is unknown, a host has no device in the mesh, or the
             data shards do not divide a batch.
 
-    >>> from loadax_distributed import plan
-    >>> cluster = plan(
+    >>> from loadax_distributed import simulate_hosts
+    >>> cluster = simulate_hosts(
     ...     hosts=4, devices_per_host=8, mesh_shape={"data": 8, "model": 4}, batch_size=64, dataset_length=6400
     ... )
     >>> print(cluster)
@@ -173,7 +173,7 @@ def plan(
         raise ValueError(
             f"the mesh has no device of host {idle[0]}; give it one, since every host that trains takes part in loading"
         )
-    return Plan(hosts, batch_size, dataset_length, num_data_shards, steps, first_shard, held)
+    return HostPlan(hosts, batch_size, dataset_length, num_data_shards, steps, first_shard, held)
 
 
 def _check_order(devices: int, shape: dict[str, int], device_order: npt.ArrayLike | None) -> npt.NDArray[np.int64]:

@@ -1,4 +1,6 @@
-"""Loadax, the data loader for JAX: every public name of its packages, in one place.
+"""Loadax, the data loader for JAX: the public names of its packages, in one place.
+
+`loadax.extend` holds what only authors of datasets and batchers need, and `loadax.distributed` what needs JAX.
 
 Importing this package does not import JAX. The names that need it come from `loadax_distributed`, which is imported
 when the first of them is used; worker processes, which never use one, start without it.
@@ -13,24 +15,18 @@ from .siblings import versions as versions
 # First of all: a sibling of the wrong version may lack what is imported next.
 __version__ = check_siblings()["loadax"]
 
-from loadax_core import Alloc as Alloc
 from loadax_core import ArraySpec as ArraySpec
 from loadax_core import Batcher as Batcher
 from loadax_core import ClosedError as ClosedError
 from loadax_core import DataLoader as DataLoader
 from loadax_core import Dataset as Dataset
-from loadax_core import Gather as Gather
-from loadax_core import GatherRange as GatherRange
 from loadax_core import Interval as Interval
 from loadax_core import Loader as Loader
 from loadax_core import LoaderIterator as LoaderIterator
 from loadax_core import Measurement as Measurement
-from loadax_core import MeshLike as MeshLike
 from loadax_core import PadBatcher as PadBatcher
 from loadax_core import Placement as Placement
 from loadax_core import Preview as Preview
-from loadax_core import ReadRange as ReadRange
-from loadax_core import Rows as Rows
 from loadax_core import ShardingStrategy as ShardingStrategy
 from loadax_core import SlowRead as SlowRead
 from loadax_core import Span as Span
@@ -38,26 +34,10 @@ from loadax_core import StackBatcher as StackBatcher
 from loadax_core import StackError as StackError
 from loadax_core import StateError as StateError
 from loadax_core import Stats as Stats
-from loadax_core import SupportsEpoch as SupportsEpoch
-from loadax_core import SupportsFingerprint as SupportsFingerprint
-from loadax_core import SupportsGather as SupportsGather
-from loadax_core import SupportsGetItems as SupportsGetItems
 from loadax_core import Timeline as Timeline
 from loadax_core import WorkerError as WorkerError
-from loadax_core import add_note as add_note
-from loadax_core import aligned_empty as aligned_empty
-from loadax_core import check_rows as check_rows
-from loadax_core import gather_array as gather_array
-from loadax_core import gather_of as gather_of
-from loadax_core import join_batches as join_batches
 from loadax_core import measure as measure
 from loadax_core import progress as progress
-from loadax_core import read_items as read_items
-from loadax_core import refuse_tables as refuse_tables
-from loadax_core import take_rows as take_rows
-from loadax_core import transformed as transformed
-from loadax_core import tree as tree
-from loadax_core import with_length as with_length
 from loadax_datasets import ArrayDataset as ArrayDataset
 from loadax_datasets import ArrayRecordDataset as ArrayRecordDataset
 from loadax_datasets import BaseDataset as BaseDataset
@@ -89,29 +69,31 @@ from loadax_datasets import TokenDataset as TokenDataset
 from loadax_datasets import ZippedDataset as ZippedDataset
 from loadax_datasets import as_dataset as as_dataset
 
+from . import extend as extend
+
 if TYPE_CHECKING:
     from loadax_distributed import DevicePlacement as DevicePlacement
+    from loadax_distributed import HostPlan as HostPlan
     from loadax_distributed import MeshShardingStrategy as MeshShardingStrategy
-    from loadax_distributed import Plan as Plan
     from loadax_distributed import Table as Table
     from loadax_distributed import check_agreement as check_agreement
     from loadax_distributed import launch as launch
     from loadax_distributed import make_mesh as make_mesh
-    from loadax_distributed import plan as plan
+    from loadax_distributed import simulate_hosts as simulate_hosts
 
     from . import distributed as distributed
 else:
     # A type checker that saw this function would accept any name.
     def __getattr__(name: str) -> Any:
         if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            hint = f"; import it from {extend.__name__}" if hasattr(extend, name) else ""
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         # All that is in `__all__` and not defined here needs JAX.
         distributed = import_module(f"{__name__}.distributed")
         return distributed if name == "distributed" else getattr(distributed, name)
 
 
 __all__ = [
-    "Alloc",
     "ArrayDataset",
     "ArrayRecordDataset",
     "ArraySpec",
@@ -125,8 +107,7 @@ __all__ = [
     "Dataset",
     "DevicePlacement",
     "FilteredDataset",
-    "Gather",
-    "GatherRange",
+    "HostPlan",
     "HuggingFaceDataset",
     "ImageFolderDataset",
     "InMemoryDataset",
@@ -137,22 +118,18 @@ __all__ = [
     "LoaderIterator",
     "MappedDataset",
     "Measurement",
-    "MeshLike",
     "MeshShardingStrategy",
     "MixedDataset",
     "PadBatcher",
     "PaddedDataset",
     "ParquetDataset",
     "Placement",
-    "Plan",
     "PolarsDataset",
     "Preview",
     "RandomMappedDataset",
     "RangeDataset",
-    "ReadRange",
     "RepeatedDataset",
     "RetriedDataset",
-    "Rows",
     "SQLiteDataset",
     "SampledDataset",
     "SelectedDataset",
@@ -166,37 +143,22 @@ __all__ = [
     "StackError",
     "StateError",
     "Stats",
-    "SupportsEpoch",
-    "SupportsFingerprint",
-    "SupportsGather",
-    "SupportsGetItems",
     "Table",
     "Timeline",
     "TokenDataset",
     "WorkerError",
     "ZippedDataset",
     "__version__",
-    "add_note",
-    "aligned_empty",
     "as_dataset",
     "check_agreement",
-    "check_rows",
     "distributed",
-    "gather_array",
-    "gather_of",
-    "join_batches",
+    "extend",
     "launch",
     "make_mesh",
     "measure",
-    "plan",
     "progress",
-    "read_items",
-    "refuse_tables",
-    "take_rows",
-    "transformed",
-    "tree",
+    "simulate_hosts",
     "versions",
-    "with_length",
 ]
 
 

@@ -28,7 +28,7 @@ class _Clock(threading.local):
 _CLOCK = _Clock()
 
 
-def transformed(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def timed_transform(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Calls a transform from a dataset's `[i]`, `__getitems__` or `gather`, so that `Stats.transforming` knows of it.
 
     Args:
@@ -40,7 +40,7 @@ def transformed(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         What it returns.
 
     Example:
-        >>> transformed(str.upper, "a")
+        >>> timed_transform(str.upper, "a")
         'A'
     """
     before = _CLOCK.transforms

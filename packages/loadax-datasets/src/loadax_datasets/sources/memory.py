@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from loadax_core import Gather, refuse_tables
+from loadax_core import Gather, check_not_table
 
 from ..base import BaseDataset
 from .arrays import ArrayDataset
@@ -35,7 +35,7 @@ class InMemoryDataset(BaseDataset[T_co]):
     def __init__(self, items: Iterable[T_co]) -> None:
         if type(items).__name__ not in ("Series", "IterableDataset"):
             # These give their values, and tables their columns.
-            refuse_tables(items)
+            check_not_table(items)
         if isinstance(items, Mapping):
             raise TypeError("a dict has keys, not rows; use ArrayDataset for a dict of arrays, or list(d.items())")
         if isinstance(items, str | bytes):

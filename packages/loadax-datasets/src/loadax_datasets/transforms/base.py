@@ -33,6 +33,7 @@ class Transform(BaseDataset[T_co]):
 
     def __init__(self, source: Dataset[Any]) -> None:
         self._source: BaseDataset[Any] = as_dataset(source)
+        self.in_epoch = self._source.in_epoch
 
     def __len__(self) -> int:
         return len(self._source)
@@ -49,6 +50,7 @@ class Transform(BaseDataset[T_co]):
         if source is self._source and not self._changes_with_epoch:
             return self
         moved = copy.copy(self)
+        moved.in_epoch = epoch
         moved._source = source  # noqa: SLF001 (a copy of self)
         moved._set_epoch(epoch)  # noqa: SLF001
         return moved

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, Gather, transformed, tree
+from loadax_core import Alloc, Dataset, Gather, timed_transform, tree
 
 from ..base import take_from
 from ..rows import Wanted, rows_in_range
@@ -75,15 +75,15 @@ class CastDataset(Transform[Any]):
 
     def read(self, row: int) -> Any:
         """The source's row, in the dtype."""
-        return transformed(self._cast, self._source.read(row), _copy)
+        return timed_transform(self._cast, self._source.read(row), _copy)
 
     def read_many(self, rows: list[int]) -> list[Any]:
         """The source's rows, in the dtype."""
-        return transformed(self._cast_each, self._source.read_many(rows_in_range(rows, len(self))))
+        return timed_transform(self._cast_each, self._source.read_many(rows_in_range(rows, len(self))))
 
     def read_range(self, rows: range) -> list[Any]:
         """The source's rows, in the dtype."""
-        return transformed(self._cast_each, self._source.read_range(rows))
+        return timed_transform(self._cast_each, self._source.read_range(rows))
 
     @property
     def gather(self) -> Gather | None:
@@ -97,7 +97,7 @@ class CastDataset(Transform[Any]):
             return out
 
         # No name here holds the source's arrays, so that their memory is free for the next gather when this one ends.
-        return transformed(self._cast, take_from(self._source, rows, alloc), fill)
+        return timed_transform(self._cast, take_from(self._source, rows, alloc), fill)
 
     def _own_contents(self) -> dict[str, Any]:
         """The dtype, or that of each entry that is cast."""

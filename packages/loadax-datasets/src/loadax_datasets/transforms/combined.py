@@ -44,6 +44,7 @@ class CombinedDataset(BaseDataset[T_co]):
                     "by one, as in concat(*datasets)"
                 )
         self._sources = tuple(as_dataset(source) for source in sources)
+        self.in_epoch = max(source.in_epoch for source in self._sources)
 
     @property
     def sources(self) -> tuple[BaseDataset[Any], ...]:
@@ -56,6 +57,7 @@ class CombinedDataset(BaseDataset[T_co]):
         if all(new is old for new, old in zip(sources, self._sources, strict=True)):
             return self
         moved = copy.copy(self)
+        moved.in_epoch = epoch
         moved._sources = sources  # noqa: SLF001 (a copy of self)
         return moved
 

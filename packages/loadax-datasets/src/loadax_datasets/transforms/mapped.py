@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, transformed, tree
+from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, timed_transform, tree
 
 from ..base import take_from
 from ..checks import check_bool
@@ -64,7 +64,7 @@ class MappedDataset(Transform[U_co]):
     def read(self, row: int) -> U_co:
         """The function of the source's row."""
         if not self._vectorized:
-            return transformed(self._fn, self._source.read(row))
+            return timed_transform(self._fn, self._source.read(row))
         return self._read_stacked([row])[0]
 
     def read_many(self, rows: list[int]) -> list[U_co]:
@@ -72,13 +72,13 @@ class MappedDataset(Transform[U_co]):
         wanted = rows_in_range(rows, len(self))
         if self._vectorized:
             return self._read_stacked(wanted)
-        return transformed(self._map, self._source.read_many(wanted))
+        return timed_transform(self._map, self._source.read_many(wanted))
 
     def read_range(self, rows: range) -> Sequence[U_co]:
         """The function of each of the rows, or of all at once if it is vectorized."""
         if self._vectorized:
             return super().read_range(rows)
-        return transformed(self._map, self._source.read_range(rows))
+        return timed_transform(self._map, self._source.read_range(rows))
 
     def _map(self, items: Sequence[Any]) -> list[U_co]:
         return [self._fn(item) for item in items]
@@ -142,7 +142,7 @@ class MappedDataset(Transform[U_co]):
             stacked = StackBatcher()(list(self._source.read_many(as_array(rows).tolist())))
         else:
             stacked = take_from(self._source, rows, alloc)
-        result = transformed(self._fn, stacked)
+        result = timed_transform(self._fn, stacked)
         if result is None:
             raise ValueError(f"a vectorized map must return the new rows, but {name_of(self._fn)} returned None")
         leaves: list[Any] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Dataset, transformed
+from loadax_core import Dataset, timed_transform
 
 from ..checks import check_int
 from ..naming import name_of
@@ -57,13 +57,13 @@ class RandomMappedDataset(Transform[U_co]):
 
     def read(self, row: int) -> U_co:
         """The function of the source's row and of the generator for that row."""
-        return transformed(self._draw, self._source.read(row), row)
+        return timed_transform(self._draw, self._source.read(row), row)
 
     def read_many(self, rows: list[int]) -> list[U_co]:
         """The function of each of the rows."""
         wanted = rows_in_range(rows, len(self))
         items = self._source.read_many(wanted)
-        return transformed(lambda: [self._draw(item, row) for row, item in zip(wanted, items, strict=True)])
+        return timed_transform(lambda: [self._draw(item, row) for row, item in zip(wanted, items, strict=True)])
 
     def describe(self) -> str:
         """The function's name and the seed."""

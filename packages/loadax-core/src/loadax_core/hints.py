@@ -1,0 +1,133 @@
+"""What to write instead of what other data loaders have, or of what belongs to another object: the table of all hints.
+
+Type checkers do not see the classes here: to them these names do not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+_BUILD = "DataLoader() only holds settings; "
+_SHUFFLE = "the dataset holds the order: .build(dataset.shuffle(seed=0))"
+_BEFORE = "settings come before .build(dataset): "
+
+ARGUMENTS = {
+    "batch_size": ".batch_size(n)",
+    "batch_sampler": ".batch_size(n), and dataset.select(rows) for the order",
+    "collate_fn": "DataLoader(batcher), which takes the list of items",
+    "dataset": ".build(dataset)",
+    "drop_last": ".batch_size(n, drop_remainder=True)",
+    "drop_remainder": ".batch_size(n, drop_remainder=True)",
+    "num_epochs": ".epochs(n)",
+    "num_workers": ".workers(n)",
+    "pin_memory": ".prefetch(to_device=True)",
+    "prefetch_factor": ".prefetch(n), which counts batches of all workers together",
+    "sampler": "dataset.sample(n) or dataset.select(rows)",
+    "seed": "dataset.shuffle(seed=0)",
+    "shuffle": "dataset.shuffle(seed=0)",
+    "worker_count": ".workers(n)",
+}
+"""Arguments of other loaders, and the call that takes their place."""
+
+BUILDER = {
+    "batch": "use .batch_size(n)",
+    "batch_sampler": "use .batch_size(n), and dataset.select(rows) for the order",
+    "collate_fn": "give the batcher to DataLoader(batcher)",
+    "drop_last": "use .batch_size(n, drop_remainder=True)",
+    "drop_remainder": "use .batch_size(n, drop_remainder=True)",
+    "filter": "filter the dataset: .build(dataset.filter(predicate))",
+    "map": "map the dataset: .build(dataset.map(fn))",
+    "num_epochs": "use .epochs(n)",
+    "num_workers": "use .workers(n)",
+    "pin_memory": "use .prefetch(to_device=True)",
+    "prefetch_factor": "use .prefetch(n), which counts batches of all workers together",
+    "repeat": "use .epochs(n), or .epochs(None) for a run without an end",
+    "sampler": "give the order to the dataset: dataset.sample(n) or dataset.select(rows)",
+    "seed": _SHUFFLE,
+    "shuffle": _SHUFFLE,
+    "to_device": "use .prefetch(to_device=True)",
+    **dict.fromkeys(
+        ("epoch", "peek", "steps_per_epoch", "sharding_strategy", "check_agreement", "dataset"),
+        "call .build(dataset) first: the loader that it returns has it",
+    ),
+}
+"""What people look for in a `DataLoader`."""
+
+LOADER = {
+    **{
+        name: f"{_BEFORE}DataLoader().{name}(...).build(dataset)"
+        for name in ("prefetch", "shard", "timeout", "workers")
+    },
+    "batch": f"{_BEFORE}DataLoader().batch_size(n).build(dataset)",
+    "build": "this is the loader that build returned; iterate over it",
+    "collate_fn": f"{_BEFORE}DataLoader(batcher).build(dataset)",
+    "drop_last": f"{_BEFORE}DataLoader().batch_size(n, drop_remainder=True).build(dataset)",
+    "epochs": f"{_BEFORE}DataLoader().epochs(n).build(dataset); one epoch of this loader is loader.epoch(e)",
+    "map": "map the dataset before .build: dataset.map(fn)",
+    "num_workers": f"{_BEFORE}DataLoader().workers(n).build(dataset)",
+    "sampler": "the dataset holds the order; one epoch of this loader is loader.epoch(e)",
+    "set_epoch": "use for batch in loader.epoch(e)",
+    "shuffle": f"{_SHUFFLE}; one epoch of this loader is loader.epoch(e)",
+    **dict.fromkeys(
+        ("close", "get_state", "set_state", "stats", "timeline", "state_dict", "load_state_dict"),
+        "it belongs to an iterator: batches = iter(loader)",
+    ),
+}
+"""What people look for in a `Loader`."""
+
+
+def arguments(unknown: Mapping[str, object]) -> str:
+    """Says what to write instead of arguments that `DataLoader` does not have."""
+    calls = [f"{ARGUMENTS[name]} instead of {name}" for name in unknown if name in ARGUMENTS]
+    return f"; write {', '.join(calls)}" if calls else ""
+
+
+def missing(owner: object, name: str, hints: Mapping[str, str]) -> AttributeError:
+    """The error for an attribute that `owner` does not have."""
+    text = f"{type(owner).__name__!r} object has no attribute {name!r}"
+    return AttributeError(f"{text}; {hints[name]}" if name in hints else text, name=name, obj=owner)
+
+
+if not TYPE_CHECKING:
+
+    class BuilderHints:
+        """Errors for a `DataLoader` that is used as if `build` had been called."""
+
+        __slots__ = ()
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, BUILDER)
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(f"{_BUILD}iterate over what build returns: for batch in DataLoader().build(dataset)")
+
+        def __next__(self) -> NoReturn:
+            raise TypeError(f"{_BUILD}take a batch with next(iter(DataLoader().build(dataset)))")
+
+        def __len__(self) -> NoReturn:
+            raise TypeError(f"{_BUILD}the number of batches is len(DataLoader().build(dataset))")
+
+        def __bool__(self) -> bool:
+            return True
+
+    class LoaderHints:
+        """Errors for a `Loader` that is used as if it were its builder or its iterator."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, LOADER)
+
+        def __next__(self) -> NoReturn:
+            raise TypeError(
+                "a loader has no position; batches = iter(loader) has one, and next(batches) takes its next batch"
+            )
+
+else:
+
+    class BuilderHints:
+        """Nothing, to a type checker."""
+
+        __slots__ = ()
+
+    class LoaderHints:
+        """Nothing, to a type checker."""

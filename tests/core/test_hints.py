@@ -1,0 +1,82 @@
+"""What is written in the way of other loaders, or at the wrong object, is an error that says what to write instead."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from operator import attrgetter, methodcaller
+from typing import Any
+
+import pytest
+from loadax_core import DataLoader
+
+Use = Callable[[Any], Any]
+
+
+def use(obj: Any, by: Use) -> Any:
+    return by(obj)
+
+
+BUILDER: list[tuple[Use, type[Exception], str]] = [
+    (iter, TypeError, r"iterate over what build returns: for batch in DataLoader\(\)\.build\(dataset\)"),
+    (list, TypeError, "iterate over what build returns"),
+    (next, TypeError, r"next\(iter\(DataLoader\(\)\.build\(dataset\)\)\)"),
+    (len, TypeError, r"the number of batches is len\(DataLoader\(\)\.build\(dataset\)\)"),
+    (methodcaller("shuffle", 9), AttributeError, r"no attribute 'shuffle'; .*build\(dataset\.shuffle\(seed=0\)\)"),
+    (methodcaller("num_workers", 4), AttributeError, r"use \.workers\(n\)"),
+    (methodcaller("batch", 4), AttributeError, r"use \.batch_size\(n\)"),
+    (methodcaller("map", str), AttributeError, r"\.build\(dataset\.map\(fn\)\)"),
+    (methodcaller("repeat"), AttributeError, r"\.epochs\(None\)"),
+    (methodcaller("epoch", 1), AttributeError, r"call \.build\(dataset\) first"),
+    (attrgetter("nonsense"), AttributeError, "^'DataLoader' object has no attribute 'nonsense'$"),
+]
+
+LOADER: list[tuple[Use, type[Exception], str]] = [
+    (next, TypeError, r"batches = iter\(loader\) has one, and next\(batches\) takes its next batch"),
+    (methodcaller("workers", 4), AttributeError, r"settings come before \.build\(dataset\): DataLoader\(\)\.workers"),
+    (methodcaller("prefetch", 4), AttributeError, r"DataLoader\(\)\.prefetch\(\.\.\.\)\.build\(dataset\)"),
+    (methodcaller("shuffle", 4), AttributeError, r"dataset\.shuffle\(seed=0\)\); one epoch .* loader\.epoch\(e\)"),
+    (methodcaller("set_epoch", 4), AttributeError, r"for batch in loader\.epoch\(e\)"),
+    (methodcaller("get_state"), AttributeError, r"belongs to an iterator: batches = iter\(loader\)"),
+    (methodcaller("epochs", 2), AttributeError, r"DataLoader\(\)\.epochs\(n\)\.build\(dataset\)"),
+    (methodcaller("build", [1]), AttributeError, "this is the loader that build returned"),
+    (attrgetter("nonsense"), AttributeError, "^'Loader' object has no attribute 'nonsense'$"),
+]
+
+
+@pytest.mark.parametrize(("by", "kind", "message"), BUILDER)
+def test_a_builder_says_what_to_write_instead(by: Use, kind: type[Exception], message: str) -> None:
+    builder = DataLoader().batch_size(4)
+    with pytest.raises(kind, match=message):
+        use(builder, by)
+
+
+@pytest.mark.parametrize(("by", "kind", "message"), LOADER)
+def test_a_loader_says_what_to_write_instead(by: Use, kind: type[Exception], message: str) -> None:
+    loader = DataLoader().batch_size(4).build(range(8))
+    with pytest.raises(kind, match=message):
+        use(loader, by)
+
+
+def test_builders_and_loaders_are_true_and_can_be_copied() -> None:
+    builder = DataLoader().batch_size(4)
+    assert builder
+    for copied in (copy.copy(builder), copy.deepcopy(builder), pickle.loads(pickle.dumps(builder))):
+        assert repr(copied) == repr(builder)
+        assert not hasattr(copied, "shuffle")
+    loader = builder.build(range(8))
+    for again in (copy.copy(loader), copy.deepcopy(loader), pickle.loads(pickle.dumps(loader))):
+        assert [batch.tolist() for batch in again] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_arguments_of_other_loaders_are_translated() -> None:
+    kind: Any = DataLoader
+    message = (
+        r"no num_workers, drop_last; .*; write \.workers\(n\) instead of num_workers, "
+        r"\.batch_size\(n, drop_remainder=True\) instead of drop_last"
+    )
+    with pytest.raises(TypeError, match=message):
+        kind(num_workers=4, drop_last=True)
+    with pytest.raises(TypeError, match=r"seed=0\)\)$"):
+        kind(nonsense=1)
