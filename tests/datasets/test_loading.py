@@ -111,6 +111,9 @@ def test_a_state_of_another_order_is_refused(other: dict[str, int]) -> None:
     def batches(seed: int = 1, rows: int = 23) -> Any:
         return iter(DataLoader().build(RangeDataset(rows).shuffle(seed)))
 
-    message = {"seed": "shuffle was 2 when saved, and is 1 here", "rows": "rows was 22 when saved, and is 23 here"}
+    message = {
+        "seed": "the state was saved with shuffle seed 2, and this dataset has 1",
+        "rows": "the state was saved with rows 22, and this dataset has 23",
+    }
     with pytest.raises(ValueError, match=message[next(iter(other))]):
         batches().set_state(batches(**other).get_state())

@@ -1,4 +1,4 @@
-"""Saved positions: what a state holds, and when one is refused."""
+"""Saved states: what a state holds, and when `set_state` refuses one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ VERSION = 1
 
 
 def fingerprint(dataset: Dataset[Any]) -> dict[str, Any]:
-    """What fixes the order of a dataset's rows, as JSON would return it.
+    """The facts that fix the order of a dataset's rows, as JSON returns them.
 
     Raises:
         TypeError: If the dataset's own `fingerprint()` is not a JSON-able dict.
-        ValueError: If it has a number that is not finite, for which JSON has no word.
+        ValueError: If a number in it is not finite, which JSON cannot write.
     """
     facts: dict[str, Any] = {"rows": len(dataset)}
     own = getattr(dataset, "fingerprint", None)
@@ -37,7 +37,7 @@ def fingerprint(dataset: Dataset[Any]) -> dict[str, Any]:
 
 
 def save(position: Position, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """A position as a JSON-able dict, all of it new objects."""
+    """A position as a JSON-able dict, made of new objects only."""
     return {
         "version": VERSION,
         "epoch": position.epoch,
@@ -50,7 +50,8 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
     """The position of a saved state.
 
     Raises:
-        StateError: If it is no state, of an unknown version, or of a run over another order; says what differs.
+        StateError: If `state` is no state, has an unknown version, or was saved over rows in another order; the error
+            names what differs.
     """
     if not isinstance(state, Mapping):
         raise StateError(f"a state is the dict that get_state() returned, got {type(state).__name__}: {state!r:.80}")
@@ -66,8 +67,8 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
     differences = list(differing(entries["fingerprint"], facts))
     if differences:
         raise StateError(
-            "the state is of a run over another order of rows, so that its position means nothing here; build the same "
-            "dataset, or start anew: " + "; ".join(differences)
+            f"cannot resume: {'; '.join(differences)}; build the dataset that the state was saved with, or start a new "
+            "run"
         )
     epoch, row = plain(entries["epoch"]), plain(entries["row"])
     if type(epoch) is not int or epoch < 0:
@@ -77,21 +78,27 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
     position, end = Position(epoch, row), plan.end
     if position < plan.start or (end is not None and position > end):
         runs = f"from epoch {plan.first_epoch} on" if end is None else f"epochs {plan.first_epoch} to {end.epoch - 1}"
-        raise StateError(f"the state stands in epoch {epoch}, but this loader runs {runs}; use .epochs or loader.epoch")
+        raise StateError(
+            f"cannot resume: the state was saved in epoch {epoch}, and this loader runs {runs}; use .epochs(n) or "
+            f"loader.epoch({epoch})"
+        )
     return position
 
 
 def differing(saved: Any, here: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two fingerprints, entry by entry."""
+    """Says of each entry that differs between two fingerprints what it was and what it is."""
     before, now = dict(flat(saved)), dict(flat(here))
     for name in {**before, **now}:
-        if name not in before or name not in now or before[name] != now[name]:
-            was, found = (repr(facts[name]) if name in facts else "missing" for facts in (before, now))
-            yield f"{name} was {was} when saved, and is {found} here"
+        if name in before and name in now and before[name] == now[name]:
+            continue
+        # The entry of a shuffle is its seed.
+        shown = f"{name} seed" if name.rpartition(".")[2] == "shuffle" else name
+        was = f"with {shown} {before[name]!r}" if name in before else f"without {shown}"
+        yield f"the state was saved {was}, and this dataset has {repr(now[name]) if name in now else 'none'}"
 
 
 def flat(facts: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The entries of nested mappings and lists, each with its path."""
+    """The entries of nested mappings and lists, each with the path to it."""
     if isinstance(facts, Mapping):
         for key, value in cast("Mapping[str, Any]", facts).items():
             yield from flat(value, f"{path}.{key}" if path else key)
@@ -103,5 +110,5 @@ def flat(facts: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """A number or string as Python has it, where what saved the state, or sent it, made it an array of no dimension."""
+    """A number or string of Python's; a checkpoint library may have made it an array without dimensions."""
     return value.item() if getattr(value, "shape", None) == () else value
