@@ -100,13 +100,13 @@ def test_items_that_differ_are_refused_by_leaf_and_item(items: list[Any], messag
 
 @pytest.mark.parametrize("batcher", [StackBatcher(), PadBatcher()])
 def test_items_that_are_none_are_no_batch(batcher: Any) -> None:
-    with pytest.raises(StackError, match="items that are None; a transform without a `return` gives these"):
+    with pytest.raises(StackError, match="items that are None; does a transform lack its `return`"):
         batcher([None, None])
     assert batcher([{"x": 1, "y": None}])["y"] is None
 
 
 def test_what_cannot_be_stacked_is_refused_by_leaf_and_type() -> None:
-    with pytest.raises(TypeError, match=r"cannot stack batch\['when'\]: date is neither an array nor a number"):
+    with pytest.raises(TypeError, match=r"cannot stack batch\['when'\]: a date is neither an array nor a number"):
         stack([{"when": date(2020, 1, 1)}])
     with pytest.raises(OverflowError, match=rf"cannot stack batch\['n'\]: {2**70}, of item 1, does not fit int64"):
         stack([{"n": 1}, {"n": 2**70}])
@@ -226,7 +226,7 @@ def test_padding_bare_arrays_tuples_and_lists_gives_pairs() -> None:
 @pytest.mark.parametrize("words", [["a", "b"], [b"a", b"b"], np.array(["a", "b"]), [{"a": 1}, {"a": 2}]])
 def test_what_are_no_numbers_is_not_padded(words: Any) -> None:
     items: list[Any] = [{"x": np.arange(n), "words": words} for n in (1, 2)]
-    with pytest.raises(TypeError, match=r"cannot pad batch\['words'\]: it holds .*; encode it as numbers, or name"):
+    with pytest.raises(TypeError, match=r"cannot pad batch\['words'\]: its dtype is .*; encode it as numbers, or name"):
         PadBatcher()(items)
     assert PadBatcher(keys=["x"])(items[:1])["x_lengths"].tolist() == [1]
 

@@ -112,16 +112,16 @@ class NoLength:
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        (iter([1]), r"but <list_iterator .*> has no \[i\]; collect its rows into a list"),
+        (iter([1]), r"and <list_iterator .*> has no \[i\]; collect its rows into a list"),
         ((i for i in range(3)), r"<generator .*> has no \[i\]"),
-        (3, r"but 3 has no \[i\]"),
-        (None, r"but None has no \[i\]"),
+        (3, r"and 3 has no \[i\]"),
+        (None, r"and None has no \[i\]"),
         (NoLength, r"NoLength is a class; give a dataset, such as NoLength\(\.\.\.\)"),
         (OddLength(), r"len\(\) of <.*OddLength.*> fails: 'float' object cannot be interpreted as an integer"),
         ({"x": [1, 2]}, r"a dict has keys, not rows; ArrayDataset makes rows of a dict of arrays"),
         ((np.zeros(3), np.ones(3)), r"a tuple of 2 arrays would be a dataset of 2 rows; ArrayDataset\(\(x, y\)\)"),
         ("abc", r"a str is one item, not a dataset: 'abc'; put it in a list"),
-        (NoLength(), r"but <.*NoLength.*> has no len\(\)"),
+        (NoLength(), r"and <.*NoLength.*> has no len\(\)"),
     ],
 )
 def test_what_is_no_dataset_is_refused(dataset: Any, message: str) -> None:
@@ -138,7 +138,7 @@ def test_tables_of_other_packages_are_refused() -> None:
 def test_what_is_no_batcher_is_refused() -> None:
     with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
         DataLoader(3)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(TypeError, match=r"got \[1, 2\]; the dataset is what build takes: DataLoader\(\)\.batch_size"):
+    with pytest.raises(TypeError, match=r"got \[1, 2\]; give the dataset to build: DataLoader\(\)\.batch_size"):
         DataLoader([1, 2])  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"PadBatcher is a class; give a batcher, such as PadBatcher\(\.\.\.\)"):
         DataLoader(PadBatcher)
@@ -271,7 +271,7 @@ def test_batches_that_the_shards_cannot_divide_are_refused_by_build() -> None:
 
 def test_a_device_beside_a_strategy_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolve, "device_placement", str)
-    with pytest.raises(ValueError, match=r"use \.prefetch\(to_device=True\), without naming a device"):
+    with pytest.raises(ValueError, match=r"to_device names another place; use \.prefetch\(to_device=True\)"):
         DataLoader().prefetch(1, to_device="a device").shard(Sharded())
 
 

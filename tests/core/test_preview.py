@@ -188,7 +188,7 @@ def test_a_loader_without_batches_has_none_to_show() -> None:
     with pytest.warns(UserWarning, match="there is no batch"):
         loader = DataLoader().batch_size(4, drop_remainder=True).build([1, 2, 3])
     with pytest.raises(
-        ValueError, match=r"no batch to look at: 3 rows make no batch of 4; give it .*smaller batch_size"
+        ValueError, match=r"no batch to look at: 3 rows make no batch of 4; use more rows, a smaller batch_size"
     ):
         loader.peek()
 

@@ -51,8 +51,6 @@ def test_a_dataset_of_another_length_needs_another_loader(
         count = len(rows)
         assert len(list(loader)) == len(loader)
         change(rows)
-        message = (
-            f"had {count} rows when this loader was built, and has {len(rows)} now, .*; build a new loader over it"
-        )
+        message = f"had {count} rows when this loader was built, and has {len(rows)} now, .*; build a new loader"
         with pytest.raises(RuntimeError, match=message):
             begin(loader)

@@ -27,19 +27,20 @@ B = TypeVar("B")
 
 
 class DataLoader(BuilderHints, Generic[T_contra, B_co]):
-    """Builds a loader: how to batch, how far to read ahead, where to put batches; then `build` it over a dataset.
+    """Holds the settings of a loader; `build(dataset)` returns the loader.
 
-    Every call returns a new `DataLoader`, so that one can be kept, branched, and used for several datasets. With
-    nothing set, batches hold one row and are loaded when they are asked for; those that take less than a few hundred
-    microseconds and can be gathered come several at once, up to 4 MiB of them, and small ones whose items are read by
-    `__getitems__`, up to 64 for a loop that does little else. `prefetch` alone brings one worker, `workers` alone a
-    prefetch of 2.
+    Every call returns a new `DataLoader`. So a `DataLoader` can be kept, changed in several ways, and used for several
+    datasets.
+
+    Defaults: batch size 1, and no background loading. `prefetch` alone sets 1 worker, and `workers` alone sets
+    `prefetch(2)`. Batches that are gathered in less than a few hundred microseconds may be gathered several at once, up
+    to 4 MiB together.
 
     Args:
         batcher: Makes a list of items into a batch. Left out, items are stacked (`StackBatcher`).
 
     Raises:
-        TypeError: If `batcher` is not callable, or settings are given that are calls.
+        TypeError: If `batcher` is not callable, or if a setting is given as an argument; settings are methods.
 
     Example:
         >>> loader = DataLoader().batch_size(4).workers(2).prefetch(3).build(range(10))
@@ -65,19 +66,19 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             batcher = StackBatcher()
         if not callable(batcher):
             dataset = hasattr(batcher, "__getitem__")
-            fix = "; the dataset is what build takes: DataLoader().batch_size(n).build(dataset)" if dataset else ""
+            fix = "; give the dataset to build: DataLoader().batch_size(n).build(dataset)" if dataset else ""
             raise TypeError(f"a batcher is a callable that takes a list of items, got {batcher!r:.80}{fix}")
         if batcher in (Batcher, StackBatcher, PadBatcher):
             raise TypeError(f"{batcher.__name__} is a class; give a batcher, such as {batcher.__name__}(...)")
         self._settings = Settings(batcher)
 
     def batch_size(self, n: int, *, drop_remainder: bool = False) -> DataLoader[T_contra, B_co]:
-        """Sets the number of rows of one step's global batch, over all processes and devices together.
+        """Sets the number of rows of the global batch of one step, over all processes and devices together.
 
         Args:
-            n: Rows of a batch, at least 1.
-            drop_remainder: Leave out an epoch's last batch if it has fewer rows, for which a jitted step would be
-                compiled once more.
+            n: Rows of the global batch, at least 1.
+            drop_remainder: Leave out the last batch of an epoch if it has fewer rows. A jitted step would be compiled a
+                second time for that batch.
 
         Raises:
             TypeError: If `n` is not an integer, or `drop_remainder` not a bool.
@@ -96,33 +97,31 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     ) -> DataLoader[T_contra, B_co]:
         """Sets who loads batches: threads, processes, or an executor of your own.
 
-        Slow items of one batch are read by several workers at once, and so are several batches; the order and the
-        values never change. Where batches are gathered in less than two milliseconds, a caller that would wait for one
-        does so too, and no more threads load than leave it a core.
+        Workers load several batches at the same time, and share the rows of a slow batch. The order and the values of
+        batches never depend on the workers.
 
-        Threads suit reading, NumPy and whatever else leaves the interpreter to others while it works. Processes suit
-        Python code that does not: of that, one thread does as much as several, and the others are left to rest. Each
-        process is started anew, in about a second, gets a copy of the dataset, and sends batches back through shared
-        memory; a program that uses them does its work under `if __name__ == "__main__":`. In a process, JAX sees CPU
-        devices only.
+        Threads suit reading, NumPy, and other code that releases the GIL. Processes suit Python code that holds the
+        GIL: of such code only one thread runs at a time. A process is spawned in about 1 s, receives a pickled copy of
+        the dataset, and returns batches through shared memory. A program that uses processes does its work under
+        `if __name__ == "__main__":`. In a worker process, JAX has CPU devices only.
 
-        An executor may be a `ProcessPoolExecutor`, a Dask client's `get_executor()`, one of mpi4py, or any other
-        `concurrent.futures.Executor`. Each of its processes is sent the dataset once. It is not shut down.
+        An executor may be a `ProcessPoolExecutor`, a Dask client's `get_executor()`, an executor of mpi4py, or any
+        other `concurrent.futures.Executor`. Each of its processes receives the dataset once. Loadax does not shut it
+        down.
 
         Args:
-            n: Number of workers, where 0 loads in the caller's thread; or an executor.
+            n: Number of workers; 0 loads in the caller's thread. Or an executor.
             kind: `"thread"` or `"process"`.
 
         Raises:
             TypeError: If `n` is neither an integer nor an executor.
-            ValueError: If it is negative, or 0 although `prefetch`, `timeout` or `kind` needs a worker, or `kind` is
-                unknown.
+            ValueError: If `n` is negative; if `n` is 0 and `prefetch`, `timeout` or `kind` needs a worker; or if `kind`
+                is unknown.
         """
         if kind not in ("thread", "process"):
             raise ValueError(f"kind must be 'thread' or 'process', got {kind!r}")
         if not hasattr(n, "__index__"):
-            # What executors and processes need is imported where they are asked for: it takes half as long as all else
-            # together.
+            # Executors are imported only if one is given: the import takes half as long as that of all other modules.
             from concurrent.futures import Executor  # noqa: PLC0415
 
             from .backends.executor import capacity  # noqa: PLC0415
@@ -141,19 +140,18 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     def prefetch(self, n: int | None = None, *, to_device: object) -> DataLoader[T_contra, Any]: ...
 
     def prefetch(self, n: int | None = None, *, to_device: object = False) -> DataLoader[T_contra, Any]:
-        """Sets how many batches are kept ready ahead of the one in the caller's hands.
+        """Sets how many batches are kept ready, beside the batch that the caller holds.
 
         Args:
-            n: Number of batches. Left out, it is sized from the first batch to fill 64 MiB, within 2 to 64 batches, for
-                a GPU 3 to 64. As long as more than half of them are ready, those that were taken are replaced by the
-                quarter.
+            n: Number of batches. Left out, the loader chooses it by the size of the first batch: as many batches as fit
+                64 MiB, at least 2 (3 on a GPU) and at most 64.
             to_device: Move batches to devices in the background. True means JAX's default device or, with `shard`, the
-                mesh; or give a `jax.Device` or a `jax.sharding.Sharding`.
+                mesh. A `jax.Device` or a `jax.sharding.Sharding` names another place.
 
         Raises:
-            TypeError: If `n` is not an integer, or `to_device` is no device.
-            ValueError: If `n` is negative, or `workers(0)` leaves nobody to prefetch, or the device belongs to another
-                process.
+            TypeError: If `n` is not an integer, or `to_device` is neither a bool nor a device nor a sharding.
+            ValueError: If `n` is negative, if `workers(0)` is set, which leaves no worker to prefetch, or if the device
+                belongs to another process.
             ImportError: If `to_device` is set and loadax-distributed is not installed.
         """
         placement = None if isinstance(to_device, bool) else resolve.device_placement(to_device)
@@ -179,18 +177,20 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     ) -> DataLoader[T_contra, B_co]:
         """Distributes each global batch over a mesh: a process loads the rows that its own devices hold, and no others.
 
-        Batches are this process's rows, on the host, which `loader.sharding_strategy.distribute_global_batch` makes
-        into global arrays; with `prefetch(to_device=True)` they are global arrays already.
+        A batch of the loader holds this process's rows, on the host.
+        `loader.sharding_strategy.distribute_global_batch(batch)` makes global arrays of them. With
+        `prefetch(to_device=True)`, batches are global arrays already.
 
         Args:
             mesh: A `jax.sharding.Mesh`, or any `ShardingStrategy`.
-            data_axis_name: The mesh axis, or axes, over which rows are divided.
-            specs: A tree of `PartitionSpec`s like the batch, for leaves that are divided in more than their rows.
+            data_axis_name: The mesh axis, or axes, that divide the rows.
+            specs: A tree of `PartitionSpec`s with the containers of the batch, for leaves that are divided along other
+                dimensions too.
 
         Raises:
             ImportError: If `mesh` is a mesh and loadax-distributed is not installed.
-            TypeError: If `mesh` is neither.
-            ValueError: If the mesh has no such axis; names the axes that it has.
+            TypeError: If `mesh` is neither a mesh nor a `ShardingStrategy`.
+            ValueError: If the mesh has no such axis; the error names the axes that it has.
         """
         if isinstance(mesh, ShardingStrategy):
             if data_axis_name != "data" or specs is not None:
@@ -199,47 +199,49 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         return self._with(strategy=resolve.mesh_strategy(mesh, data_axis_name, specs))
 
     def epochs(self, n: int | None) -> DataLoader[T_contra, B_co]:
-        """Sets the number of epochs of one continuous run; a shuffled dataset is reshuffled for each.
+        """Sets the number of epochs of one continuous run; a shuffled dataset has another order in each epoch.
 
         Args:
-            n: Number of epochs, at least 1; None never ends.
+            n: Number of epochs, at least 1; None for a run without an end.
 
         Raises:
             TypeError: If `n` is not an integer.
-            ValueError: If it is less than 1.
+            ValueError: If `n` is less than 1.
         """
         return self._with(epochs=None if n is None else check_int("epochs", n, 1))
 
     def timeout(self, seconds: float | None) -> DataLoader[T_contra, B_co]:
-        """Makes a read that takes too long an error that names the row and shows where the worker stands.
+        """Raises a `TimeoutError` if a read takes too long; the error names the row and shows the worker's stack.
 
         Args:
-            seconds: The longest time that reading a row, batching or placing may take; None waits forever.
+            seconds: The longest time that reading a row, batching or placing may take; None sets no limit.
 
         Raises:
-            TypeError: If it is not a number.
-            ValueError: If it is not positive, longer than a thread can wait, or if `workers(0)` leaves nobody to watch.
+            TypeError: If `seconds` is not a number.
+            ValueError: If `seconds` is not positive, or longer than a thread can wait; or if `workers(0)` is set, which
+                leaves no worker to watch.
         """
         if seconds is not None:
             seconds = check_seconds("timeout", seconds)
         return self._with(timeout=seconds)
 
     def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]:
-        """Checks everything that can be checked before batches are loaded, and returns the loader.
+        """Checks the settings and the dataset, and returns the loader.
 
-        No row is read, but by datasets whose fingerprint needs a few, or whose length needs all, as that of a filter.
+        The loader reads no row yet. A dataset may: a filter reads all rows for its length, and some datasets read a few
+        rows for their fingerprint.
 
         Args:
-            dataset: Anything with `len()` and `[i]`; a `shape` will do for `len()`.
+            dataset: Anything with `len()` and `[i]`; `shape[0]` takes the place of `len()` where there is none.
 
         Returns:
             A loader whose batches have the type that the batcher returns.
 
         Raises:
-            TypeError: If `dataset` lacks `len()` or `[i]`, or processes are asked for and it cannot be pickled.
-            ValueError: If settings contradict each other or the dataset's length, or batches cannot be divided among
-                the data shards.
-            RuntimeError: If worker processes are asked for on a platform that cannot share memory with them.
+            TypeError: If `dataset` lacks `len()` or `[i]`, or if processes shall load it and it cannot be pickled.
+            ValueError: If settings contradict each other or the dataset's length, if batches cannot be divided among
+                the data shards, or if the dataset is what `at_epoch` returned for a later epoch than 0.
+            RuntimeError: If processes shall load on a platform that cannot share memory with them.
         """
         settings = self._settings
         dataset = with_length(dataset)
@@ -263,19 +265,18 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         return f"DataLoader({', '.join([repr(self._settings.batcher), *changed])})"
 
     def _with(self, **changes: Any) -> DataLoader[T_contra, B_co]:
-        """A copy with some settings changed, unless they contradict the others."""
+        """A copy with some settings changed; settings that contradict each other are errors."""
         settings = self._settings._replace(**changes)
         if settings.workers == 0:
             if settings.prefetch:
                 ahead = "" if settings.prefetch == "auto" else settings.prefetch
-                raise ValueError(f"prefetch({ahead}) needs a worker to load, but workers is 0; set .workers(1)")
+                raise ValueError(f"prefetch({ahead}) needs a worker, and workers is 0; set .workers(1)")
             if settings.timeout is not None:
-                raise ValueError(
-                    f"timeout({settings.timeout:g}) needs a worker to watch, workers is 0; set .workers(1)"
-                )
+                raise ValueError(f"timeout({settings.timeout:g}) needs a worker, and workers is 0; set .workers(1)")
         if settings.placement is not None and settings.strategy is not None:
             raise ValueError(
-                "with .shard the mesh decides where batches go; use .prefetch(to_device=True), without naming a device"
+                "with .shard the mesh says where batches go, and to_device names another place; use "
+                ".prefetch(to_device=True)"
             )
         new: DataLoader[Any, Any] = DataLoader()
         new._settings = settings

@@ -1,4 +1,4 @@
-"""Checks of settings that several modules share."""
+"""Checks of settings and of datasets, for all modules."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ TABLES = {
     ("torch", "IterableDataset"): "it is a stream; write a dataset with len() and [i] that reads row i",
     ("tensorflow", "DatasetV2"): "it is a stream; read its source by number, as tfds.data_source(...) does",
 }
-"""What gives something else than row `i` for `[i]`: the package and the type, and what to use instead."""
+"""Package and type of what does not give row `i` for `[i]`, and what to use instead."""
 
 
 def check_int(name: str, value: object, minimum: int, other: str = "") -> int:
-    """An integer setting, checked.
+    """Checks an integer setting.
 
     Args:
-        name: What the setting is called in an error.
+        name: The name of the setting, for the error.
         value: A Python or NumPy integer.
-        minimum: The least valid value.
-        other: What else it may be, for the error.
+        minimum: The smallest valid value.
+        other: What the setting may be besides an integer, for the error.
 
     Returns:
         The value, as an `int`.
 
     Raises:
-        TypeError: If it is not an integer.
-        ValueError: If it is less than `minimum`.
+        TypeError: If `value` is not an integer.
+        ValueError: If `value` is less than `minimum`.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(cast("SupportsIndex", value))
     except TypeError:
-        # Arrays look as if they were integers.
+        # An array has `__index__` too, and raises here.
         number = None
     if number is None:
         raise TypeError(f"{name} must be an integer of at least {minimum}{other}, got {value!r}")
@@ -63,10 +63,10 @@ def check_int(name: str, value: object, minimum: int, other: str = "") -> int:
 
 
 def check_bool(name: str, value: object) -> bool:
-    """A flag, checked: any word would count as True.
+    """Checks a flag. Python takes any string that is not empty for True.
 
     Raises:
-        TypeError: If it is not a bool.
+        TypeError: If `value` is not a bool.
     """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
@@ -74,11 +74,11 @@ def check_bool(name: str, value: object) -> bool:
 
 
 def check_seconds(name: str, value: object) -> float:
-    """A duration in seconds, checked.
+    """Checks a duration in seconds.
 
     Raises:
-        TypeError: If it is not a number.
-        ValueError: If it is not positive, or longer than a thread can wait.
+        TypeError: If `value` is not a number.
+        ValueError: If `value` is not positive, or longer than a thread can wait.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real | np.number):
         raise TypeError(f"{name} must be a number of seconds, got {value!r}")
@@ -91,11 +91,11 @@ def check_seconds(name: str, value: object) -> float:
 
 
 def check_length(dataset: Any) -> int:
-    """The number of rows of a dataset, checked.
+    """Checks that a dataset has rows with numbers, and returns how many.
 
     Raises:
-        TypeError: If it lacks `len()` or `[i]`, has keys instead of rows, is a tuple of arrays, or a table, which gives
-            columns, or rows by label, for `[i]`.
+        TypeError: If `dataset` lacks `len()` or `[i]`, has keys instead of rows, is a tuple of arrays, or is a table or
+            a stream of another library.
     """
     name = type(dataset).__name__
     if isinstance(dataset, type):
@@ -113,9 +113,9 @@ def check_length(dataset: Any) -> int:
             "of each array, and a list of arrays is a dataset of arrays"
         )
     if not hasattr(dataset, "__getitem__"):
-        raise TypeError(f"a dataset has len() and [i], but {dataset!r:.80} has no [i]; collect its rows into a list")
+        raise TypeError(f"a dataset has len() and [i], and {dataset!r:.80} has no [i]; collect its rows into a list")
     if not hasattr(dataset, "__len__"):
-        raise TypeError(f"a dataset has len() and [i], but {dataset!r:.80} has no len(); collect its rows into a list")
+        raise TypeError(f"a dataset has len() and [i], and {dataset!r:.80} has no len(); collect its rows into a list")
     try:
         rows = len(dataset)
     except (TypeError, ValueError) as error:
@@ -124,10 +124,12 @@ def check_length(dataset: Any) -> int:
 
 
 def check_first_epoch(dataset: Any) -> None:
-    """Refuses a dataset that `at_epoch` has made for a later epoch than the first, in which a loader starts.
+    """Refuses a dataset that `at_epoch` has made for a later epoch than 0.
+
+    A loader chooses the epochs itself, and starts with epoch 0.
 
     Raises:
-        ValueError: If it is one; says how a loader runs that epoch.
+        ValueError: If `dataset` is one; the error says how a loader runs that epoch.
     """
     epoch: object = getattr(dataset, "in_epoch", 0) if hasattr(dataset, "at_epoch") else 0
     if isinstance(epoch, int) and epoch:
@@ -138,15 +140,15 @@ def check_first_epoch(dataset: Any) -> None:
 
 
 def check_not_table(source: object) -> None:
-    """Refuses what other libraries have for many rows without row `i` for `[i]`.
+    """Refuses objects of other libraries whose `[i]` does not give row `i`.
 
-    These are the tables of Pandas, Polars and Arrow, dicts of the splits of a Hugging Face dataset, and streams.
+    These are the tables of Pandas, Polars and Arrow, Hugging Face's dicts of splits, and streams.
 
     Args:
-        source: What is meant to be a dataset.
+        source: The object that is meant to be a dataset.
 
     Raises:
-        TypeError: If it is one of these; says what to use instead.
+        TypeError: If `source` is one of them; the error says what to use instead.
     """
     for base in type(source).__mro__:
         package = base.__module__.partition(".")[0]

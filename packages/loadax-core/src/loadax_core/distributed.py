@@ -1,4 +1,4 @@
-"""The one place where the core may reach for `loadax_distributed`: by name, when a mesh or a device is asked for."""
+"""The one module that imports `loadax_distributed`: by name, when a mesh or a device is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mesh_strategy(mesh: MeshLike, data_axis_name: str | tuple[str, ...], specs: 
 
 
 def device_placement(target: object) -> Placement:
-    """The placement that moves batches onto a device or sharding; True is JAX's default device.
+    """The placement that moves batches to a device or a sharding; True is JAX's default device.
 
     Raises:
         ImportError: If loadax-distributed is not installed.
@@ -30,7 +30,7 @@ def device_placement(target: object) -> Placement:
 
 
 def check_agreement(config: Mapping[str, str | int]) -> None:
-    """Fails on every process if `config` is not the same on all of them.
+    """Raises on every process if `config` differs between processes.
 
     Raises:
         ImportError: If loadax-distributed is not installed.
@@ -42,7 +42,7 @@ def _distributed(wanted_by: str) -> Any:
     try:
         return importlib.import_module("loadax_distributed")
     except ModuleNotFoundError as error:
-        # A broken or missing jax is not a missing loadax_distributed, and must not be reported as one.
+        # If jax is missing or broken, its own error says so.
         if error.name != "loadax_distributed":
             raise
         raise ImportError(

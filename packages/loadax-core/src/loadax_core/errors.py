@@ -1,4 +1,4 @@
-"""The errors that are Loadax's own; everything that a dataset, transform or batcher raises arrives as it was raised."""
+"""Loadax's own errors. What a dataset, a transform or a batcher raises arrives with its own type."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class StackError(ValueError):
-    """Items that cannot become one batch.
+    """Items cannot become one batch.
 
     Attributes:
-        items: Positions in the batch of the item that set the expectation and of the one that broke it.
+        items: Positions in the batch of the two items that differ; the first is the one that the other is compared to.
     """
 
     def __init__(self, message: str, items: tuple[int, int]) -> None:
@@ -25,29 +25,29 @@ class StackError(ValueError):
 
 
 class StateError(ValueError):
-    """A saved state that does not fit the iterator it is given to."""
+    """A saved state does not fit the iterator."""
 
 
 class ClosedError(RuntimeError):
-    """An iterator that is used after `close()`."""
+    """An iterator is used after `close()`."""
 
 
 class WorkerError(RuntimeError):
-    """A worker process that ended, or an error in one that could not be sent as it is."""
+    """A worker process has ended, or an error in one cannot be pickled."""
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Adds a note to an error of any type, be it one whose attributes cannot be set, such as a frozen dataclass.
+    """Adds a note to an error, also to one whose attributes cannot be set, such as a frozen dataclass.
 
     Args:
-        error: What was raised.
-        note: A line that its traceback shows at the end.
+        error: The error.
+        note: The line to show at the end of its traceback.
     """
     BaseException.__setattr__(error, "__notes__", [*getattr(error, "__notes__", []), note])
 
 
 class RemoteTraceback(Exception):  # noqa: N818
-    """Shows, as the cause of an error from another process, where it was raised there."""
+    """The traceback of an error in the process that raised it; shown as the cause of the error."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -83,17 +83,17 @@ def _handlers() -> Iterator[CodeType]:
 
 
 def relayed(error: BaseException, stage: str, step: object, trace: str = "") -> BaseException:
-    """The error as the caller of `next` gets it: with a note of where it happened.
+    """The error as `next` raises it: with a note that names the stage and the step.
 
-    A StopIteration would end the caller's loop as if all were well, so it becomes a RuntimeError, as in a generator.
+    A StopIteration would end the caller's loop without a word. So it becomes a RuntimeError, as in a generator.
 
     Args:
-        error: What was raised.
-        stage: What was being done.
-        step: The batch that it was done for.
-        trace: The traceback, if it was raised in another process.
+        error: The error that was raised.
+        stage: The stage that raised it, such as "reading".
+        step: The step whose batch was being made.
+        trace: The traceback, if another process raised the error.
     """
-    # NumPy's words.
+    # This is how NumPy puts it.
     if isinstance(error, ValueError) and "read-only" in _message(error):
         add_note(error, "loadax: items may be views of the dataset's arrays; make new ones instead of changing them")
     if trace:
@@ -108,7 +108,7 @@ def relayed(error: BaseException, stage: str, step: object, trace: str = "") -> 
 
 
 def _message(error: BaseException) -> str:
-    """What an error says; nothing if it cannot be shown."""
+    """The message of an error; empty if making it raises."""
     try:
         return str(error)
     except Exception:

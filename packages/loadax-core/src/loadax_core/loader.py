@@ -1,4 +1,4 @@
-"""What `build()` returns: everything needed to run over the batches of a dataset, any number of times."""
+"""`Loader`: what `DataLoader.build` returns."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ B_co = TypeVar("B_co", covariant=True)
 
 
 class Loader(LoaderHints, Generic[B_co]):
-    """Batches of a dataset, in a fixed order; made by `DataLoader.build`.
+    """The batches of a dataset, in a fixed order; made by `DataLoader.build`.
 
-    A loader holds no position: each `iter(loader)` starts from the beginning and repeats the same batches, and any
-    number of iterators run independently.
+    A loader has no position. Each `iter(loader)` starts at the beginning and yields the same batches, and any number of
+    iterators run independently.
 
     Example:
         >>> from loadax_core import DataLoader
@@ -48,34 +48,34 @@ class Loader(LoaderHints, Generic[B_co]):
         return LoaderIterator(self._run)
 
     def __len__(self) -> int:
-        """The number of batches of a whole run, over all epochs.
+        """The number of batches of a run, over all epochs.
 
         Raises:
-            TypeError: If the loader is endless.
-            OverflowError: If there are more than `len()` can count.
+            TypeError: If the run has no end.
+            OverflowError: If the number is larger than `sys.maxsize`.
         """
         steps = self._run.plan.steps
         if steps is None:
             raise TypeError("a loader with epochs(None) is endless and has no len(); see loader.steps_per_epoch")
         if steps > sys.maxsize:
             raise OverflowError(
-                f"a run of {steps} batches is longer than len() can say; see loader.steps_per_epoch, and steps_left of "
-                "its iterators"
+                f"len() cannot return {steps}, the number of batches of this run; see loader.steps_per_epoch, and "
+                "steps_left of its iterators"
             )
         return steps
 
     def __bool__(self) -> bool:
-        # Without this, `if loader` would ask for the length, which an endless loader does not have.
+        # Without this, `if loader` would call `len`, which a run without an end does not have.
         return True
 
     @property
     def dataset(self) -> Dataset[Any]:
-        """The dataset, which has `len(loader.dataset)` rows an epoch."""
+        """The dataset; an epoch has `len(loader.dataset)` rows."""
         return self._run.fetch.dataset
 
     @property
     def batch_size(self) -> int:
-        """The number of rows of a global batch, but for a last short one."""
+        """The number of rows of a global batch; the last batch of an epoch may have fewer."""
         return self._run.plan.batch_size
 
     @property
@@ -85,30 +85,30 @@ class Loader(LoaderHints, Generic[B_co]):
 
     @property
     def sharding_strategy(self) -> ShardingStrategy | None:
-        """How batches are divided among processes and devices; None unless the loader was built with `shard`."""
+        """The strategy that `shard` has set; None without `shard`."""
         return self._run.strategy
 
     def epoch(self, epoch: int) -> Loader[B_co]:
-        """The same loader over one epoch, shuffled as that epoch is.
+        """The same loader over one epoch, in the order of that epoch.
 
         Args:
             epoch: The epoch, counted from 0.
 
         Raises:
-            TypeError: If it is not an integer.
-            ValueError: If it is negative.
+            TypeError: If `epoch` is not an integer.
+            ValueError: If `epoch` is negative.
         """
         plan = self._run.plan._replace(first_epoch=check_int("epoch", epoch, 0), epochs=1)
         return Loader(self._run._replace(plan=plan))
 
     def peek(self) -> Preview:
-        """The structure of a batch, and the memory that a run needs: reads the first batch, in the caller's thread.
+        """Loads the first batch in the caller's thread, and returns its structure and the memory that a run needs.
 
-        Nothing is consumed, since a loader holds no position. The batch goes all the way, to devices if batches do, and
-        is dropped. From then on `print(loader)` shows the memory too.
+        The batch is placed on devices if batches are, and then dropped. No iterator moves. After this call,
+        `print(loader)` shows the memory too.
 
         Returns:
-            Shapes, dtypes and bytes; those of later batches differ if a batcher pads.
+            Shapes, dtypes and bytes of the first batch; those of later batches differ if the batcher pads.
 
         Raises:
             ValueError: If the loader has no batch.
@@ -119,24 +119,24 @@ class Loader(LoaderHints, Generic[B_co]):
         plan = self._run.plan
         if not plan.steps_per_epoch:
             raise ValueError(
-                f"this loader has no batch to look at: {plan.rows} rows make no batch of {plan.batch_size}; give it "
-                "more rows, a smaller batch_size, or drop_remainder=False"
+                f"this loader has no batch to look at: {plan.rows} rows make no batch of {plan.batch_size}; use more "
+                "rows, a smaller batch_size, or drop_remainder=False"
             )
         first: LoaderIterator[B_co] = LoaderIterator(self._run._replace(workers=0, prefetch=0, timeout=None))
         self._preview = preview(next(first), plan, self._run.prefetch, queued=self._run.fetch.queued)
         return self._preview
 
     def check_agreement(self) -> None:
-        """Fails on every process if the processes have built different loaders; one of them would hang later.
+        """Raises on every process if the processes have built different loaders, which would hang later.
 
-        Compares the settings of the batches, the batcher by its name, how batches are divided, and the dataset's length
-        and fingerprint. The data themselves are not compared. It is one collective: call it on every process, at the
-        same place of the program, on the main thread.
+        It compares the batch settings, the name of the batcher, the sharding, and the dataset's length and fingerprint.
+        It does not compare the data. It is one collective: call it on every process, at the same place of the program,
+        on the main thread.
 
         Raises:
             ImportError: If loadax-distributed is not installed.
-            RuntimeError: If it is called on another thread than the main one.
-            ValueError: If a field differs between processes; names it and shows the values.
+            RuntimeError: If another thread than the main one calls it.
+            ValueError: If a setting differs between processes; the error names it and shows the values.
         """
         plan = self._run.plan
         config: dict[str, str | int] = {
@@ -147,7 +147,7 @@ class Loader(LoaderHints, Generic[B_co]):
             "sharding": _division(self._run.strategy),
         }
         for name, value in flat(self._run.fingerprint):
-            # It may have names that the settings above have.
+            # The prefix keeps entries apart from the settings above.
             config[f"dataset.{name}"] = value if isinstance(value, int) else str(value)
         resolve.check_agreement(config)
 
@@ -155,8 +155,8 @@ class Loader(LoaderHints, Generic[B_co]):
         planned, rows = self._run.plan.rows, len(self.dataset)
         if rows != planned:
             raise RuntimeError(
-                f"the dataset had {planned} rows when this loader was built, and has {rows} now, so that its order and "
-                "its number of batches would be others; build a new loader over it"
+                f"the dataset had {planned} rows when this loader was built, and has {rows} now, so that the loader's "
+                "order and its number of batches do not fit; build a new loader"
             )
 
     def __repr__(self) -> str:
@@ -167,7 +167,7 @@ class Loader(LoaderHints, Generic[B_co]):
 
 
 def _batcher_name(batcher: Any) -> str:
-    """A batcher in words that are the same in every process, as those of a `repr` need not be."""
+    """A name of the batcher that is the same in every process; a `repr` may hold an address."""
     if type(batcher) in (StackBatcher, PadBatcher):
         return repr(batcher)
     if isinstance(batcher, Batcher):
@@ -177,6 +177,6 @@ def _batcher_name(batcher: Any) -> str:
 
 
 def _division(strategy: ShardingStrategy | None) -> str:
-    """How batches are divided, likewise."""
+    """The settings of a strategy as text, the same in every process."""
     describe: Callable[[], str] | None = getattr(strategy, "describe", None)
     return describe() if describe is not None else type(strategy).__qualname__

@@ -1,7 +1,7 @@
-"""What Loadax asks of the objects it is given, and nothing more.
+"""The protocols of the objects that users give to Loadax.
 
-A dataset needs `len()` and `[i]`; everything else on this page is optional and makes loading faster or exact
-in more situations. All of it is structural: no class has to inherit from Loadax.
+A dataset needs `len()` and `[i]`. All other protocols here are optional: they make loading faster, or exact in more
+situations. They are structural, so that no class has to inherit from Loadax.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 class Dataset(Protocol[T_co]):
-    """Rows that can be counted and read by number: lists, arrays, and most dataset classes in the field.
+    """Rows that can be counted and read by number: lists, arrays, and most dataset classes of other libraries.
 
-    Loaders read from several threads at once, so `__getitem__` must be thread-safe, and must return the same
-    value each time it is asked for a row. Worker processes receive a pickled copy.
+    Loaders read from several threads at once. So `__getitem__` must be thread-safe, and must return the same value each
+    time that it is asked for a row. Worker processes receive a pickled copy.
     """
 
     def __len__(self) -> int:
-        """The number of rows, constant while a loader uses the dataset."""
+        """The number of rows; it must not change while a loader uses the dataset."""
         ...
 
     def __getitem__(self, index: int, /) -> T_co:
@@ -50,26 +50,25 @@ class Gather(Protocol):
     def __call__(self, rows: Rows, alloc: Alloc, /) -> Any:
         """The rows as one stacked tree, each leaf of shape `(len(rows), ...)`.
 
-        The result equals, bit for bit, what `StackBatcher` makes of `[dataset[r] for r in rows]`. Result leaves
-        live in memory from `alloc` or in memory that nobody writes to afterwards. Thread-safe.
+        The result equals, bit for bit, what `StackBatcher` makes of `[dataset[r] for r in rows]`. Its leaves are in
+        memory from `alloc`, or in memory that nobody writes to afterwards. Thread-safe.
         """
         ...
 
 
 class GatherRange(Protocol):
-    """Reads neighbouring rows in one call."""
+    """Reads consecutive rows in one call."""
 
     def __call__(self, rows: range, alloc: Alloc, /) -> Any:
-        """As `Gather`, of a range of step 1 in `range(len(dataset))`."""
+        """As `Gather`, for a range of step 1 within `range(len(dataset))`."""
         ...
 
 
 class SupportsGather(Protocol):
-    """A dataset whose rows can be gathered without visiting Python once per row.
+    """A dataset that reads many rows without running Python code for each.
 
-    A wrapper whose source may lack the ability writes `gather` as a property that is None in that case. A dataset that
-    has a quicker way for neighbouring rows, which is what loaders ask for where nothing is sharded, may have
-    `gather_range` as well, a `GatherRange`.
+    A wrapper whose source may lack `gather` writes it as a property that is None in that case. Loaders without `shard`
+    ask for consecutive rows; a dataset that reads these faster may have `gather_range`, a `GatherRange`, as well.
     """
 
     @property
@@ -79,17 +78,17 @@ class SupportsGather(Protocol):
 
 
 class ReadRange(Protocol):
-    """Reads neighbouring rows as items."""
+    """Reads consecutive rows as items."""
 
     def __call__(self, rows: range, /) -> Sequence[Any]:
-        """The items of a range of step 1 in `range(len(dataset))`, one for each row."""
+        """The items of a range of step 1 within `range(len(dataset))`, one for each row."""
         ...
 
 
 class SupportsGetItems(Protocol[T_co]):
     """The batched read that PyTorch, Hugging Face and ArrayRecord datasets share.
 
-    A dataset that has a quicker way for neighbouring rows may have `read_range` as well, a `ReadRange`.
+    A dataset that reads consecutive rows faster may have `read_range`, a `ReadRange`, as well.
     """
 
     def __getitems__(self, rows: list[int], /) -> Sequence[T_co]:
@@ -105,23 +104,23 @@ class SupportsEpoch(Protocol[T_co]):
     """
 
     def at_epoch(self, epoch: int, /) -> Dataset[T_co]:
-        """The same dataset as it is in `epoch` (0, 1, ...): itself if nothing changes, else a new one as long."""
+        """The dataset as it is in `epoch` (0, 1, ...): itself if no epoch changes it, or one of equal length."""
         ...
 
 
 class SupportsFingerprint(Protocol):
-    """A dataset that can say what fixes its order, so that a saved position is not restored into another one."""
+    """A dataset that says what fixes its order, so that a saved position is not restored into another order."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """JSON-able facts (lengths, seeds, nested sources), equal exactly when the order of the rows is.
+        """JSON-able facts (lengths, seeds, nested sources), which are equal if and only if the order of the rows is.
 
-        The seed of an entry `shuffle`, or the entry `seed` beside `sample` or `mix`, is shown by `print(loader)`.
+        `print(loader)` shows the seed in an entry `shuffle`, and in an entry `seed` beside `sample` or `mix`.
         """
         ...
 
 
 class MeshLike(Protocol):
-    """A `jax.sharding.Mesh`, as far as code without JAX can describe it."""
+    """A `jax.sharding.Mesh`, described without importing JAX."""
 
     @property
     def axis_names(self) -> tuple[Any, ...]:
@@ -136,11 +135,11 @@ class MeshLike(Protocol):
 
 @runtime_checkable
 class ShardingStrategy(Protocol):
-    """How the rows of a global batch are divided among processes and devices.
+    """Divides the rows of a global batch among processes and devices.
 
-    One that can be set up in several ways may have a method `describe()`, which says how, in the same words in every
-    process: `Loader.check_agreement` compares them. It may say by `splits` whether any process is given a part of the
-    rows only, and have `pin` and `queued`, as a `Placement` may.
+    A strategy with settings may have a method `describe()`, which returns the settings as text, the same in every
+    process; `Loader.check_agreement` compares it. An attribute `splits` may say whether some process loads only a part
+    of the rows. A strategy may have `pin` and `queued`, as a `Placement` may.
     """
 
     def local_rows(self, batch_size: int, /) -> Rows:
@@ -150,29 +149,31 @@ class ShardingStrategy(Protocol):
             Ascending positions in `range(batch_size)`, of shape `(n,)`.
 
         Raises:
-            ValueError: If a batch of this size cannot be divided, alike on every process.
+            ValueError: If a batch of this size cannot be divided; every process raises it.
         """
         ...
 
     def distribute_global_batch(self, local_batch: Any, /) -> Any:
-        """Turns this process's rows, each leaf of shape `(n, ...)`, into the global batch, without communication.
+        """Makes the global batch of this process's rows, each leaf of shape `(n, ...)`, without communication.
 
-        Called from a background thread when batches are prefetched to devices.
+        A worker thread calls it when batches are prefetched to devices.
         """
         ...
 
 
 class Placement(Protocol):
-    """Moves a host batch to where training wants it, in the prefetch thread; thread-safe.
+    """Moves a batch from the host to devices, in a worker thread; thread-safe.
 
-    One that cannot place every number of rows may have a method `check_rows(rows)`, which raises a `ValueError` for
-    those: it is asked before the first batch. One that places batches faster from memory that it has prepared may have
-    a method `pin(memory)`. It is shown the memory that the loader recycles, in whole pages, as bytes of shape `(n,)`:
-    once, when it is about to be used for the second time. When that array is freed, the pages are.
+    A placement that cannot place every number of rows may have a method `check_rows(rows)`, which raises a `ValueError`
+    for such a number. `build` calls it, before the first batch.
 
-    Where a transfer waits for all that the device was given to do before it, the placement may say so with a true
-    `queued`. A batch is then handed out when the next one has been placed, whose transfer is to go on beside the step
-    that follows, if at least three are kept ready.
+    A placement that places batches faster from page-locked memory may have a method `pin(memory)`. The loader calls it
+    with memory that it recycles, as whole pages in an array of bytes of shape `(n,)`: once, before the memory is used
+    for the second time. The pages are freed with that array.
+
+    On a GPU a transfer waits for all work that was dispatched before it. A placement for such a device sets `queued` to
+    True. If at least 3 batches are kept ready, the loader then hands out batch k once batch k+1 has been placed: that
+    transfer runs beside the step on batch k.
     """
 
     def __call__(self, batch: Any, /) -> Any:
@@ -181,13 +182,12 @@ class Placement(Protocol):
 
 
 Kind: TypeAlias = Literal["caller", "thread", "process", "executor"]
-"""Who loads: the thread that calls `next`, or workers of some kind."""
+"""Who loads batches: the thread that calls `next`, or workers of a kind."""
 
 
 ReadMethod: TypeAlias = Literal["gather", "many", "items"]
-"""How rows are read: whole batches by `gather`, many at once by `__getitems__`, or one by one by `[i]`."""
+"""How rows are read: whole batches by `gather`, many rows by `__getitems__`, or one row by `[i]`."""
 
 
 Numbers: TypeAlias = "Rows | list[int] | range"
-"""Row numbers as they are wanted: neighbours as a range; others as an array if they are gathered, and as a list if they
-are read as items."""
+"""Row numbers: consecutive ones as a range; others as an array to be gathered, or as a list to be read as items."""

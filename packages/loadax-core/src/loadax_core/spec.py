@@ -1,4 +1,4 @@
-"""The checked settings that the builder makes and everything else reads."""
+"""Settings: what a `DataLoader` holds (`Settings`), and what a loader runs with (`Run`), defaults filled in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """What a chain of calls has set so far; None is "not set"."""
+    """The settings of a `DataLoader`; None means "not set", but for `epochs` and `timeout`."""
 
     batcher: Callable[[list[Any]], Any]
     batch_size: int = 1
@@ -39,10 +39,10 @@ class Settings(NamedTuple):
 
 
 def plan_of(settings: Settings, rows: int) -> Plan:
-    """Which rows make which batch.
+    """The plan of a run: which rows make which batch.
 
     Args:
-        settings: What has been set.
+        settings: The settings.
         rows: Rows of the dataset.
 
     Raises:
@@ -51,20 +51,20 @@ def plan_of(settings: Settings, rows: int) -> Plan:
     plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs)
     if settings.epochs is None and not plan.steps_per_epoch:
         raise ValueError(
-            f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}; give it more "
-            "rows, a smaller batch_size, or drop_remainder=False"
+            f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}; use more rows, "
+            "a smaller batch_size, or drop_remainder=False"
         )
     if rows and not plan.steps_per_epoch:
         warnings.warn(
-            f"there is no batch: {rows} rows are fewer than batch_size {plan.batch_size}, and drop_remainder "
-            "leaves them out",
+            f"there is no batch: {rows} rows are fewer than batch_size {plan.batch_size}, and drop_remainder leaves "
+            "them out",
             stacklevel=3,
         )
     return plan
 
 
 def placement_of(settings: Settings) -> Placement | None:
-    """What moves batches to devices; None if they stay on the host.
+    """The placement that moves batches to devices; None if they stay on the host.
 
     Raises:
         ImportError: If loadax-distributed is needed and not installed.
@@ -113,15 +113,17 @@ def loading_of(settings: Settings, fetch: Fetch) -> Loading:
 
 
 def check_lengths(settings: Settings) -> None:
-    """Refuses batches that each process would pad to another length, which JAX does not notice.
+    """Refuses a batcher with which processes would pad their pieces of a batch to different lengths.
+
+    JAX does not notice such a batch.
 
     Raises:
-        ValueError: If the batcher may choose a length by rows that not every process loads.
+        ValueError: If the batcher chooses a length by rows that not every process loads.
     """
     batcher, strategy, rows = settings.batcher, settings.strategy, settings.batch_size
     if not isinstance(batcher, PadBatcher) or batcher.length is not None or strategy is None:
         return
-    # Alike on every process, one of which may be given all rows, where the strategy can say so.
+    # `splits` is the same on every process; without it, a process that loads all rows would not raise.
     if getattr(strategy, "splits", len(strategy.local_rows(rows)) < rows):
         raise ValueError(
             f"{batcher!r} chooses the length of a batch by the longest row that it is given, and not every process is "
@@ -134,15 +136,15 @@ class Run(NamedTuple):
     """The checked settings of a loader.
 
     Attributes:
-        plan: Which rows make which batch.
-        fetch: How rows become batches.
-        workers: Threads that load batches; 0 loads in the caller's thread.
-        crew: Makes what does their work for them in each run; None if they do it themselves.
+        plan: Says which rows make which batch.
+        fetch: Makes batches of rows.
+        workers: Number of threads that load batches, or that wait for a process each; 0 loads in the caller's thread.
+        crew: Makes the processes or the executor's tasks of a run; None if threads load.
         kind: `thread`, `process` or `executor`.
-        prefetch: Batches kept ready ahead of the caller; None sizes it from the first batch.
-        timeout: Seconds that one read may take, or None.
-        strategy: How batches are divided among processes and devices, or None.
-        fingerprint: What fixes the order of the rows.
+        prefetch: Batches kept ready beside the caller's; None if their memory decides.
+        timeout: Longest time of one read in seconds, or None.
+        strategy: Divides batches among processes and devices, or None.
+        fingerprint: The facts that fix the order of the rows.
         recorder: Makes what records a run; one that records nothing shows what recording costs.
     """
 
@@ -158,10 +160,10 @@ class Run(NamedTuple):
     recorder: Callable[[], Recorder] = Recorder
 
     def check_divisible(self, position: Position) -> None:
-        """Makes sure that every batch from `position` on can be divided among the data shards, or by the placement.
+        """Checks that every batch from `position` on can be divided among the data shards, or by the placement.
 
         Raises:
-            ValueError: If one cannot; names the remedies.
+            ValueError: If a batch cannot; the error names the remedies.
         """
         plan, check = self.plan, self._divide
         if check is None:
@@ -186,9 +188,9 @@ class Run(NamedTuple):
 
     @property
     def _divide(self) -> Callable[[int], object] | None:
-        """What raises a ValueError for a number of rows that cannot be divided; None where that is not known."""
+        """Raises a ValueError for a number of rows that cannot be divided; None where nobody knows."""
         if self.strategy is not None:
             return self.strategy.local_rows
-        # How many rows another batcher makes of them, only it knows.
+        # Another batcher may make any number of rows.
         plain = type(self.fetch.batcher) in (StackBatcher, PadBatcher)
         return getattr(self.fetch.placement, "check_rows", None) if plain else None

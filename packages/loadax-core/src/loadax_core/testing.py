@@ -1,7 +1,7 @@
 """Contract checks for those who write datasets, transforms and batchers.
 
-Each takes the object under test, reads it in every way that a loader may, and raises an `AssertionError` that says what
-does not hold. They need no test framework:
+Each check takes the object under test, reads it in every way that a loader may, and raises an `AssertionError` that
+names the promise that does not hold. The checks need no test framework:
 
 ```python
 from loadax_core.testing import check_dataset, check_loader
@@ -43,10 +43,10 @@ def check_same(got: Any, expected: Any, what: str = "values") -> None:
     Args:
         got: A tree of arrays, scalars and strings.
         expected: The tree it should equal.
-        what: How an error names them.
+        what: What the error calls them.
 
     Raises:
-        AssertionError: If they differ, naming the first leaf or container that does.
+        AssertionError: If they differ; the error names the first leaf or container that differs.
     """
     _check_containers(got, expected, what)
     for (path, a), (_, b) in zip(tree.leaves(got), tree.leaves(expected), strict=True):
@@ -76,15 +76,15 @@ def _check_containers(got: Any, expected: Any, what: str, path: tree.Path = ()) 
 
 
 def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None, *, pickled: bool = True) -> None:
-    """Checks what loaders rely on: repeatable, thread-safe, picklable, and each fast path equal to the items.
+    """Checks what loaders rely on: reads repeat, threads may read, pickling keeps rows, and fast paths equal the items.
 
     Args:
         dataset: The dataset. It is read several times.
-        rows: Row numbers to read; left out, up to 64 rows spread over the dataset, in a mixed order with a repetition.
-        pickled: Whether a pickled copy must do the same, which worker processes need and threads do not.
+        rows: Row numbers to read; left out, up to 64 rows spread over the dataset, in a mixed order, one of them twice.
+        pickled: Whether a pickled copy must return the same; worker processes need that, threads do not.
 
     Raises:
-        AssertionError: If a promise does not hold; says which.
+        AssertionError: If a promise does not hold; the error names it.
     """
     length = len(dataset)
     assert len(dataset) == length, "len() is not the same twice"
@@ -138,13 +138,13 @@ def _check_pickled(dataset: Dataset[Any], rows: list[int], items: list[Any]) -> 
 
 
 def check_loader(loader: Loader[Any]) -> None:
-    """Checks that a loader repeats itself, resumes after every step, ends cleanly, and leaves no thread behind.
+    """Checks that a loader repeats its batches, resumes after every step, ends, and leaves no thread behind.
 
     Args:
-        loader: A loader with a finite number of epochs, small enough to be run once per step.
+        loader: A loader with a finite number of epochs. The check runs it once for every step, so it should be small.
 
     Raises:
-        AssertionError: If a promise does not hold; says which.
+        AssertionError: If a promise does not hold; the error names it.
     """
     before = threading.active_count()
     batches: list[Any] = []
@@ -168,20 +168,20 @@ def check_loader(loader: Loader[Any]) -> None:
             used.set_state(state)
             check_same(next(used, None), batches[step] if step < len(batches) else None, f"a rewind to step {step}")
     check_same(batches, snapshots, "batches that were held while others were loaded")
-    # An executor starts threads of its own, and keeps them.
+    # An executor keeps threads of its own.
     if loader._run.kind != "executor":  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         check_no_threads(before)
 
 
 def check_no_threads(before: int, seconds: float = 5.0) -> None:
-    """Checks that no more threads run than before, once those that were told to end have done so.
+    """Checks that no more threads run than before.
 
     Args:
         before: `threading.active_count()` at the start.
-        seconds: How long threads that are still busy may take to end.
+        seconds: How long busy threads may take to end.
 
     Raises:
-        AssertionError: If more threads run; names them.
+        AssertionError: If more threads run; the error names them.
     """
     gc.collect()
     deadline = perf_counter() + seconds
@@ -196,7 +196,7 @@ def _read_one_by_one(dataset: Dataset[Any], rows: Sequence[int]) -> list[Any]:
 
 
 def _spread(length: int) -> list[int]:
-    """Up to 64 rows of a dataset, first and last among them, in a mixed order, one of them twice."""
+    """Up to 64 rows of a dataset, the first and the last among them, in a mixed order, one of them twice."""
     if not length:
         return []
     rows = np.unique(np.linspace(0, length - 1, min(length, 63)).astype(np.int64))
@@ -225,7 +225,7 @@ def _check_gather_range(dataset: Dataset[Any], gather: Gather, pool: Pool) -> No
 
 
 def _ranges(length: int) -> list[range]:
-    """Neighbouring rows at the start, in the middle and at the end of a dataset."""
+    """Consecutive rows at the start, in the middle and at the end of a dataset."""
     starts = sorted({0, length // 2, max(0, length - 32)})
     return [range(start, min(start + 32, length)) for start in starts]
 

@@ -1,4 +1,4 @@
-"""How names, datasets, numbers and tables are written, as text and as HTML."""
+"""Writes names, datasets, numbers and tables, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -8,50 +8,48 @@ from typing import Any
 
 import numpy as np
 
-from .protocols import (
-    Numbers,
-)
+from .protocols import Numbers
 
-# Jupyter stripes tables and aligns them to the right. Colours are those of the page, be it light or dark.
+# Jupyter stripes tables and aligns them to the right. No colour is set, so that dark and light pages keep theirs.
 CELL = "text-align: left; vertical-align: top; padding: 0.1em 1em 0.1em 0; border: none; background: none"
 
 
 MOST_SHOWN = 10_000
-"""Characters of a description; more are contents."""
+"""Most characters of a dataset's `repr`; a longer one shows its contents, and the type is written instead."""
 
 WORKERS = {
     "thread": ("thread", "threads"),
     "process": ("process", "processes"),
     "executor": ("worker of an executor", "workers of an executor"),
 }
-"""What one worker of a kind is called, and what several are."""
+"""The names of one worker and of several workers, by their kind."""
 
 
 def name_of(fn: Callable[..., Any]) -> str:
-    """A function's name, or an object as it shows itself."""
+    """The qualified name of a function; of any other object its `repr`."""
     name: str | None = getattr(fn, "__qualname__", None)
     return name or repr(fn)
 
 
 def dataset_text(dataset: object) -> str:
-    """A dataset as it shows itself, if that is a description and not its contents."""
+    """The `repr` of a dataset if that is a description; its type if it would show the contents."""
     kind = type(dataset)
     plain = kind.__repr__ is object.__repr__ or issubclass(kind, list | tuple | np.ndarray)
     try:
         shown = kind.__name__ if plain else repr(dataset)
     except Exception:
-        # That it cannot be shown is no reason to fail.
+        # A `repr` that raises must not stop the program.
         shown = kind.__name__
     return shown if len(shown) <= MOST_SHOWN else kind.__name__
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """A number of things; the plural is left out if it ends in a mere s."""
+    """A number with its noun, such as "3 rows"; the plural is the singular and an s, unless `many` is given."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def size(nbytes: int) -> str:
-    """A number of bytes."""
+    """A number of bytes with its unit, such as "64.0 MiB"."""
     if nbytes < 1024:
         return f"{nbytes} B"
     power = min((nbytes.bit_length() - 1) // 10, 4)
@@ -59,13 +57,13 @@ def size(nbytes: int) -> str:
 
 
 def columns(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines of text, with the columns below each other."""
+    """Rows of cells as lines of text, with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
 def table(cells: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as an HTML table, whose lines and spaces stay as they are."""
+    """Rows of cells as an HTML table that keeps line breaks and spaces."""
     from html import escape  # noqa: PLC0415 - rarely needed, and slow to import
 
     body = "".join(

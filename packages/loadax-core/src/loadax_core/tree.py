@@ -26,10 +26,10 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 Path: TypeAlias = tuple[str, ...]
-"""The way from a tree's root to one of its nodes, each step as it would be written in Python."""
+"""The way from the root of a tree to a node, each step as Python code."""
 
 Opened: TypeAlias = tuple[list[tuple[str, Any]], Callable[[list[Any]], Any]]
-"""The children of a container, each with the step that leads to it, and what rebuilds the container from new ones."""
+"""The children of a container, each with the step to it, and a function that rebuilds the container from new ones."""
 
 _new_tuple: Any = vars(tuple)["__new__"]
 
@@ -46,7 +46,7 @@ def children(node: Any) -> Opened | None:
     """
     kind = cast("type[Any]", type(node))
     if kind is np.ndarray:
-        # By far the most frequent, and the questions below take a while.
+        # The most frequent leaf is told first, since the checks below take longer.
         return None
     if node is None:
         return [], lambda _: None
@@ -102,27 +102,27 @@ def registered(node: Any) -> Opened | None:
 
 
 def keys(node: Any) -> list[Any] | None:
-    """The keys of a mapping, in the order of its children; None for anything else, and for what JAX opens its own way.
+    """The keys of a mapping, in the order of its children; None for other objects, and for classes registered with JAX.
 
     Args:
         node: Any object.
     """
     kind = cast("type[Any]", type(node))
-    # JAX knows these, too, and sorts their keys.
+    # JAX opens these too, and sorts their keys.
     if kind in (dict, OrderedDict, defaultdict) or (isinstance(node, Mapping) and registered(node) is None):
         return list(cast("Mapping[Any, Any]", node))
     return None
 
 
 def constants(node: Any) -> dict[str, Any]:
-    """The static fields of a dataclass: no leaves, but the same in all that are made of them.
+    """The static fields of a dataclass, which are no leaves and must be equal in all items of a batch.
 
     Args:
         node: Any object.
 
     Returns:
-        Their names and values; nothing for other objects. Of a class that JAX opens in another way than by its fields,
-        what JAX keeps beside the children.
+        Names and values; nothing for other objects. For a class that JAX opens in another way than by its fields, the
+        auxiliary data that JAX keeps beside the children.
     """
     if keys(node) is not None or not _is_record(node):
         return {}
@@ -138,7 +138,7 @@ def constants(node: Any) -> dict[str, Any]:
 
 
 def _is_record(node: Any) -> bool:
-    # Zarr's arrays are dataclasses, too.
+    # An array of Zarr is a dataclass, and a leaf.
     return dataclasses.is_dataclass(node) and not isinstance(node, type) and not hasattr(node, "__array__")
 
 
@@ -191,7 +191,7 @@ def map_leaves(fn: Callable[[Path, Any], Any], tree: Any, path: Path = ()) -> An
     Args:
         fn: Takes the leaf's path and the leaf; returns the new leaf.
         tree: Any tree; a bare leaf is one too.
-        path: Where `tree` stands in a larger tree.
+        path: The place of `tree` in a larger tree.
 
     Returns:
         A tree of the same containers.
@@ -204,13 +204,13 @@ def map_leaves(fn: Callable[[Path, Any], Any], tree: Any, path: Path = ()) -> An
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Takes a tree apart once, to put many like it together.
+    """Takes a tree apart, so that many trees of the same containers can be made of other leaves.
 
     Args:
         tree: Any tree; a bare leaf is one too.
 
     Returns:
-        Its leaves, in order, and a function that makes a tree of the same containers from as many other leaves.
+        The leaves in order, and a function that makes a tree of the same containers from an equal number of leaves.
 
     Example:
         >>> leaves, build = flatten({"a": 1, "b": (2, 3)})
@@ -234,11 +234,11 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
 
 
 def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every leaf with its path, in order.
+    """Yields every leaf with its path, in order.
 
     Args:
         tree: Any tree; a bare leaf is one too.
-        path: Where `tree` stands in a larger tree.
+        path: The place of `tree` in a larger tree.
 
     Yields:
         Pairs of a path and a leaf.
@@ -252,5 +252,5 @@ def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def name(path: Path) -> str:
-    """A path as an error message shows it: `batch['image'][0]`, or `batch` for the root."""
+    """A path as error messages show it: `batch['image'][0]`, or `batch` for the root."""
     return "batch" + "".join(path)

@@ -1,4 +1,4 @@
-"""Trees that become one, leaf by leaf: items a batch, and batches a larger one."""
+"""Merges trees leaf by leaf: items into a batch, and batches into a larger batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..protocols import Alloc, Array, Rows
 ALIKE = "; make the items alike in the dataset, or write a batcher for them"
 
 Merge = Callable[[list[Any], tree.Path], Any]
-"""Makes one leaf of those that stand in the same place of all trees."""
+"""Makes one leaf of the leaves at one place in all trees."""
 
 
 def merge_trees(
@@ -26,21 +26,22 @@ def merge_trees(
     numbers: Sequence[int] | None = None,
     path: tree.Path = (),
 ) -> Any:
-    """Walks all trees at once and merges the leaves that stand in the same place.
+    """Walks all trees at once, and merges the leaves at the same place.
 
     Args:
-        trees: Any trees.
-        merge: Merges leaves.
-        leaf: A container type that is not opened.
-        numbers: The positions in the batch of the items that errors name the trees by; None for their own.
-        path: Where the trees stand in larger ones.
+        trees: Trees of the same containers.
+        merge: Merges the leaves of one place.
+        leaf: A container type that counts as a leaf.
+        numbers: The position in the batch of each tree's first item, by which errors name it; None if each tree is one
+            item.
+        path: The place of the trees in larger ones.
 
     Returns:
-        A tree of the same containers as each.
+        A tree of the same containers.
 
     Raises:
-        StackError: If they are not of the same containers, naming the place.
-        ValueError: If there is none.
+        StackError: If the containers differ; the error names the place.
+        ValueError: If `trees` is empty.
     """
     if not trees:
         raise ValueError("a batch of no items cannot be stacked; each process must load some of its rows")
@@ -56,7 +57,7 @@ def merge_trees(
         if type(item) is not kind:
             raise differ(path, "type", kind.__name__, i, type(item).__name__, numbers=numbers)
         if keys is not None:
-            # Of one that is ordered, the order is a part of the structure that JAX compiles for.
+            # JAX takes the order of an OrderedDict for a part of its structure, and compiles a step for each.
             if item.keys() != first.keys() or (kind is OrderedDict and list(item) != keys):
                 raise differ(path, "keys", keys, i, list(item), numbers=numbers)
             rows.append([item[key] for key in keys])
@@ -75,19 +76,19 @@ def merge_trees(
 
 
 def join_batches(batches: Sequence[Any], places: Sequence[slice | Rows], alloc: Alloc) -> Any:
-    """One batch of the rows of several, as if all had been gathered at once.
+    """Joins batches into one, as if all rows had been gathered at once.
 
     Args:
-        batches: Trees of arrays of shape `(n, ...)`, alike in all but `n`.
-        places: Where the rows of each are in the result, of shape `(n,)`; all together are every position once. The
-            first batch has the first row.
-        alloc: Provides the result's memory.
+        batches: Trees of arrays of shape `(n, ...)`, which differ in `n` only.
+        places: For each batch the positions of its rows in the result, as a slice or of shape `(n,)`. Together they are
+            every position once. The first batch has the first row.
+        alloc: Provides the memory of the result.
 
     Returns:
         A tree of the same containers.
 
     Raises:
-        StackError: If their trees, shapes or dtypes differ, as `StackBatcher` would say of the items.
+        StackError: If trees, shapes or dtypes differ; the error names the two items, as `StackBatcher` does.
 
     Example:
         >>> join_batches([{"x": np.array([1, 3])}, {"x": np.array([2])}], [np.array([0, 2]), np.array([1])], np.empty)
@@ -116,7 +117,7 @@ def join_batches(batches: Sequence[Any], places: Sequence[slice | Rows], alloc: 
 
 
 def _in_place(arrays: Sequence[Array], places: Sequence[slice | Rows], shape: tuple[int, ...]) -> bool:
-    """Whether arrays lie where they belong, in the base of the first one: in memory that was made for all of them."""
+    """Whether all arrays are parts of one leased array, each at its place, so that nothing needs to be copied."""
     # Of an array that is no part of a larger one, this is the lease itself, or None.
     whole = arrays[0].base
     if not isinstance(whole, np.ndarray) or not is_leased(whole):
@@ -147,17 +148,17 @@ def differ(
     known: int = 0,
     numbers: Sequence[int] | None = None,
 ) -> StackError:
-    """The error that item `i` is not like the others.
+    """The error that item `i` differs from item `known`.
 
     Args:
-        path: Where in the tree.
-        what: What differs.
-        first: What it is in the others.
-        i: Which item differs.
-        other: What it is in that one.
-        fix: What to do about it.
-        known: One of the others.
-        numbers: The positions of both in the batch, if others.
+        path: The place in the tree.
+        what: The property that differs.
+        first: The property of item `known`.
+        i: The item that differs.
+        other: The property of item `i`.
+        fix: What the user can do.
+        known: The item that item `i` is compared to.
+        numbers: The position in the batch of each tree's first item, as for `merge_trees`.
     """
     known, i = (known, i) if numbers is None else (numbers[known], numbers[i])
     where = f"cannot stack {tree.name(path)}"

@@ -20,31 +20,32 @@ from .stack import as_array, check_items, stack_leaves
 
 
 class PadBatcher:
-    """Stacks items whose arrays differ in length, padding each to a common one.
+    """Stacks items whose arrays differ in length; each array is padded to a common length.
 
-    Every leaf with at least one dimension is padded along its first; its other dimensions must agree. A Python list
-    counts as one leaf, the array of its numbers. Leaves without dimensions are stacked as by `StackBatcher`. The true
-    lengths travel with the padded leaf: a dict entry `"name"` gets a sibling `"name_lengths"` (int32, of shape
-    `(batch,)`) or `"name_mask"` (bool, of shape `(batch, length)`, True on real entries); any other leaf, that of a key
-    that is no string among them, is replaced by the pair `(values, lengths)` or `(values, mask)`.
+    A leaf with at least one dimension is padded along its first one; its other dimensions must agree. A Python list
+    counts as one leaf, the array of its numbers. Leaves without dimensions are stacked as by `StackBatcher`.
+
+    The true lengths stay with the padded leaf. A dict entry `"name"` gets a sibling `"name_lengths"` (int32, of shape
+    `(batch,)`) or `"name_mask"` (bool, of shape `(batch, length)`, True on real entries). Any other leaf, and an entry
+    whose key is no string, becomes the pair `(values, lengths)` or `(values, mask)`.
 
     Args:
-        length: Pad to exactly this length; or to the least of several that the longest item of the batch fits, as in
-            `[64, 128, 256]`. Left out, the longest item decides, which gives batches of many shapes, each of which a
-            jitted step compiles anew.
-        multiple_of: Round the longest item's length up to a multiple of this, so that few shapes occur.
-        value: The padding; a leaf of integers or bools must be able to hold it. A dict has one for each name, as `keys`
-            are names: of several on the way to a leaf the innermost counts, and without any, the padding is 0.
-        add: What tells real entries from padding; None adds nothing.
-        keys: Pad only the dict entries, and the fields of named tuples and dataclasses, of these names, at any depth;
-            everything else is stacked as by `StackBatcher`.
+        length: Pad to exactly this length; or to the smallest of several lengths, such as `[64, 128, 256]`, that fits
+            the longest item of the batch. Left out, the longest item of each batch sets the length. Then batches have
+            many shapes, and a jitted step is compiled for each.
+        multiple_of: Round the length of the longest item up to a multiple of this, so that few shapes occur.
+        value: The padding; the dtype of an integer or bool leaf must be able to hold it. A dict has a value for each
+            name; names are as in `keys`. The innermost name on the way to a leaf counts. A leaf without one gets 0.
+        add: What marks real entries: their number, a mask, or None for nothing.
+        keys: Pad only dict entries, and fields of named tuples and dataclasses, with these names, at any depth.
+            Everything else is stacked as by `StackBatcher`.
 
     Raises:
-        ValueError: If a setting is out of range or, in a call, an item is longer than any `length`, `value` does not
-            fit a leaf, or the items have nothing of one of the `keys`, or of the names in `value`.
-        StackError: If the items differ in anything but length.
-        TypeError: If `length` is neither an integer nor several, `value` no number, or `keys` a string; or, in a call,
-            if what is to be padded are strings or Python objects, or nothing but empty lists.
+        ValueError: If a setting is out of range; or, in a call, if an item is longer than any `length`, if the dtype of
+            a leaf cannot hold `value`, or if items have no entry of one of the names in `keys` or `value`.
+        StackError: If items differ in something else than length.
+        TypeError: If `length` is neither an integer nor a sequence of integers, `value` no number, or `keys` a string;
+            or, in a call, if a leaf to be padded holds strings or Python objects, or is an empty list in all items.
 
     Example:
         >>> batch = PadBatcher(multiple_of=4)([{"ids": np.array([5, 6, 7])}, {"ids": np.array([8])}])
@@ -82,7 +83,7 @@ class PadBatcher:
 
     @property
     def length(self) -> int | None:
-        """What every batch is padded to, None if its longest item decides."""
+        """The length of every batch; None if the longest item of a batch decides."""
         return self._lengths[0] if len(self._lengths) == 1 else None
 
     def __call__(self, items: list[Any], /) -> Any:
@@ -113,7 +114,7 @@ class PadBatcher:
         if not (type(column[0]) is list or getattr(column[0], "ndim", 0)):
             return stack_leaves(column, path, alloc)
         arrays = [as_array(leaf, path, i) for i, leaf in enumerate(column)]
-        # An empty list has no dtype of its own; it takes that of its neighbours.
+        # An empty list has no dtype; it gets the dtype of another item.
         known = next((i for i, array in enumerate(arrays) if array.size), 0)
         if all(type(leaf) is list and not leaf for leaf in column):
             raise TypeError(
@@ -124,8 +125,8 @@ class PadBatcher:
         first = arrays[known]
         if first.dtype.kind in "USO":
             raise TypeError(
-                f"cannot pad {tree.name(path)}: it holds {first.dtype}, and padding is a number; encode it as numbers, "
-                "or name what is to be padded with keys=[...]"
+                f"cannot pad {tree.name(path)}: its dtype is {first.dtype}, and padding is a number; encode it as "
+                "numbers, or name the entries to pad with keys=[...]"
             )
         arrays = [
             first[:0] if _has_no_row(leaf, array, first) else array for leaf, array in zip(column, arrays, strict=True)
@@ -160,7 +161,7 @@ class PadBatcher:
                     raise ValueError(f"{setting} names {key!r}, which the items do not have; they have {others}")
 
     def _pads(self, path: tree.Path) -> bool:
-        """Whether what stands there is padded, if it has a length."""
+        """Whether a leaf at this place is padded, if it has a dimension."""
         return self._keys is None or any(_steps_of(key) & set(path) for key in self._keys)
 
     def _fill(self, values: Array, path: tree.Path) -> None:
@@ -171,7 +172,7 @@ class PadBatcher:
             value = next((values_by_step[step] for step in reversed(path) if step in values_by_step), 0)
         try:
             values[...] = value
-            # NumPy would cut off a fraction, and the integers of ml_dtypes what they have no bits for.
+            # NumPy cuts off a fraction, and the integers of ml_dtypes drop bits, without an error.
             exact = values.dtype.kind in "iub" or "int" in values.dtype.name
             fits = not exact or not values.size or values.flat[0] == value
             error = None
@@ -209,7 +210,7 @@ class PadBatcher:
             return build([self._lift_extras(child) for _, child in steps])
         lifted: dict[Any, Any] = OrderedDict() if type(node) is OrderedDict else {}  # pyright: ignore[reportUnknownArgumentType]
         for key, child in node.items():  # pyright: ignore[reportUnknownVariableType]
-            # JAX sorts the keys of a dict, and cannot compare a string to another kind.
+            # JAX sorts the keys of a dict, and cannot compare a string with a key of another type.
             if isinstance(child, _Padded) and isinstance(key, str):
                 extra = f"{key}_{self._add}"
                 if extra in node:
@@ -228,7 +229,7 @@ def _has_no_row(leaf: Any, array: Array, first: Array) -> bool:
 
 
 def _checked_lengths(length: object) -> list[int]:
-    """The lengths to choose from, ascending; none if the longest item decides."""
+    """The lengths to choose from, ascending; empty if the longest item decides."""
     if length is None:
         return []
     if not isinstance(length, Sequence) or isinstance(length, str | bytes):
@@ -239,13 +240,13 @@ def _checked_lengths(length: object) -> list[int]:
 
 
 class _Padded(tuple[Any, Any]):
-    """A padded leaf with its lengths or mask, before they find their place in the batch."""
+    """A padded leaf with its lengths or mask, before `_lift_extras` puts these into the dict around the leaf."""
 
     __slots__ = ()
 
 
 def _steps(node: Any) -> dict[str, None]:
-    """The steps to all that is in an item, in order; lists are not opened, since each is a leaf."""
+    """All steps in an item, in order; a list counts as a leaf and is not opened."""
     opened = None if type(node) is list else tree.children(node)
     steps: dict[str, None] = {}
     for step, child in opened[0] if opened else []:
@@ -254,5 +255,5 @@ def _steps(node: Any) -> dict[str, None]:
 
 
 def _steps_of(key: str) -> set[str]:
-    """The steps of a path that lead to what has a name: an entry of a dict, or a field."""
+    """The steps that a name stands for: an entry of a dict, or a field."""
     return {f"[{key!r}]", f".{key}"}

@@ -1,4 +1,4 @@
-"""How items become a batch. A batcher is any callable `list[item] -> batch`; these are those that stack."""
+"""Batchers make items into a batch. Any callable `list[item] -> batch` is one; these two stack, or wrap a function."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ B_co = TypeVar("B_co", covariant=True)
 
 
 class Batcher(Generic[T, B_co]):
-    """Wraps a function from a list of items to a batch, and carries its types to the training loop.
+    """Wraps a function from a list of items to a batch, and passes its types on to the training loop.
 
     Args:
-        fn: Takes the items of one batch, in order. Called from worker threads.
+        fn: Takes the items of one batch, in order. Worker threads call it.
 
     Raises:
         TypeError: If `fn` is not callable.
@@ -55,14 +55,17 @@ class Batcher(Generic[T, B_co]):
 class StackBatcher:
     """Stacks items, leaf by leaf, along a new first dimension.
 
-    Items are trees of dicts, lists, tuples, named tuples and dataclasses. Leaves become NumPy arrays of shape
-    `(batch, ...)`: arrays and NumPy scalars keep their dtype, Python `bool`, `int`, `float` and `complex` become
-    `bool`, `int64`, `float64` and `complex128`, and `str` and `bytes` become arrays of Python objects. `None` stays
-    `None`. The dtype never depends on which items share a batch: items that differ are refused.
+    Items are trees of dicts, lists, tuples, named tuples and dataclasses; the batch has the same containers, rebuilt
+    without a call of their classes. Leaves become NumPy arrays of shape `(batch, ...)`: arrays and NumPy scalars keep
+    their dtype, Python `bool`, `int`, `float` and `complex` become `bool`, `int64`, `float64` and `complex128`, and
+    `str` and `bytes` become arrays of Python objects. `None` stays `None`. The dtype never depends on which items share
+    a batch: items that differ raise an error.
+
+    A mapping that is neither an `OrderedDict` nor registered with JAX becomes a dict. Its keys may come in any order.
 
     Raises:
-        StackError: If the items' trees, shapes, dtypes or types differ, naming the leaf and the two items.
-        TypeError: If a leaf is none of the above, or an array with masked entries, whose mask a batch would lose.
+        StackError: If trees, shapes, dtypes or types of items differ; the error names the leaf and the two items.
+        TypeError: If a leaf is none of the above, or an array with masked entries, whose mask the batch would lose.
 
     Example:
         >>> StackBatcher()([{"x": [1.0, True]}, {"x": [2.0, False]}])
@@ -70,7 +73,7 @@ class StackBatcher:
     """
 
     def __call__(self, items: list[Any], /) -> Any:
-        """The batch: one tree of the same containers as each item."""
+        """The batch: a tree of the same containers as an item."""
         return self.stack(items, aligned_empty)
 
     def stack(self, items: list[Any], alloc: Alloc) -> Any:
@@ -94,11 +97,11 @@ def stack_leaves(
         column: The leaves, one of each item.
         path: The place.
         alloc: Provides the memory.
-        fix: What to do if their shapes differ.
+        fix: What the user can do if shapes differ.
     """
     first = column[0]
     kind = cast("type[Any]", type(first))
-    # Such as an `IntEnum`.
+    # A subclass counts too, such as an `IntEnum`.
     scalar = None if hasattr(first, "__array__") else next((s for s in _SCALARS if issubclass(kind, s)), None)
     if scalar or isinstance(first, str | bytes):
         for i, leaf in enumerate(column):
@@ -116,10 +119,10 @@ def stack_leaves(
         return out
     if not hasattr(first, "__array__"):
         raise TypeError(
-            f"cannot stack {tree.name(path)}: {kind.__name__} is neither an array nor a number nor a string; "
+            f"cannot stack {tree.name(path)}: a {kind.__name__} is neither an array nor a number nor a string; "
             "map it to one in the dataset, or write a batcher for it"
         )
-    # Not `asarray` on the whole list: it would promote, and so let one item change the dtype of a batch.
+    # `asarray` of the whole list would promote dtypes, so that one item could change the dtype of the batch.
     arrays: list[Array] = []
     for i, leaf in enumerate(column):
         if not hasattr(leaf, "__array__"):
@@ -143,17 +146,17 @@ def stack_leaves(
 
 
 def check_items(items: list[Any]) -> None:
-    """Refuses items that are None, which would be a batch without leaves.
+    """Refuses items that are None, of which the batch would have no leaves.
 
     Raises:
-        StackError: If the first of them is.
+        StackError: If the first item is None.
     """
     if items and items[0] is None:
-        raise StackError("cannot stack items that are None; a transform without a `return` gives these", (0, 0))
+        raise StackError("cannot stack items that are None; does a transform lack its `return`?", (0, 0))
 
 
 def as_array(leaf: Any, path: tree.Path, i: int) -> Array:
-    """The leaf of item `i` as an array, unless that would lose something."""
+    """The leaf of item `i` as an array; a masked array raises a TypeError, since its mask would be lost."""
     try:
         array = np.asarray(leaf)
     except ValueError as error:

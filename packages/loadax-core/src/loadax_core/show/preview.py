@@ -1,4 +1,4 @@
-"""What `Loader.peek` finds: the structure of one batch, and the memory that a run needs."""
+"""`Preview`: the structure of one batch, and the memory that a run needs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ArraySpec:
     """The shape and dtype of one array of a batch; `jax.eval_shape` takes it in place of the array.
 
     Attributes:
-        shape: Its shape; of a global array, the global one.
-        dtype: Its dtype.
-        nbytes: Bytes that it takes in this process, on all its devices together.
+        shape: The shape; for a global array, the global shape.
+        dtype: The dtype.
+        nbytes: The bytes of the array in this process, on all its devices together.
 
     Example:
         >>> import numpy as np
@@ -26,7 +26,7 @@ class ArraySpec:
         ArraySpec(float32, (256, 8), 8.0 KiB)
     """
 
-    # Not a dataclass: those are containers of leaves in a batch, and this is a leaf.
+    # A dataclass would be a container in a batch; this is a leaf.
     __slots__ = ("dtype", "nbytes", "shape")
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, nbytes: int) -> None:
@@ -40,12 +40,12 @@ class ArraySpec:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Preview:
-    """One batch as `Loader.peek` found it; prints as a table, and shows as one in a notebook.
+    """The structure of one batch; made by `Loader.peek`. It prints as a table, also in a notebook.
 
     Attributes:
-        batch: The batch with an `ArraySpec` in place of each array, and in place of any other leaf its type.
+        batch: The batch with an `ArraySpec` in place of each array, and the type in place of any other leaf.
         rows: Rows of the global batch.
-        kept: Batches in memory at the same time: those that are prefetched, and the one in use.
+        kept: Batches in memory at the same time: the prefetched ones, and the one in use.
 
     Example:
         >>> import numpy as np
@@ -66,17 +66,17 @@ class Preview:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of one batch in this process, those of its arrays; what Python objects take is not counted."""
+        """Bytes of the arrays of one batch in this process; Python objects are not counted."""
         return sum(spec.nbytes for spec in self._arrays)
 
     @property
     def memory(self) -> int:
-        """Bytes of all batches that are kept at the same time."""
+        """Bytes of all batches in memory at the same time."""
         return self.kept * self.nbytes
 
     @property
     def estimate(self) -> str:
-        """The memory that the loader needs, in words."""
+        """The memory that a run needs, as text."""
         if not self._arrays:
             return "not known, since a batch holds no array"
         kept = f"{self.kept} batches, {self.kept - 1} ahead and the one in use" if self.kept > 1 else "the one in use"
@@ -112,13 +112,13 @@ class Preview:
 
 
 def preview(batch: Any, plan: Plan, prefetch: int | None, *, queued: bool) -> Preview:
-    """What there is to say of a batch.
+    """The preview of a batch.
 
     Args:
-        batch: The first that the loader yields.
-        plan: The loader's plan.
-        prefetch: Batches kept ready ahead of the caller; None if the loader sizes it.
-        queued: Whether they are placed as on a GPU; see `Placement`.
+        batch: The first batch of the loader.
+        plan: The plan of the loader.
+        prefetch: Batches kept ready beside the caller's; None if the first batch decides.
+        queued: Whether transfers wait for work dispatched before them, as on a GPU; see `Placement`.
     """
     if prefetch is None:
         prefetch = auto_depth(bytes_of(batch), queued)
@@ -126,16 +126,16 @@ def preview(batch: Any, plan: Plan, prefetch: int | None, *, queued: bool) -> Pr
     try:
         structure = tree.map_leaves(lambda _, leaf: spec(leaf), batch)
     except Exception:
-        # A batch may be any object, such as one that refers to itself.
+        # A batch may be any object, such as a dict that holds itself.
         structure = spec(batch)
     return Preview(structure, min(plan.rows, plan.batch_size), kept)
 
 
 def spec(leaf: Any) -> ArraySpec | type[Any]:
-    """What stands for a leaf in a preview."""
+    """An `ArraySpec` for an array, and the type of any other leaf."""
     if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
         return cast("type[Any]", type(leaf))
-    # A `jax.Array` may be larger than what this process holds of it, or held by several of its devices.
+    # This process may hold a part of a `jax.Array`, or several copies of it.
     shards = getattr(leaf, "addressable_shards", None)
     nbytes = getattr(leaf, "nbytes", 0) if shards is None else sum(shard.data.nbytes for shard in shards)
     return ArraySpec(tuple(leaf.shape), leaf.dtype, nbytes)

@@ -1,4 +1,4 @@
-"""How a loader shows itself: as text, and as HTML in a notebook. Reads no data."""
+"""Shows a loader as text, and as HTML in a notebook. Reads no row."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from ..spec import Run
 
 SHUFFLES = {"shuffle": "shuffled", "sample": "sampled", "mix": "mixed"}
-"""Entries of a fingerprint that tell of a random order; an entry `seed` beside one is its seed."""
+"""Fingerprint entries of random orders, and the word for each. Its seed is an entry `seed` beside it, or its value."""
 
 
 def text(run: Run, preview: Preview | None) -> str:
-    """The loader as a tree, with the dataset at its end."""
+    """The loader as a tree; the dataset is its last branch."""
     lines = [f"├─ {name}: {value}" for name, value in facts(run, preview).items()]
     return "\n".join(["Loader", *lines, "└─ " + dataset_text(run.fetch.dataset).replace("\n", "\n   ")])
 
 
 def html(run: Run, preview: Preview | None) -> str:
-    """The same as a table."""
+    """The loader as an HTML table."""
     rows = [*facts(run, preview).items(), ("dataset", dataset_text(run.fetch.dataset))]
     return f"<div><b>Loader</b>{table(rows)}</div>"
 
 
 def facts(run: Run, preview: Preview | None) -> dict[str, str]:
-    """What a loader does, from the rows to the memory of the batches."""
+    """The lines of a summary, each with its name, from the rows to the memory of the batches."""
     plan, batcher, placement = run.plan, run.fetch.batcher, run.fetch.placement
     epochs = "endless" if plan.epochs is None else str(plan.epochs)
     batches = f"{plan.steps_per_epoch:,} an epoch, of {counted(plan.batch_size, 'row')}"
@@ -53,7 +53,7 @@ def facts(run: Run, preview: Preview | None) -> dict[str, str]:
 
 
 def orders(fingerprint: Any) -> Iterator[str]:
-    """What makes the order random, from the outermost dataset to the innermost."""
+    """The words for random orders in a fingerprint, from the outermost dataset to the innermost."""
     if isinstance(fingerprint, Mapping):
         entries = cast("Mapping[str, Any]", fingerprint)
         for name, shuffled in SHUFFLES.items():

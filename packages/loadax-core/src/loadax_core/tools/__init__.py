@@ -1,4 +1,4 @@
-"""What is built on top of loaders: a progress bar, and a measurement of the time that training waits.
+"""Tools on top of loaders: a progress bar, and a measurement of the time that training waits.
 
-Uses loaders as any user could. Nothing else in the core imports this room.
+They use loaders as any user could. No other room of the core imports this one.
 """

@@ -1,4 +1,4 @@
-"""How much faster training would be with a perfect loader."""
+"""Measures how much faster training would be with a perfect loader."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from ..observe.timeline import Timeline
 B = TypeVar("B")
 
 CACHED = 4
-"""How many batches stand for all, where a perfect loader is wanted."""
+"""Batches that the loop without a loader uses in turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A loop over a loader, and the same loop over batches that are there already; made by `measure`.
+    """The time of a loop with a loader, and of the same loop with batches in memory; made by `measure`.
 
     Attributes:
-        steps: Steps that were timed, in each of the two loops.
-        seconds: Seconds that a step took, with the loader.
-        cached_seconds: Seconds that a step took, with batches in memory.
-        stats: What the loader's iterator did, the step before the first one timed included.
-        timeline: The loop with the loader, if it was asked for.
+        steps: Number of timed steps in each of the two loops.
+        seconds: Seconds of a step with the loader.
+        cached_seconds: Seconds of a step with batches in memory.
+        stats: The statistics of the loader's iterator, from its first batch on, which is not timed here.
+        timeline: The timeline of the loop with the loader, if it was asked for.
 
     Example:
         >>> print(Measurement(steps=10, seconds=0.00345, cached_seconds=0.003, stats=Stats(10, 40, 1, 0, 0, 0, 0)))
@@ -46,7 +46,7 @@ class Measurement:
 
     @property
     def headroom(self) -> float:
-        """How many times as fast training could be with a perfect loader; at least 1."""
+        """The factor by which a perfect loader would speed up training; at least 1."""
         return max(1.0, self.seconds / self.cached_seconds) if self.cached_seconds else 1.0
 
     def __str__(self) -> str:
@@ -59,24 +59,24 @@ class Measurement:
 def measure(
     loader: Loader[B], step: Callable[[B], object], batches: int = 100, *, timeline: bool = False
 ) -> Measurement:
-    """Times a training loop with a loader, and then with a few batches that are in memory.
+    """Times a training loop with a loader, and then the same loop with a few batches in memory.
 
-    The first step is not timed: it compiles, and nothing could be loaded before it. Every other step is waited for, so
-    that a step that JAX only starts counts until it is done.
+    The first step is not timed: JAX compiles it, and its batch could not be loaded ahead. Each step is timed until its
+    result is computed.
 
     Args:
         loader: The loader.
-        step: Does with a batch what training does. It must not donate the batch, which it gets several times. What it
-            returns, such as the loss, is waited for.
-        batches: How many batches to load, at least 2; fewer if the loader has fewer.
-        timeline: Record a timeline of the loop with the loader.
+        step: The training step; takes a batch. It must not donate the batch, since it gets the batch several times. The
+            loop waits for the arrays that it returns, such as the loss.
+        batches: Number of batches to load, at least 2; a loader with fewer batches is run to its end.
+        timeline: Whether to record a timeline of the loop with the loader.
 
     Returns:
-        What a step took in both.
+        The times of both loops.
 
     Raises:
         TypeError: If `batches` is not an integer.
-        ValueError: If it is less than 2, or the loader has fewer than two batches.
+        ValueError: If `batches` is less than 2, or the loader has fewer than 2 batches.
 
     Example:
         >>> from loadax_core import DataLoader
@@ -100,7 +100,7 @@ def measure(
             seconds = perf_counter() - began
         stats = iterator.stats()
     if not steps:
-        raise ValueError(f"to measure needs two batches at least; the loader has {len(kept)}")
+        raise ValueError(f"measure needs a loader of at least 2 batches; this one has {len(kept)}")
     began = perf_counter()
     for batch in islice(cycle(kept), 1, 1 + steps):
         finish(step(batch))
@@ -108,7 +108,7 @@ def measure(
 
 
 def finish(result: object) -> None:
-    """Waits for arrays that are still being computed."""
+    """Waits until the arrays in `result` are computed."""
     jax: Any = sys.modules.get("jax")
     if jax is not None:
         jax.block_until_ready(result)

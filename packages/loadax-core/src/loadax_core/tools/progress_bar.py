@@ -1,4 +1,4 @@
-"""A progress bar for training loops, that also says how long they wait for data."""
+"""A progress bar for training loops that shows how long the loop waits for data."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ B = TypeVar("B")
 
 
 def progress(batches: Loader[B] | LoaderIterator[B], desc: str | None = None) -> Generator[B, None, None]:
-    """Passes batches on and shows how far the run has come, with the share of the time that the loop has waited.
+    """Yields batches, and shows a progress bar with the share of time that the loop has waited for data.
 
-    The bar belongs to a terminal or a notebook: where output goes to a file, it is silent, and so it is on every
-    process of a job but the first. A run that continues from a saved state continues its count. Needs tqdm, which
-    `pip install "loadax-core[progress]"` brings.
+    The bar is shown in a terminal or a notebook. It is not shown if output goes to a file, or on any process of a job
+    but the first. A run that continues from a saved state continues its count. Needs tqdm:
+    `pip install "loadax-core[progress]"`.
 
     Args:
-        batches: A loader, or an iterator of one. The iterator that it makes of a loader ends with the loop, by `break`
-            too; one that is given stays open.
-        desc: Put before the bar, as in tqdm.
+        batches: A loader, or an iterator of one. The iterator that is made of a loader is closed when the loop ends,
+            also by `break`; an iterator that you pass stays open.
+        desc: Text before the bar, as in tqdm.
 
     Yields:
         The batches.
 
     Raises:
         ImportError: If tqdm is not installed.
-        TypeError: If `batches` is something else.
+        TypeError: If `batches` is neither a loader nor an iterator of one.
 
     Example:
         >>> from loadax_core import DataLoader
@@ -50,11 +50,11 @@ def _run(batches: Loader[B] | LoaderIterator[B], bar_type: Any, desc: str | None
     done, left = iterator.step, iterator.steps_left
     total = None if left is None else done + left
     try:
-        # Refreshed by time, looked at with every batch, so that no thread has to watch over slow batches.
+        # With `miniters=1` every batch checks the time, so that tqdm needs no thread to watch for slow batches.
         with bar_type(total=total, initial=done, desc=desc, unit="batch", miniters=1, disable=_silent()) as bar:
             try:
                 while True:
-                    # No name for the batch: this frame would keep it alive after the caller has let go of it.
+                    # A name in this frame would keep the batch alive after the caller has dropped it.
                     yield next(iterator)
                     if bar.update(iterator.step - bar.n):
                         _show_wait(bar, iterator)
@@ -66,25 +66,25 @@ def _run(batches: Loader[B] | LoaderIterator[B], bar_type: Any, desc: str | None
 
 
 def _show_wait(bar: Any, iterator: LoaderIterator[Any]) -> None:
-    """Puts the share into the bar, to be seen when it is next refreshed."""
+    """Sets the share of time in the bar; the next refresh shows it."""
     bar.set_postfix_str(f"waited {iterator.stats().wait_share:.0%}", refresh=False)
 
 
 def _bar_type() -> Any:
-    """The bar of tqdm for what this runs in."""
+    """The class of tqdm's bar, for a terminal or a notebook."""
     try:
         tqdm = importlib.import_module("tqdm.auto").tqdm
     except ModuleNotFoundError as error:
         if error.name != "tqdm":
             raise
         raise ImportError('progress needs tqdm, which is not installed: pip install "loadax-core[progress]"') from error
-    # tqdm would start a thread that outlives the loop.
+    # With an interval, tqdm starts a thread that outlives the loop.
     return type("Bar", (tqdm,), {"monitor_interval": 0})
 
 
 def _silent() -> bool | None:
-    """Whether to show nothing; None leaves it to tqdm, which shows nothing if the output is no terminal."""
-    # Not `jax.process_index()`: that starts the backend, which waits for the other processes.
+    """Whether to hide the bar; with None, tqdm hides it if the output is no terminal."""
+    # `jax.process_index()` would start the backend, which waits for the other processes.
     job = getattr(sys.modules.get("jax._src.distributed"), "global_state", None)
     if getattr(job, "process_id", 0):
         return True
