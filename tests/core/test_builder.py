@@ -75,7 +75,7 @@ def test_defaults_of_workers_and_prefetch(builder: DataLoader[Any, Any], workers
         ({"timeout": 1e30}, ValueError, r"timeout must be at most \d+ seconds, got 1e\+30; None waits for ever"),
         ({"timeout": 10**400}, ValueError, r"timeout must be at most \d+ seconds, got 1000"),
         ({"timeout": "1"}, TypeError, "timeout must be a number of seconds, got '1'"),
-        ({"workers": 0, "prefetch": 2}, ValueError, r"prefetch\(2\) needs a worker .* set \.workers\(1\)"),
+        ({"workers": 0, "prefetch": 2}, ValueError, r"prefetch\(2\) needs a worker, .* set \.workers\(1\)"),
         ({"prefetch": None, "workers": 0}, ValueError, r"prefetch\(\) needs a worker"),
         ({"timeout": 1, "workers": 0}, ValueError, r"timeout\(1\) needs a worker"),
     ],

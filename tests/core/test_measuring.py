@@ -65,7 +65,7 @@ def test_a_timeline_comes_with_it_if_asked_for() -> None:
 
 def test_a_loader_that_is_too_short_is_refused() -> None:
     for rows in (0, 1):
-        with pytest.raises(ValueError, match=f"two batches at least; the loader has {rows}"):
+        with pytest.raises(ValueError, match=f"a loader of at least 2 batches; this one has {rows}"):
             measure(DataLoader().build(range(rows)), lambda _: None)
     with pytest.raises(ValueError, match="batches must be at least 2, got 1"):
         measure(DataLoader().build(range(9)), lambda _: None, 1)

@@ -110,7 +110,7 @@ def test_what_is_no_mesh_fails_in_shard() -> None:
 
 @pytest.mark.parametrize("target", ["gpu:0", 7, None, 1])
 def test_what_is_no_device_fails_in_prefetch(target: Any) -> None:
-    with pytest.raises(TypeError, match="is not a place for batches; give True"):
+    with pytest.raises(TypeError, match="is neither a device nor a sharding; give True"):
         DataLoader().prefetch(2, to_device=target)
 
 

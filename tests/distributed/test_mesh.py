@@ -34,7 +34,7 @@ def test_all_that_does_not_fit_is_refused_with_the_numbers(data: int, model: int
     if data * model == 8:
         assert tuple(make_mesh(data, model).shape.values()) == (data, model)
         return
-    with pytest.raises(ValueError, match=f"data={data} times model={model} is {data * model}, but there are 8 devices"):
+    with pytest.raises(ValueError, match=f"data={data} times model={model} is {data * model}, and there are 8 devices"):
         make_mesh(data, model)
 
 

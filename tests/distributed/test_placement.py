@@ -216,7 +216,7 @@ def test_a_transfer_guard_changes_nothing(target: Any) -> None:
 
 @pytest.mark.parametrize("target", [False, None, 7, "cpu:0", DEVICES])
 def test_what_is_not_a_place_is_refused(target: Any) -> None:
-    with pytest.raises(TypeError, match=r"is not a place for batches; give True .*, a device .*, or a .*Sharding"):
+    with pytest.raises(TypeError, match=r"neither a device nor a sharding; give True .*, a device .*, or a .*Sharding"):
         DevicePlacement(target)
 
 

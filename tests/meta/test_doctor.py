@@ -95,7 +95,7 @@ FORCED = "--xla_force_host_platform_device_count=8"
         (
             {"devices": Failure("AssertionError"), "environment": {"JAX_PLATFORMS": "cuda"}},
             (
-                "JAX finds no devices of JAX_PLATFORMS=cuda (AssertionError): unset the variable to use what there is, "
+                "JAX finds no devices of JAX_PLATFORMS=cuda (AssertionError): unset the variable to use other devices, "
                 "or install JAX for it, as https://docs.jax.dev/en/latest/installation.html says"
             ),
         ),
@@ -107,12 +107,12 @@ FORCED = "--xla_force_host_platform_device_count=8"
             {"devices": ("cpu", ["cpu"])},
             'there is an NVIDIA GPU, but JAX uses the CPU: pip install "jax[cuda12]"',
         ),
-        ({"processes": Failure("no fork")}, "worker processes do not start, use threads: no fork"),
+        ({"processes": Failure("no fork")}, "worker processes do not start; use threads: no fork"),
         (
             {"environment": {"XLA_FLAGS": f"--x=1 {FORCED}"}},
             f"XLA_FLAGS makes 8 devices of 4 cores, which is for tests; to train, start without {FORCED}",
         ),
-        ({"files": 256}, "only 256 files can be open, too few for datasets of many files: ulimit -n 4096"),
+        ({"files": 256}, "this process may open 256 files, too few for datasets of many files: ulimit -n 4096"),
     ],
 )
 def test_each_problem_comes_alone_and_with_its_remedy(changes: dict[str, Any], problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Loadax on devices: global batches over any mesh, placement, and a cluster on a laptop."""
+"""Loadax on devices: global batches over any mesh, placement on devices, and several JAX processes on one machine."""
 
 from importlib.metadata import version as _version
 

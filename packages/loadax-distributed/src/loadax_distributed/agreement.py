@@ -1,4 +1,4 @@
-"""Proof that every process was configured alike, for those who want it before a long run."""
+"""`check_agreement`: compares the settings of all processes, for use before a long run."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ T = TypeVar("T")
 
 
 def check_agreement(config: Mapping[str, str | int]) -> None:
-    """Fails on every process if the processes were configured differently.
+    """Raises on every process if a setting differs between processes.
 
-    It communicates, so every process calls it, at the same place of the program, on the main thread.
+    It communicates. So every process calls it, at the same place of the program, on the main thread.
 
     Args:
-        config: What has to be the same everywhere, such as the batch size, the seed, the length of the dataset.
+        config: The settings to compare, such as the batch size, the seed, the length of the dataset.
 
     Raises:
-        RuntimeError: If it is called on another thread than the main one.
-        TypeError: If a name is not a string, or a value neither a string nor an integer, on any process; the error
+        RuntimeError: If another thread than the main one calls it.
+        TypeError: If, on any process, a name is not a string, or a value is neither a string nor an integer; the error
             names it and the process.
-        ValueError: If a field differs between processes; the error names it and shows the values.
+        ValueError: If a setting differs between processes; the error names it and shows the values.
 
     >>> from loadax_distributed import check_agreement
     >>> check_agreement({"batch_size": 256, "seed": 7})
     """
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("check_agreement() communicates, so it belongs on the main thread; call it before iterating")
+        raise RuntimeError("check_agreement() communicates; call it on the main thread, before you iterate")
     text = np.frombuffer(_text(config).encode(), np.uint8)
     longest = int(_gather(np.array([len(text)], np.int32)).max())
     everyone = [json.loads(line.tobytes().rstrip()) for line in _gather(_padded(text, longest))]
@@ -53,19 +53,19 @@ def check_agreement(config: Mapping[str, str | int]) -> None:
 
 
 def _text(config: Any) -> str:
-    """What this process tells the others: its configuration, or what is wrong with it."""
+    """The settings of this process as JSON, or what is wrong with them."""
     try:
         wrong = _wrong(config)
         if not wrong:
             return json.dumps({"config": dict(config)}, sort_keys=True)
     except Exception as error:
         wrong = f"config cannot be read ({type(error).__name__}: {error})"
-    # Whoever raised it now would leave the others waiting.
+    # Raising here, on one process, would let the others wait for ever; so all of them are told, and raise.
     return json.dumps({"wrong": wrong})
 
 
 def _wrong(config: Any) -> str:
-    """Why a configuration cannot be compared; empty if it can."""
+    """What is wrong with `config`; empty if nothing is."""
     if not isinstance(config, Mapping):
         return f"config is {_short(repr(config))}"
     for name, value in cast("Mapping[Any, Any]", config).items():
@@ -77,7 +77,7 @@ def _wrong(config: Any) -> str:
 
 
 def _grouped(values: list[T]) -> dict[T, list[int]]:
-    """The processes that have each value."""
+    """For each value the processes that have it."""
     found: dict[T, list[int]] = {}
     for process, value in enumerate(values):
         found.setdefault(value, []).append(process)
@@ -89,21 +89,21 @@ def _shown(found: dict[str, list[int]]) -> str:
 
 
 def _padded(text: np.ndarray[Any, np.dtype[np.uint8]], length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A text with spaces behind it."""
+    """A text with spaces at its end."""
     return np.concatenate([text, np.full(length - len(text), ord(" "), np.uint8)])
 
 
 def _gather(own: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Every process's numbers of shape `(n,)`, of shape `(processes, n)`."""
+    """The numbers of all processes, of shape `(processes, n)`; `own`, of shape `(n,)`, are those of this one."""
     if process_count() == 1:
         return own[None]
-    # One device of each process is enough, and works where processes have different numbers of them.
+    # One device of each process is enough; processes may have different numbers of devices.
     firsts: dict[int, Device] = {}
     for device in all_devices():
         firsts.setdefault(device.process_index, device)
     mesh = Mesh(np.array(list(firsts.values())), ("process",))
-    # A jitted function runs on the devices of the mesh in context, which may be one of the caller's.
-    # Without compilation, each process would get nothing but its own.
+    # A jitted function runs on the mesh in context, which may be the caller's. Uncompiled, each process would get
+    # nothing but its own numbers.
     with _in_mesh(mesh), jax.transfer_guard("allow"), jax.disable_jit(False):
         split = NamedSharding(mesh, PartitionSpec("process"))
         rows = jax.make_array_from_callback((len(firsts), len(own)), split, lambda _: own[None])
@@ -112,7 +112,7 @@ def _gather(own: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _in_mesh(mesh: Mesh) -> AbstractContextManager[Any]:
-    """Makes a mesh the one in context, under the name that this version of JAX has for it."""
+    """The context in which `mesh` is the current mesh, by the function that this version of JAX has."""
     enter: Any = getattr(jax, "set_mesh", None) or getattr(jax.sharding, "use_mesh", nullcontext)
     return enter(mesh)
 

@@ -1,4 +1,4 @@
-"""Which axes of a mesh divide the rows of a batch, and how each leaf is divided further."""
+"""Checks of mesh axes: those that divide the rows of a batch, and those that divide a leaf further."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Axes: TypeAlias = tuple[str, ...]
 
 
 def check_mesh(mesh: Any) -> Mesh:
-    """Refuses what rows cannot be distributed over, alike on every process.
+    """Refuses what is no mesh, and a mesh without devices of some process; every process raises the same.
 
     Args:
         mesh: Any object.
@@ -25,8 +25,8 @@ def check_mesh(mesh: Any) -> Mesh:
         The mesh.
 
     Raises:
-        TypeError: If it is not a mesh of devices.
-        ValueError: If a process of this job has no device in it.
+        TypeError: If `mesh` is not a mesh of devices.
+        ValueError: If a process of this job has no device in the mesh.
     """
     if not isinstance(mesh, Mesh):
         hint = " has no devices" if isinstance(mesh, jax.sharding.AbstractMesh) else " is not a jax.sharding.Mesh"
@@ -36,7 +36,7 @@ def check_mesh(mesh: Any) -> Mesh:
     if absent:
         raise ValueError(
             f"the mesh has no device of process {', '.join(map(str, absent))}, of {process_count()} processes; "
-            "every process that trains takes part in loading: give the mesh at least one device of each"
+            "every process that trains loads data too: give the mesh at least one device of each process"
         )
     return mesh
 
@@ -46,7 +46,7 @@ def check_data_axes(known: Sequence[str], names: str | Sequence[str]) -> Axes:
 
     Args:
         known: The axes of the mesh.
-        names: One axis name or several, major first.
+        names: One axis name, or several names, major first.
 
     Returns:
         The names.
@@ -66,14 +66,14 @@ def check_data_axes(known: Sequence[str], names: str | Sequence[str]) -> Axes:
 
 
 def check_entries(known: Sequence[str], entries: Sequence[Any]) -> None:
-    """Refuses what cannot say how a dimension is divided.
+    """Checks the arguments of `named_sharding`.
 
     Args:
         known: The axes of the mesh.
-        entries: What `named_sharding` was given, one for each dimension.
+        entries: The arguments, one for each dimension.
 
     Raises:
-        TypeError: If one is neither a name, nor several, nor None.
+        TypeError: If an entry is neither a name, nor a sequence of names, nor None.
     """
     for dimension, entry in enumerate(entries):
         if entry is not None and _names(entry) is None:
@@ -84,10 +84,10 @@ def check_entries(known: Sequence[str], entries: Sequence[Any]) -> None:
 
 
 def _names(given: Any) -> Axes | None:
-    """The names in one name or in several; None if it is something else."""
+    """One name or several names as a tuple; None if `given` is neither."""
     if isinstance(given, str):
         return (given,)
-    # A set has another order in each process, and a spec has the axes of several dimensions.
+    # A set has another order in each process. A spec names the axes of several dimensions.
     if not isinstance(given, Sequence) or isinstance(given, PartitionSpec):
         return None
     names: tuple[Any, ...] = tuple(cast("Sequence[Any]", given))
@@ -100,7 +100,7 @@ def check_axes(known: Sequence[str], axes: Axes, where: str) -> None:
     Args:
         known: The axes of the mesh.
         axes: Axis names.
-        where: What to call the place that names them.
+        where: The argument that names them, for the error.
 
     Raises:
         ValueError: If an axis is unknown or repeated.
@@ -115,8 +115,8 @@ def check_axes(known: Sequence[str], axes: Axes, where: str) -> None:
 
 
 def rows_spec(axes: Axes) -> PartitionSpec:
-    """The spec of a leaf whose rows are divided over `axes`, and nothing else."""
-    # One name stays a plain one, so that the sharding compares equal to what users write in `in_shardings`.
+    """The spec of a leaf of which only the rows are divided, over `axes`."""
+    # A single name is no tuple, so that the sharding equals what users write in `in_shardings`.
     return PartitionSpec(*((axes[0] if len(axes) == 1 else axes,) if axes else ()))
 
 
@@ -127,14 +127,14 @@ def leaf_shardings(mesh: Mesh, axes: Axes, specs: Any) -> dict[tree.Path, NamedS
         mesh: The mesh.
         axes: The axes that divide rows.
         specs: None, one `PartitionSpec`, or a tree of them with the containers of the batch, down to leaves or to
-            subtrees that share a spec. A None in it is as good as nothing.
+            subtrees that share a spec. None stands for no spec.
 
     Returns:
         The sharding at each path that has a spec.
 
     Raises:
-        TypeError: If something in the tree is not a spec.
-        ValueError: If a spec names an unknown axis, or does not divide rows as `axes` do.
+        TypeError: If the tree holds something else than specs.
+        ValueError: If a spec names an unknown axis, or does not divide rows over `axes`.
     """
     found: dict[tree.Path, NamedSharding] = {}
     for path, spec in _specs(specs, ()):
@@ -155,9 +155,9 @@ def check_fits(path: tree.Path, shape: tuple[int, ...], sharding: NamedSharding)
     """Refuses a leaf whose dimensions its sharding cannot divide.
 
     Args:
-        path: Where the leaf stands in its batch.
-        shape: Shape of the leaf; its rows are not looked at.
-        sharding: Its sharding.
+        path: The place of the leaf in its batch.
+        shape: The shape of the leaf; the rows are not checked here.
+        sharding: The sharding of the leaf.
 
     Raises:
         ValueError: If a dimension is missing or not divisible.
@@ -165,8 +165,7 @@ def check_fits(path: tree.Path, shape: tuple[int, ...], sharding: NamedSharding)
     spec: PartitionSpec = sharding.spec
     if len(spec) > len(shape):
         raise ValueError(
-            f"{tree.name(path)} has shape {shape}, which lacks dimensions: its spec {spec} needs {len(spec)}; "
-            "shorten it"
+            f"{tree.name(path)} has shape {shape}, and its spec {spec} is for {len(spec)} dimensions; shorten the spec"
         )
     for dimension, entry in list(enumerate(spec))[1:]:
         parts = 1
@@ -181,7 +180,7 @@ def check_fits(path: tree.Path, shape: tuple[int, ...], sharding: NamedSharding)
 
 
 def _specs(node: Any, path: tree.Path) -> Iterator[tuple[tree.Path, PartitionSpec]]:
-    """Every spec with its path. A spec is a tuple in some versions of JAX, so it is looked for before containers."""
+    """Yields every spec with its path. A spec is a tuple in some versions of JAX, so it is found before containers."""
     if isinstance(node, PartitionSpec):
         yield path, node
         return
@@ -195,7 +194,7 @@ def _specs(node: Any, path: tree.Path) -> Iterator[tuple[tree.Path, PartitionSpe
 
 
 def _entry_axes(entry: Any) -> Axes:
-    """The axes that divide one dimension."""
+    """The axes that divide one dimension, as a tuple."""
     if entry is None:
         return ()
     return (entry,) if isinstance(entry, str) else tuple(entry)

@@ -1,4 +1,4 @@
-"""Checks of what callers pass."""
+"""Checks of arguments."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 def count(name: str, value: Any, least: int = 1) -> int:
-    """Refuses what is not a count.
+    """Checks an integer argument.
 
     Args:
-        name: What the caller calls it.
-        value: Any object.
+        name: The name of the argument.
+        value: The argument.
         least: The smallest valid number.
 
     Returns:
@@ -20,7 +20,7 @@ def count(name: str, value: Any, least: int = 1) -> int:
 
     Raises:
         TypeError: If `value` is not an integer.
-        ValueError: If it is too small.
+        ValueError: If `value` is less than `least`.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} is {value!r}; give a whole number")
@@ -31,18 +31,18 @@ def count(name: str, value: Any, least: int = 1) -> int:
 
 
 def seconds(name: str, value: Any) -> float:
-    """Refuses what is not a time that can be waited for.
+    """Checks a time limit in seconds.
 
     Args:
-        name: What the caller calls it.
-        value: Any object.
+        name: The name of the argument.
+        value: The argument.
 
     Returns:
         The number.
 
     Raises:
         TypeError: If `value` is not a number.
-        ValueError: If it is not positive, or too large.
+        ValueError: If `value` is not positive, or longer than a thread can wait.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} is {value!r}; give a number of seconds, or None for no limit")

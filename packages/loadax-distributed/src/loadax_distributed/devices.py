@@ -1,4 +1,4 @@
-"""The devices of the job, with types: those that JAX gives its own are lost in compiled code."""
+"""The devices of the job, typed: JAX's device classes are compiled code without types."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _jax: Any = jax
 
 
 class Device(Protocol):
-    """What Loadax uses of a `jax.Device`."""
+    """The attributes of a `jax.Device` that Loadax uses."""
 
     @property
     def id(self) -> int:
-        """Its number, unique in the job; not contiguous over processes."""
+        """The number of the device, unique in the job; not contiguous over processes."""
         ...
 
     @property
     def process_index(self) -> int:
-        """The process that it belongs to."""
+        """The process that the device belongs to."""
         ...
 
     @property
     def platform(self) -> str:
-        """Its kind, such as `cpu` or `tpu`."""
+        """The kind of the device, such as `cpu` or `tpu`."""
         ...
 
 
@@ -47,27 +47,27 @@ def by_process(device: Device) -> tuple[int, int]:
 
 
 def local_devices(platform: str | None = None) -> list[Device]:
-    """The devices of this process, of one platform or of the default one."""
+    """The devices of this process on a platform; None for the default platform."""
     return _jax.local_devices(backend=platform)
 
 
 def default_device() -> Device:
-    """Where JAX puts arrays now, on this thread."""
+    """The device on which JAX places arrays now, in this thread."""
     default: Any = _jax.config.jax_default_device
     return default if is_device(default) else local_devices(default)[0]
 
 
 class Precision:
-    """Whether JAX has numbers of 64 bits now, on this thread: the context `jax.enable_x64` may have given them."""
+    """Whether JAX keeps 64 bits now, in this thread, in which the context `jax.enable_x64` may be open."""
 
     def __init__(self) -> None:
         self._wide: bool = _jax.config.jax_enable_x64
 
     def restored(self) -> AbstractContextManager[Any]:
-        """A context, for any thread, in which it has them if it had; if it had not, they may be there since."""
+        """A context for any thread in which JAX keeps 64 bits if it did then, or does now."""
         if not self._wide or _jax.config.jax_enable_x64:
             return nullcontext()
-        # Its place in older versions.
+        # Older versions have it in jax.experimental.
         place: Any = _jax if hasattr(_jax, "enable_x64") else importlib.import_module("jax.experimental")
         return place.enable_x64(True)
 
@@ -88,15 +88,15 @@ def device_put(leaf: Any, target: Any) -> jax.Array:
 
 
 def row_spans(sharding: NamedSharding, rows: int, *, local: bool) -> dict[Device, tuple[int, int]]:
-    """JAX's own account of where rows go.
+    """The rows that each device holds, according to JAX.
 
     Args:
-        sharding: How an array of `rows` rows is divided.
-        rows: Their number.
+        sharding: The sharding of an array of `rows` rows.
+        rows: Number of rows.
         local: Whether to leave out the devices of other processes.
 
     Returns:
-        For each device the first row that it holds, and the one after its last.
+        For each device the first row that it holds, and the row after its last.
     """
     edge: Any = sharding
     indices = (edge.addressable_devices_indices_map if local else edge.devices_indices_map)((rows,))

@@ -1,4 +1,4 @@
-"""What may be a leaf of a batch that goes to devices: numbers, in NumPy arrays or in arrays of one device."""
+"""The leaves that devices can hold: numbers, in NumPy arrays or in JAX arrays on one device."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _issubdtype: Any = jax.numpy.issubdtype
 
 
 def _is_kind(dtype: Any, kinds: tuple[Any, ...]) -> bool:
-    """Whether a dtype is of one of these kinds; other than NumPy, JAX counts bfloat16 and its like as numbers."""
+    """Whether a dtype is of one of these kinds. JAX counts bfloat16 and its like as numbers; NumPy does not."""
     return any(_issubdtype(dtype, kind) for kind in kinds)
 
 
 @functools.lru_cache(maxsize=256)
 def _is_numeric(dtype: np.dtype[Any]) -> bool:
-    """Whether JAX has arrays of this dtype. Long doubles (`g`, `G`) and foreign byte orders have no device form."""
+    """Whether JAX has arrays of this dtype. It has none of long doubles (`g`, `G`) and of other byte orders."""
     # NumPy counts durations (`m`) among the integers.
     return _is_kind(dtype, (np.bool_, np.number)) and dtype.isnative and dtype.char not in "gGm"
 
 
 def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:
-    """Applies a function to every leaf, like `tree.map_leaves`, also in containers that only JAX knows.
+    """Applies a function to every leaf, as `tree.map_leaves` does, also in containers that only JAX opens.
 
     Args:
         fn: Takes the leaf's path and the leaf; returns the new leaf.
@@ -51,14 +51,14 @@ def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:
         if opened is None:
             return fn(path, node)
         steps, build = opened
-        # One container at a time: JAX would call the classes of those that lie within.
+        # One container at a time: JAX would call the classes of the containers within.
         return build([tree.map_leaves(open_or_apply, child, (*path, step)) for step, child in steps])
 
     return tree.map_leaves(open_or_apply, batch)
 
 
 class _Caller(NamedTuple):
-    """A line of code, as `warnings.warn_explicit` takes it."""
+    """A line of code, in the form that `warnings.warn_explicit` takes."""
 
     filename: str
     lineno: int
@@ -67,7 +67,7 @@ class _Caller(NamedTuple):
 
 
 def _caller() -> _Caller:
-    """The line outside Loadax that led here."""
+    """The innermost line on the stack that is not Loadax's own."""
     frame: Any = inspect.currentframe()
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
         frame = frame.f_back
@@ -77,9 +77,10 @@ def _caller() -> _Caller:
 
 
 class LeafRules:
-    """Checks the leaves of batches, and says once for each leaf when JAX will store it in fewer bits. Thread-safe.
+    """Checks the leaves of batches, and warns once for each leaf that JAX stores in fewer bits. Thread-safe.
 
-    What it says points at the code that made it: a worker thread, where leaves are checked, runs none of the user's.
+    Worker threads check leaves, and have none of the user's code on their stack. So the warning names the line that
+    created this object.
     """
 
     def __init__(self) -> None:
@@ -88,19 +89,19 @@ class LeafRules:
         self._lock = threading.Lock()
 
     def check(self, path: tree.Path, leaf: Any) -> Leaf:
-        """Refuses what no device can hold.
+        """Refuses a leaf that no device can hold.
 
         Args:
-            path: Where the leaf stands in its batch.
+            path: The place of the leaf in its batch.
             leaf: Any object.
 
         Returns:
             The leaf as an array.
 
         Raises:
-            TypeError: If the leaf is not an array, or one of strings, objects, dates or PRNG keys, or has masked
-                entries.
-            ValueError: If the leaf is spread over several devices already.
+            TypeError: If the leaf is not an array; if it is an array of strings, objects, dates or PRNG keys; or if it
+                has masked entries.
+            ValueError: If the leaf is on several devices already.
         """
         if isinstance(leaf, jax.Array):
             return _check_jax(path, leaf)
@@ -111,15 +112,15 @@ class LeafRules:
             )
         if isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(cast(Any, leaf)):
             raise TypeError(
-                f"{tree.name(path)} is a masked array, whose mask a device would lose; fill it with .filled(value) in "
-                "the batcher, or give the mask as a leaf of its own"
+                f"{tree.name(path)} is a masked array, and devices have no masks; fill it with .filled(value) in the "
+                "batcher, or make the mask a leaf of its own"
             )
         array: NDArray[Any] = np.asarray(cast(Any, leaf))
         dtype = array.dtype
         if not _is_numeric(dtype):
             raise TypeError(
-                f"{tree.name(path)} has dtype {dtype}; devices hold numbers in the machine's byte order: encode it "
-                "as numbers, or drop it with a transform"
+                f"{tree.name(path)} has dtype {dtype}; devices hold numbers, in the machine's byte order: encode it as "
+                "numbers, or drop it with a transform"
             )
         if dtype.itemsize >= 8:
             self._warn_if_narrowed(path, dtype)
@@ -135,8 +136,8 @@ class LeafRules:
                 return
             self._narrowed.add(name)
         warnings.warn_explicit(
-            f"{name} is {dtype}, which JAX stores as {stored}: cast it to {stored} in a transform to say that this "
-            "is meant, or keep all its bits with jax.config.update('jax_enable_x64', True)",
+            f"{name} is {dtype}, which JAX stores as {stored}: cast it to {stored} in a transform to hide this "
+            "warning, or keep all bits with jax.config.update('jax_enable_x64', True)",
             UserWarning,
             *self._caller,
         )

@@ -1,4 +1,4 @@
-"""The usual mesh: rows over one axis, the model over the other."""
+"""`make_mesh`: the usual mesh, with rows over one axis and the model over the other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from .devices import all_devices, process_count
 
 
 def make_mesh(data: int | None = None, model: int | None = None) -> Mesh:
-    """All devices of the job, in a mesh with the axes `"data"` and `"model"`.
+    """Makes a mesh of all devices of the job, with the axes `"data"` and `"model"`.
 
-    Devices come in the order of their processes, so that the model axis stays inside a process where it can. The
+    Devices are in the order of their processes, so that the model axis stays within a process if its size allows. The
     axes are Auto.
 
     Args:
-        data: Number of data shards. Left out, it is what `model` leaves; with both left out, one for each process.
-        model: Number of devices that share each row. Left out, it is what `data` leaves.
+        data: Number of data shards. Left out: the number of devices divided by `model`; without `model`, the number of
+            processes.
+        model: Number of devices that share each row. Left out: the number of devices divided by `data`.
 
     Returns:
         The mesh, of shape `(data, model)`.
@@ -40,14 +41,14 @@ def make_mesh(data: int | None = None, model: int | None = None) -> Mesh:
         model = _rest(len(devices), "data", data)
     if data * model != len(devices):
         raise ValueError(
-            f"data={data} times model={model} is {data * model}, but there are {len(devices)} devices; leave one of "
-            "them out to use all devices"
+            f"data={data} times model={model} is {data * model}, and there are {len(devices)} devices; leave data or "
+            "model out to use all devices"
         )
     return Mesh(np.array(devices).reshape(data, model), ("data", "model"))
 
 
 def _rest(devices: int, name: str, size: int) -> int:
-    """What the other axis gets."""
+    """The size of the other axis."""
     if devices % size:
         raise ValueError(f"{name}={size} does not divide the {devices} devices; choose one of {_divisors(devices)}")
     return devices // size

@@ -1,7 +1,7 @@
-"""Page-locked host memory, which a GPU reads by itself.
+"""Page-locks host memory, which a GPU reads directly.
 
-From ordinary memory, each transfer is first copied to a place that the GPU can read, by the processor. That takes
-longer than the transfer, and part of the memory bandwidth that loading needs.
+A GPU cannot read other host memory. There the CPU first copies each transfer into page-locked memory. The copy takes
+longer than the transfer, and memory bandwidth that loading needs.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from .devices import Device
 
 
 class Pinning:
-    """Page-locks memory for the GPUs of this process, as far as JAX and the system let it. Thread-safe.
+    """Page-locks memory for the GPUs of this process, if JAX and the system allow it. Thread-safe.
 
-    On other platforms it does nothing: a CPU uses aligned memory as it is, and how TPUs read memory is for JAX to say.
+    On other platforms it does nothing: a CPU uses aligned memory in place, and JAX decides how TPUs read memory.
 
     Attributes:
-        gpu: Whether there is one.
+        gpu: Whether batches go to a GPU.
     """
 
     def __init__(self, devices: Iterable[Device]) -> None:
         """Looks for GPUs.
 
         Args:
-            devices: Where batches go, of this process and of others.
+            devices: The devices that batches go to, of this process and of others.
         """
-        # Memory that is locked for one GPU of a process is locked for all of them.
+        # Memory that is page-locked for one GPU of a process is page-locked for all.
         self._gpu: Any = next((device for device in devices if device.platform == "gpu"), None)
         self.gpu = self._gpu is not None
 
     def __call__(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Locks memory until it is freed.
+        """Page-locks memory until it is freed.
 
         Args:
             memory: Bytes, of shape `(n,)`, in whole pages.
@@ -48,8 +48,8 @@ class Pinning:
             client = self._gpu.client
             client.dma_map(address, memory.nbytes)
         except Exception:
-            # This version of JAX cannot, or the system allows no more. From ordinary memory, transfers are slower.
+            # This version of JAX cannot, or the system allows no more page-locked memory; transfers are then slower.
             self._gpu = None
             return
-        # When the process ends, it may be in use.
+        # At the end of the process, a transfer may still use the memory.
         weakref.finalize(memory, client.dma_unmap, address).atexit = False

@@ -1,4 +1,4 @@
-"""Batches onto the devices of this process, in the thread that prefetches them."""
+"""`DevicePlacement`: places batches on devices of this process; worker threads call it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NUMBERS = (bool, int, float, complex)
 
 
 class DevicePlacement:
-    """Puts the leaves of a batch, arrays and numbers of any shape, on a device or over a sharding. Thread-safe.
+    """Places the leaves of a batch, arrays and numbers of any shape, on a device or over a sharding. Thread-safe.
 
     Attributes:
-        pin: Page-locks memory from which batches will be placed on GPUs, until it is freed; elsewhere does nothing.
-        queued: Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a
-            GPU.
+        pin: Page-locks memory from which batches are placed on GPUs, until it is freed; on other devices it does
+            nothing.
+        queued: Whether a transfer waits for all work that was dispatched before it, as on a GPU.
 
     >>> import numpy as np
     >>> from loadax_distributed import DevicePlacement
@@ -36,19 +36,19 @@ class DevicePlacement:
     """
 
     def __init__(self, target: Any) -> None:
-        """Checks where batches are to go.
+        """Checks the target.
 
         Args:
-            target: True for the default device as it is now, a `jax.Device` of this process, or a
-                `jax.sharding.Sharding` over devices of this process. Batches on the default device stay uncommitted,
-                as from `jax.numpy`: a computation on other devices may use them. Numbers of 64 bits stay so if JAX has
-                them now, or when a batch is placed.
+            target: True for the current default device, a `jax.Device` of this process, or a `jax.sharding.Sharding`
+                over devices of this process. Arrays on the default device stay uncommitted, as those of `jax.numpy`: a
+                computation on other devices may use them. Leaves of 64 bits keep them if `jax.enable_x64` is on now, or
+                when a batch is placed.
 
         Raises:
-            TypeError: If `target` is something else.
-            ValueError: If a device is not one of this process, or a sharding leaves a dimension open.
+            TypeError: If `target` is none of these.
+            ValueError: If a device belongs to another process, or a sharding leaves a dimension open.
         """
-        # Contexts like `jax.default_device` end at the thread that opened them, so what they say is captured here.
+        # Contexts such as `jax.default_device` hold in one thread only; workers place batches in others.
         self._default = _check_target(default_device()) if target is True else None
         self._precision = Precision()
         self._target = None if target is True else _check_target(target)
@@ -61,18 +61,18 @@ class DevicePlacement:
         """Places a batch.
 
         Args:
-            batch: Dicts, lists, tuples, named tuples or dataclasses of arrays, or containers that are registered with
-                JAX; its memory must not be written to afterwards.
+            batch: Dicts, lists, tuples, named tuples, dataclasses, or containers that are registered with JAX, of
+                arrays. Nobody may write to their memory afterwards.
 
         Returns:
             The same containers of `jax.Array`s. A mapping that is neither an `OrderedDict` nor registered with JAX,
             such as a `UserDict`, becomes a dict.
 
         Raises:
-            TypeError: If a leaf is not an array of numbers, or a number, or has masked entries.
+            TypeError: If a leaf is neither an array of numbers nor a number, or has masked entries.
             ValueError: If the sharding does not divide a leaf.
         """
-        # This transfer is what the caller asks for; a guard against accidental ones must not stop it.
+        # The caller asks for this transfer; a guard against implicit transfers must not stop it.
         with jax.transfer_guard_host_to_device("allow"), self._precision.restored():
             return map_arrays(self._place, batch)
 
@@ -83,7 +83,7 @@ class DevicePlacement:
             rows: The first dimension of each leaf.
 
         Raises:
-            ValueError: If it cannot.
+            ValueError: If the sharding cannot divide `rows`.
         """
         if not isinstance(self._target, NamedSharding) or not self._target.spec:
             return
@@ -111,13 +111,13 @@ class DevicePlacement:
 
     def _put(self, path: tree.Path, local: Any) -> jax.Array:
         target = self._target
-        # What another device has already, as the result of a computation there, would stay.
+        # `device_put` without a target would leave an array on the device that it is on.
         if self._default is not None and isinstance(local, jax.Array) and local.devices() != {self._default}:
             target = self._default
         try:
             with nullcontext() if self._default is None else jax.default_device(self._default):
                 return device_put(local, target)
-        # Some shardings say so by a failing assertion.
+        # Some shardings raise an AssertionError instead of a ValueError.
         except (ValueError, AssertionError) as error:
             raise ValueError(
                 f"{tree.name(path)} of shape {np.shape(local)} does not fit {self._target}: {error}"
@@ -128,8 +128,8 @@ def _check_target(target: Any) -> Any:
     if isinstance(target, Sharding):
         if not target.is_fully_addressable:
             raise ValueError(
-                f"{target} has devices of other processes; use .shard(mesh) to load global batches, of which each "
-                "process reads its own rows"
+                f"{target} has devices of other processes; use .shard(mesh), with which each process reads its own "
+                "rows of a global batch"
             )
         if isinstance(target, NamedSharding) and PartitionSpec.UNCONSTRAINED in target.spec:
             raise ValueError(f"{target} leaves a dimension open; a batch is placed exactly: use None instead")
@@ -138,11 +138,11 @@ def _check_target(target: Any) -> Any:
         own = local_devices(target.platform)
         if target not in own:
             raise ValueError(
-                f"{target} is not a device of this process, number {process_index()}; choose of "
+                f"{target} is not a device of this process, number {process_index()}; choose one of "
                 f"{', '.join(map(str, own))}"
             )
         return target
     raise TypeError(
-        f"to_device={target!r} is not a place for batches; give True (the default device), a device such as "
+        f"to_device={target!r} is neither a device nor a sharding; give True (the default device), a device such as "
         "jax.local_devices()[0], or a jax.sharding.Sharding"
     )

@@ -1,13 +1,13 @@
 """Global batches over a mesh: which rows this process loads, and how its devices receive them.
 
-The algorithm: the data axes cut the rows of a global batch into `num_data_shards` equal runs, the data shards. JAX's
-own map from devices to indices says which shards the devices of this process hold; replicas hold the same one. The
-process loads those rows, in ascending order, and each of its devices takes its slice of them. Every process does this
-for itself: nothing is sent, nothing is compiled, and no other process is waited for.
+The algorithm: the data axes divide the rows of a global batch into `num_data_shards` equal runs, the data shards. JAX's
+map from devices to indices says which shards the devices of this process hold; replicas hold the same shard. The
+process loads the rows of its shards, in ascending order, and each of its devices takes its slice of them. A process
+needs no other one for this: nothing is sent, nothing is compiled, and no process waits for another.
 
-Two shorter ways exist in JAX and neither is used. `jax.device_put` onto a sharding of several processes hides a
-collective, which deadlocks beside a training step. `jax.make_array_from_process_local_data` assumes that processes
-hold different rows, and builds a wrong array where a model axis crosses them.
+JAX has two shorter ways, which this module does not use. `jax.device_put` with a sharding over several processes runs a
+collective, which deadlocks beside a training step. `jax.make_array_from_process_local_data` assumes that processes hold
+different rows, and builds a wrong array if a model axis crosses processes.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _NO_ROWS = (
 class MeshShardingStrategy:
     """Divides the rows of global batches over the data axes of a mesh, on any number of processes.
 
-    Leaves of a batch are arrays of shape `(rows, ...)`, of NumPy or of JAX on one device. On CPU a device uses
-    memory that is aligned to 64 bytes in place, without a copy. Thread-safe.
+    The leaves of a batch are arrays of shape `(rows, ...)`, of NumPy, or of JAX on one device. A CPU device uses memory
+    that is aligned to 64 bytes in place, without a copy. Thread-safe.
 
     Attributes:
-        pin: Page-locks memory from which batches will be placed on GPUs, until it is freed; elsewhere does nothing.
-        queued: Whether transfers wait for all computations that were dispatched before them, as JAX has them do on a
-            GPU.
+        pin: Page-locks memory from which batches are placed on GPUs, until it is freed; on other devices it does
+            nothing.
+        queued: Whether a transfer waits for all work that was dispatched before it, as on a GPU.
 
     >>> import jax, numpy as np
     >>> from loadax_distributed import MeshShardingStrategy
@@ -57,18 +57,19 @@ class MeshShardingStrategy:
     """
 
     def __init__(self, mesh: Mesh, data_axis_name: str | Sequence[str] = "data", *, specs: Any = None) -> None:
-        """Works out which data shards the devices of this process hold.
+        """Computes which data shards the devices of this process hold.
 
         Args:
-            mesh: Devices of every process, with Auto or Explicit axes, in any order.
-            data_axis_name: The axis that divides rows, or several, major first. With none, `()`, every device gets
-                every row.
-            specs: How leaves are divided: one `PartitionSpec` for all of them, or a tree with the containers of the
-                batch. The first entry of a spec is `data_axis_name`. Leaves without a spec are divided by rows only.
+            mesh: A mesh with devices of every process, with Auto or Explicit axes, in any order.
+            data_axis_name: The axis that divides rows, or several axes, major first. With `()`, every device gets every
+                row.
+            specs: How leaves are divided: one `PartitionSpec` for all leaves, or a tree of them with the containers of
+                the batch. The first entry of a spec is `data_axis_name`. Of leaves without a spec, only the rows are
+                divided.
 
         Raises:
-            TypeError: If `mesh` is not a mesh of devices, `data_axis_name` neither a name nor several, or if `specs`
-                holds something else than specs.
+            TypeError: If `mesh` is not a mesh of devices, `data_axis_name` is neither a name nor a sequence of names,
+                or `specs` holds something else than specs.
             ValueError: If an axis is unknown or repeated, if a process has no device in the mesh, or if a spec does
                 not divide rows as `data_axis_name` says.
         """
@@ -77,12 +78,12 @@ class MeshShardingStrategy:
         self._num_data_shards = math.prod(mesh.shape[axis] for axis in self._axes)
         self._rows_only = NamedSharding(mesh, rows_spec(self._axes))
         self._specs = leaf_shardings(mesh, self._axes, specs)
-        # Of each leaf, where it has its spec from.
+        # For the path of each leaf, the path of the spec that it has.
         self._shared: dict[tree.Path, tree.Path | None] = {}
         self._precision = Precision()
         self._rules = LeafRules()
         self._templates = Templates()
-        # A batch of one row per shard shows which shards are ours; all other sizes follow by multiplication.
+        # A batch of one row per shard shows the shards of this process; other sizes follow by multiplication.
         spans = row_spans(self._rows_only, self._num_data_shards, local=True)
         self._single_device = len(spans) == 1
         self.pin = Pinning(spans)
@@ -104,12 +105,12 @@ class MeshShardingStrategy:
 
     @property
     def num_data_shards(self) -> int:
-        """Into how many equal runs the rows of a global batch are divided."""
+        """The number of equal runs into which the rows of a global batch are divided."""
         return self._num_data_shards
 
     @property
     def splits(self) -> bool:
-        """Whether there is a process that holds a part of the rows only; alike on every process."""
+        """Whether some process holds only a part of the rows; the same on every process."""
         held = {(device.process_index, span) for device, span in self._spans(self._num_data_shards).items()}
         return len(held) < self._num_data_shards * process_count()
 
@@ -117,13 +118,13 @@ class MeshShardingStrategy:
         """A sharding over this mesh, for parameters, `in_shardings` and the like.
 
         Args:
-            *axes: For each dimension, the axis or axes that divide it, or None. Without any: replicated.
+            *axes: For each dimension, the axis or axes that divide it, or None. Without arguments: replicated.
 
         Returns:
             `NamedSharding(mesh, PartitionSpec(*axes))`.
 
         Raises:
-            TypeError: If an entry is neither the name of an axis, nor several, nor None.
+            TypeError: If an entry is neither the name of an axis, nor a sequence of names, nor None.
             ValueError: If an axis is unknown or repeated.
         """
         check_entries(self._mesh.axis_names, axes)
@@ -134,7 +135,7 @@ class MeshShardingStrategy:
         return NamedSharding(self._mesh, PartitionSpec(*entries))
 
     def local_rows(self, batch_size: int) -> Rows:
-        """Which rows of a global batch the devices of this process hold.
+        """The rows of a global batch that the devices of this process hold.
 
         Args:
             batch_size: Rows of the global batch.
@@ -144,27 +145,27 @@ class MeshShardingStrategy:
 
         Raises:
             TypeError: If `batch_size` is not an integer.
-            ValueError: If the data shards do not divide `batch_size`; alike on every process.
+            ValueError: If the data shards do not divide `batch_size`; every process raises it.
         """
-        # Before it is looked up: 8.0 and True find what 8 and 1 have left.
+        # Checked before the lookup, in which 8.0 equals 8 and True equals 1.
         batch_size = count("batch_size", batch_size)
         rows = self._local_rows.get(batch_size)
         if rows is None:
             per_shard = self._rows_per_shard(batch_size)
             rows = (self._own_shards[:, None] * per_shard + np.arange(per_shard)).ravel()
             rows.flags.writeable = False
-            if len(self._local_rows) < 16:  # an epoch has two batch sizes; whoever has many pays for each anew
+            if len(self._local_rows) < 16:  # an epoch has 2 batch sizes; for more than 16, rows are computed each time
                 self._local_rows[batch_size] = rows
         return rows
 
     def distribute_global_batch(self, local_batch: Any) -> Any:
         """Assembles the global batch from this process's rows, without communication.
 
-        Call it on any thread. It holds on to the memory of `local_batch`, which must not be written to afterwards.
+        Any thread may call it. The result keeps the memory of `local_batch`; nobody may write to it afterwards.
 
         Args:
-            local_batch: Dicts, lists, tuples, named tuples or dataclasses of arrays of shape `(n, ...)`: the rows
-                that `local_rows` gives, in that order.
+            local_batch: Dicts, lists, tuples, named tuples, dataclasses, or containers that are registered with JAX, of
+                arrays of shape `(n, ...)`: the rows of `local_rows`, in that order.
 
         Returns:
             The same containers of global `jax.Array`s of shape `(batch_size, ...)`. A mapping that is neither an
@@ -172,8 +173,8 @@ class MeshShardingStrategy:
 
         Raises:
             TypeError: If a leaf is not an array of numbers, or has masked entries.
-            ValueError: If leaves disagree in their rows, if the data shards of this process do not divide the rows,
-                if a leaf does not fit its spec, or if a spec fits no leaf of this batch.
+            ValueError: If leaves have different numbers of rows, if the data shards of this process do not divide the
+                rows, if a leaf does not fit its spec, or if a spec fits no leaf of this batch.
         """
         first: tuple[tree.Path, int] | None = None
         paths: list[tree.Path] = []
@@ -190,12 +191,12 @@ class MeshShardingStrategy:
                 first = path, len(array)
             elif len(array) != first[1]:
                 raise ValueError(
-                    f"{tree.name(path)} has {len(array)} rows, but {tree.name(first[0])} has {first[1]}; the leaves "
-                    "of a batch have equally many"
+                    f"{tree.name(path)} has {len(array)} rows, and {tree.name(first[0])} has {first[1]}; the leaves of "
+                    "a batch must have equally many"
                 )
             return self._assemble(path, array)
 
-        # This transfer is what the caller asks for; a guard against accidental ones must not stop it.
+        # The caller asks for this transfer; a guard against implicit transfers must not stop it.
         with jax.transfer_guard_host_to_device("allow"), self._precision.restored():
             batch = map_arrays(distribute, local_batch)
         unseen = self._specs.keys() - {self._spec_of(path) for path in paths} if self._specs else ()
@@ -207,7 +208,7 @@ class MeshShardingStrategy:
         return batch
 
     def table(self, batch_size: int | None = None) -> Table:
-        """A picture of which rows land on which device of which process.
+        """A table of the rows that each device of each process holds.
 
         Args:
             batch_size: Rows of the global batch; left out, one row for each data shard.
@@ -223,7 +224,7 @@ class MeshShardingStrategy:
         return device_table(self._spans(batch_size))
 
     def describe(self) -> str:
-        """How batches are divided, in the same words on every process that divides them alike."""
+        """The settings as text; equal on two processes if and only if they divide batches alike."""
         mesh = ", ".join(f"{axis}={size}" for axis, size in self._mesh.shape.items())
         devices = ", ".join(str(device.id) for device in self._mesh.devices.flat)
         specs = ", ".join(f"specs{''.join(path)}={sharding.spec}" for path, sharding in sorted(self._specs.items()))
@@ -254,8 +255,8 @@ class MeshShardingStrategy:
         per_shard, rest = divmod(len(local), len(self._position))
         if rest or per_shard < 1:
             raise ValueError(
-                f"{tree.name(path)} has {len(local)} rows, but this process holds {len(self._position)} data shards "
-                f"of equally many; pass the rows of local_rows(batch_size), a multiple of {len(self._position)}"
+                f"{tree.name(path)} has {len(local)} rows, and this process holds {len(self._position)} data shards of "
+                f"equal size; pass the rows of local_rows(batch_size), a multiple of {len(self._position)}"
             )
         spec = self._spec_of(path)
         sharding = self._rows_only if spec is None else self._specs[spec]
@@ -279,19 +280,19 @@ class MeshShardingStrategy:
         return made
 
     def _spec_of(self, path: tree.Path) -> tree.Path | None:
-        """The one place, at the leaf of that path or above it, which has a spec; None if there is none."""
+        """The path of the spec of a leaf: that of the leaf, or of a container around it; None without a spec."""
         if path not in self._shared:
             above = (path[:end] for end in range(len(path) + 1))
             self._shared[path] = next((place for place in above if place in self._specs), None)
         return self._shared[path]
 
     def _spans(self, rows: int) -> dict[Device, tuple[int, int]]:
-        """The rows of each device of the job."""
+        """The rows that each device of the job holds."""
         return row_spans(self._rows_only, rows, local=False)
 
 
 def _ranges(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> str:
-    """Ascending shard numbers, with runs shortened: `shards 0-3, 8`."""
+    """Ascending shard numbers as text, such as `shards 0-3, 8`."""
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
     shown = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs[:4]]
     return f"{'shards' if len(numbers) > 1 else 'shard'} {', '.join(shown)}{', ...' if len(runs) > 4 else ''}"

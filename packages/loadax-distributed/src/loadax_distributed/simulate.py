@@ -1,6 +1,6 @@
-"""A dry run of loading on a cluster of any size: who reads which rows, and how much that is. Nothing but NumPy.
+"""Computes which rows each host of a cluster of any size reads, without the cluster. Uses NumPy only.
 
-It is the arithmetic of `MeshShardingStrategy` for all hosts at once, and the tests hold the two against each other.
+This is the arithmetic of `MeshShardingStrategy` for all hosts at once; tests compare the two.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .checks import count
 
 @dataclass(frozen=True, eq=False)
 class HostPlan:
-    """Which rows each host of a described cluster reads; made by `simulate_hosts`.
+    """The rows that each host of a cluster reads; made by `simulate_hosts`.
 
     Attributes:
         hosts: Number of hosts.
         batch_size: Rows of the global batch.
         dataset_length: Rows of the dataset.
-        num_data_shards: Into how many equal runs the rows of a batch are divided.
+        num_data_shards: Number of equal runs into which the rows of a batch are divided.
         steps_per_epoch: Batches of an epoch; the same on every host.
-        first_shard: Where each host's part of `shards` starts, of shape `(hosts + 1,)`.
-        shards: The data shards that the hosts hold, host after host, ascending in each.
+        first_shard: The start of each host's part of `shards`, of shape `(hosts + 1,)`.
+        shards: The data shards that the hosts hold, host after host; ascending for each host.
     """
 
     hosts: int
@@ -40,14 +40,14 @@ class HostPlan:
     shards: npt.NDArray[np.int64]
 
     def rows(self, host: int, step: int) -> Rows:
-        """What a host reads in one step.
+        """The rows that a host reads in one step.
 
         Args:
             host: Number of the host.
-            step: Number of the step in its epoch.
+            step: Number of the step within its epoch.
 
         Returns:
-            Ascending positions in the epoch's order of rows, of shape `(n,)`.
+            Ascending positions in the order of the epoch, of shape `(n,)`.
 
         Raises:
             IndexError: If there is no such host or step.
@@ -62,21 +62,21 @@ class HostPlan:
 
     @property
     def rows_per_host(self) -> npt.NDArray[np.int64]:
-        """Rows that each host reads in a full step, of shape `(hosts,)`."""
+        """The number of rows that each host reads in a step of a full batch, of shape `(hosts,)`."""
         return np.diff(self.first_shard) * (self.batch_size // self.num_data_shards)
 
     @property
     def replication(self) -> float:
-        """How many hosts read each row, on average; 1.0 is the least."""
+        """The number of hosts that read a row, on average; at least 1.0."""
         return int(self.rows_per_host.sum()) / self.batch_size
 
     @property
     def balance(self) -> float:
-        """What the host with the fewest rows reads, as a share of what the one with the most reads; 1.0 is even."""
+        """The fewest rows that a host reads in a step, divided by the most; 1.0 if all hosts read equally many."""
         return int(self.rows_per_host.min()) / int(self.rows_per_host.max())
 
     def bytes_per_second(self, row_bytes: int, step_seconds: float) -> npt.NDArray[np.floating]:
-        """What storage and preprocessing of each host have to deliver.
+        """The throughput that storage and preprocessing of each host need.
 
         Args:
             row_bytes: Size of one row.
@@ -113,21 +113,21 @@ def simulate_hosts(
     drop_remainder: bool = False,
     device_order: npt.ArrayLike | None = None,
 ) -> HostPlan:
-    """Works out what every host of a cluster would read, without the cluster.
+    """Computes which rows every host of a cluster would read, without the cluster.
 
     Args:
-        hosts: Number of hosts, one process each.
-        devices_per_host: Devices of each.
-        mesh_shape: Size of each mesh axis, in their order.
+        hosts: Number of hosts, with one process each.
+        devices_per_host: Number of devices of each host.
+        mesh_shape: Size of each mesh axis, in the order of the axes.
         batch_size: Rows of the global batch.
         dataset_length: Rows of the dataset.
-        data_axis_name: The axis that divides rows, or several, major first.
-        drop_remainder: Whether a last short batch is left out.
+        data_axis_name: The axis that divides rows, or several axes, major first.
+        drop_remainder: Whether to leave out a short last batch.
         device_order: Numbers of the devices in the order of the mesh; device `d` belongs to host
             `d // devices_per_host`. Left out: all devices in ascending order.
 
     Returns:
-        The plan.
+        The rows of each host.
 
     Raises:
         TypeError: If a number is not an integer.
@@ -159,7 +159,7 @@ def simulate_hosts(
         _check_divisible("the last batch", short, num_data_shards, remedy)
         steps += 1
 
-    # Each device's data shard: its coordinates on the data axes, read as one number, major axis first.
+    # The data shard of a device: its coordinates on the data axes as one number, major axis first.
     coordinates = dict(zip(shape, np.indices(tuple(shape.values()), sparse=True), strict=True))
     shard = np.zeros((1,) * len(shape), np.int64)
     for axis in axes:
@@ -171,7 +171,8 @@ def simulate_hosts(
     idle = np.flatnonzero(np.diff(first_shard) == 0)
     if len(idle):
         raise ValueError(
-            f"the mesh has no device of host {idle[0]}; give it one, since every host that trains takes part in loading"
+            f"the mesh has no device of host {idle[0]}; every host that trains loads data too: give the mesh at least "
+            "one of its devices"
         )
     return HostPlan(hosts, batch_size, dataset_length, num_data_shards, steps, first_shard, held)
 
@@ -183,7 +184,8 @@ def _check_order(devices: int, shape: dict[str, int], device_order: npt.ArrayLik
     if device_order is None:
         if wanted != devices:
             raise ValueError(
-                f"the mesh {mesh} has {wanted} places, but there are {devices} devices; give sizes that multiply to it"
+                f"the mesh {mesh} has {wanted} places, and there are {devices} devices; give sizes whose product is "
+                f"{devices}"
             )
         return np.arange(devices)
     order = np.asarray(device_order).ravel()
@@ -191,11 +193,11 @@ def _check_order(devices: int, shape: dict[str, int], device_order: npt.ArrayLik
         raise TypeError(f"device_order has dtype {order.dtype}; give the numbers of devices")
     if len(order) != wanted:
         raise ValueError(
-            f"the mesh {mesh} has {wanted} places, but device_order has {len(order)} devices; give as many"
+            f"the mesh {mesh} has {wanted} places, and device_order has {len(order)} devices; give {wanted}"
         )
     wrong = order[(order < 0) | (order >= devices)]
     if len(wrong):
-        raise ValueError(f"device_order has device {wrong[0]}, but devices are numbered from 0 to {devices - 1}")
+        raise ValueError(f"device_order has device {wrong[0]}; the numbers of devices are 0 to {devices - 1}")
     numbers, times = np.unique(order, return_counts=True)
     if len(numbers) < wanted:
         raise ValueError(f"device_order has device {numbers[times > 1][0]} twice; give each once")

@@ -1,4 +1,4 @@
-"""A picture of which rows land where, as text and as HTML."""
+"""Tables of the rows that devices hold, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .devices import Device, by_process
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text cells under a header; prints as text, and shows as an HTML table in a notebook.
+    """Rows of text cells under a header. It prints as text, and as an HTML table in a notebook.
 
     >>> from loadax_distributed import Table
     >>> print(Table(("process", "device", "rows"), (("0", "cpu:0", "0-3"), ("0", "cpu:1", "4-7"))))
@@ -39,10 +39,10 @@ class Table:
 
 
 def device_table(rows: Mapping[Device, tuple[int, int]]) -> Table:
-    """A table with a line for each device, by process.
+    """A table with a line for each device, sorted by process.
 
     Args:
-        rows: The first row that each device holds, and the one after its last.
+        rows: For each device the first row that it holds, and the row after its last.
     """
     devices = sorted(rows, key=by_process)
     lines = [(str(one.process_index), f"{one.platform}:{one.id}", _span(*rows[one])) for one in devices]

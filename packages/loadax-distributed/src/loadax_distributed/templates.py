@@ -1,12 +1,12 @@
-"""NumPy arrays onto devices, by the shortest way, if JAX has placed one of their kind before.
+"""Places NumPy arrays on devices with one call of jaxlib, once JAX has placed an array of the same kind.
 
-For every array, `jax.device_put` and `jax.make_array_from_callback` work out anew what its type, its layout and its
-devices are: Python code, in which the training loop has to wait for the interpreter, and which takes several times as
-long as what it ends in. That is one function of jaxlib, which is given all of this as arguments. So the first array of
-a kind is placed by JAX's public functions, and those after it as that one was.
+For every array, `jax.device_put` and `jax.make_array_from_callback` compute its type, layout and devices in Python.
+This holds the GIL, for which the training loop waits, and takes several times as long as the transfer itself. Both end
+in one function of jaxlib that takes these values as arguments. So JAX's public functions place the first array of a
+kind, and that function places the others with the same arguments.
 
-The function is not public. It is tried out before it is used, and where it is missing, or does anything else than the
-public ones, those place every array.
+The function is not public. `direct_put` compares its result with that of the public functions first. If the function is
+missing, or its result differs, the public functions place every array.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ Index: TypeAlias = tuple[slice, ...]
 _Put: TypeAlias = Callable[[Any, Any, list[Any], list[Any], bool], jax.Array]
 
 MOST = 256
-"""So many kinds are remembered; of ragged batches there may be any number."""
+"""Most kinds that are remembered; batches of varying length may have any number of kinds."""
 
 
 class Template(NamedTuple):
-    """What arrays of one kind have in common.
+    """The arguments with which arrays of one kind are placed.
 
     Attributes:
-        put: Makes an array.
-        aval: Its shape and dtype, as JAX describes them.
-        sharding: How it is divided.
-        devices: The devices of this process that hold a part of it.
-        cuts: Which part of the local array each of them holds.
-        committed: Whether it has to stay on its devices.
+        put: The function of jaxlib that makes an array.
+        aval: Shape and dtype, as JAX describes them.
+        sharding: The sharding of the array.
+        devices: The devices of this process that hold a part of the array.
+        cuts: For each of these devices, the part of the local array that it holds.
+        committed: Whether the array has to stay on its devices.
     """
 
     put: _Put
@@ -49,26 +49,26 @@ class Template(NamedTuple):
     committed: bool
 
     def fill(self, local: Any) -> jax.Array:
-        """The array of this kind that consists of the parts of a local one."""
+        """Makes an array of this kind of the parts of a local array."""
         parts = [local[cut] for cut in self.cuts]
         return self.put(self.aval, self.sharding, parts, self.devices, self.committed)
 
 
 class Templates:
-    """Templates by kind: what decides how a local array is placed. Thread-safe."""
+    """Templates by kind. Thread-safe."""
 
     def __init__(self) -> None:
         self._known: dict[Hashable, Template] = {}
 
     def fill(self, kind: Hashable, local: Any) -> jax.Array | None:
-        """Places a local array as one of its kind was.
+        """Places a local array as an array of the same kind was placed.
 
         Args:
-            kind: What decides how it is placed, beside its shape and dtype and JAX's configuration.
+            kind: Distinguishes arrays of equal shape and dtype that are placed differently.
             local: The array.
 
         Returns:
-            The placed array; None if none of its kind is known.
+            The placed array; None if no array of this kind has been placed yet.
         """
         template = self._known.get(_key(kind, local)) if type(local) is np.ndarray else None
         return None if template is None else template.fill(local)
@@ -79,10 +79,10 @@ class Templates:
         Args:
             kind: As for `fill`.
             local: The array that was placed.
-            made: What JAX's public functions made of it.
-            cut: Takes where a part of `made` lies in it, and returns where it lies in `local`; without it, the same.
+            made: The array that JAX's public functions made of it.
+            cut: Takes the index of a part of `made`, and returns its index in `local`; None if the two are equal.
         """
-        # Part of an array without dimensions would be a number.
+        # Indexing an array without dimensions gives a number, which jaxlib does not take.
         if type(local) is not np.ndarray or not local.ndim or len(self._known) >= MOST:
             return
         put = direct_put()
@@ -96,13 +96,13 @@ class Templates:
 
 def _key(kind: Hashable, local: Any) -> Hashable:
     dtype = local.dtype
-    # Whether 64 bits are stored as 64 is for each context to say.
+    # The context `jax.enable_x64` changes how 64-bit arrays are stored.
     return kind, local.shape, dtype, dtype.itemsize > 4 and bool(_jax.config.jax_enable_x64)
 
 
 @functools.cache
 def direct_put() -> _Put | None:
-    """The function of jaxlib that places arrays; None if this version has it not, or another of that name."""
+    """The function of jaxlib that places arrays; None if this version lacks it, or has another one of that name."""
     try:
         put: _Put = import_module("jax._src.lib").xla_client.batched_device_put
         local = np.arange(6, dtype=np.int8).reshape(2, 3)
@@ -112,7 +112,7 @@ def direct_put() -> _Put | None:
             again = put(made.aval, made.sharding, [local], [device], made.committed)
             return put if _is_alike(again, made) else None
     except Exception:
-        # Whatever it is that has changed, there is another way.
+        # This version of jaxlib differs; the public functions place all arrays.
         return None
 
 

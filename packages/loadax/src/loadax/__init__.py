@@ -2,8 +2,8 @@
 
 `loadax.extend` holds what only authors of datasets and batchers need, and `loadax.distributed` what needs JAX.
 
-Importing this package does not import JAX. The names that need it come from `loadax_distributed`, which is imported
-when the first of them is used; worker processes, which never use one, start without it.
+Importing this package does not import JAX. The names that need JAX come from `loadax_distributed`, which is imported
+when the first of them is used. Worker processes use none of them, and start without JAX.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .siblings import check_siblings
 from .siblings import versions as versions
 
-# First of all: a sibling of the wrong version may lack what is imported next.
+# Checked first, since a sibling of a wrong version may lack a name that is imported below.
 __version__ = check_siblings()["loadax"]
 
 from loadax_core import ArraySpec as ArraySpec
@@ -83,12 +83,12 @@ if TYPE_CHECKING:
 
     from . import distributed as distributed
 else:
-    # A type checker that saw this function would accept any name.
+    # If a type checker saw this function, it would accept any name.
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             hint = f"; import it from {extend.__name__}" if hasattr(extend, name) else ""
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
-        # All that is in `__all__` and not defined here needs JAX.
+        # Names in `__all__` that are not imported above need JAX.
         distributed = import_module(f"{__name__}.distributed")
         return distributed if name == "distributed" else getattr(distributed, name)
 

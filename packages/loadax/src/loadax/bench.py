@@ -1,6 +1,6 @@
-"""Measure a loader: how many rows it gives in a second, where its time goes, and what would make it faster.
+"""Measure a loader: rows per second, where the time goes, and what would make it faster.
 
-The loader is measured as it is, with its own workers and prefetch. A step of training is imitated by sleeping.
+The loader runs with its own workers and prefetch. Sleep takes the place of a training step.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ TOO_SLOW, WRONG = 1, 2
 ENDINGS = (".svg", ".png", ".pdf", ".json")
 
 FAILURES = (Exception, SystemExit)
-"""How code of the user's can fail; a program that is not meant to be imported may end with the status of success."""
+"""What the user's code may raise; a program that is not meant to be imported may exit, also with status 0."""
 
 
 class InputError(Exception):
-    """The user asked for something that cannot be; the message says what to change."""
+    """The user's input is wrong; the message says what to change."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Says what the command takes."""
+    """Adds the arguments of the command."""
     what = "a Loader, or a function without arguments that makes one"
     parser.add_argument("loader", metavar="module:name", help=what)
     parser.add_argument("--batches", type=int, default=200, metavar="N", help="how many to load (%(default)s)")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Does it; returns the exit status."""
+    """Runs the command; returns the exit status."""
     try:
         check(args)
         rows_per_s = report(measured(find(args.loader), args), args)
@@ -55,16 +55,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuses numbers and files that cannot be meant, before anything is loaded.
+    """Checks numbers and files before anything is loaded.
 
     Raises:
-        InputError: If one is wrong.
+        InputError: If a number or a file is wrong.
     """
     if args.batches < 2:
         raise InputError(f"--batches must be at least 2, got {args.batches}; the first one is not timed")
     if not 0 <= args.step_ms < float("inf"):
         raise InputError(f"--step-ms must be a number of milliseconds, got {args.step_ms}")
-    # Any comparison with nan is false, so that it would let every loader pass.
+    # Any comparison with nan is false, so that every loader would pass.
     if args.min_rows_per_s is not None and not 0 < args.min_rows_per_s < float("inf"):
         raise InputError(f"--min-rows-per-s must be a positive number of rows, got {args.min_rows_per_s}")
     if args.plot is not None and args.plot.suffix not in ENDINGS:
@@ -78,10 +78,10 @@ def check(args: argparse.Namespace) -> None:
 
 
 def check_writable(file: Path) -> None:
-    """Refuses a file that cannot be written, and leaves it as it was.
+    """Checks that a file can be written, and leaves it as it was.
 
     Raises:
-        InputError: If it cannot.
+        InputError: If it cannot be written.
     """
     new = not os.path.lexists(file)
     try:
@@ -94,15 +94,15 @@ def check_writable(file: Path) -> None:
 
 
 def find(place: str) -> Loader[Any]:
-    """The loader that `module:name` stands for.
+    """The loader that `module:name` names.
 
     Raises:
-        InputError: If there is none.
+        InputError: If the module or the name is missing, or names no loader.
     """
     module_name, _, name = place.partition(":")
     if not module_name or not name or "/" in module_name or module_name.endswith(".py"):
         raise InputError(f"{place!r} is not of the form module:name, such as mypackage.data:make_loader")
-    # As `python -m` does; a console script finds only what is installed.
+    # As with `python -m`; without it, a console script imports installed modules only.
     sys.path.insert(0, os.getcwd())
     try:
         found: Any = importlib.import_module(module_name)
@@ -129,12 +129,12 @@ def measured(loader: Loader[Any], args: argparse.Namespace) -> Measurement:
     """Runs the loader.
 
     Raises:
-        InputError: If it fails, or has too few batches.
+        InputError: If the loader fails, or has fewer than 2 batches.
     """
     batches = length(loader)
     if batches is not None and batches < 2:
         raise InputError(
-            f"to measure needs two batches at least; the loader has {batches}: give it more rows or smaller batches"
+            f"bench needs a loader of at least 2 batches; this one has {batches}: use more rows or smaller batches"
         )
     sys.stdout.write(f"{loader!r}\n")
 
@@ -149,7 +149,7 @@ def measured(loader: Loader[Any], args: argparse.Namespace) -> Measurement:
 
 
 def length(loader: Loader[Any]) -> int | None:
-    """How many batches a loader has; None if it is endless, or has more than can be counted."""
+    """The number of batches of a loader; None if it has no end, or more batches than `len()` can return."""
     try:
         return len(loader)
     except (TypeError, OverflowError):
@@ -157,7 +157,7 @@ def length(loader: Loader[Any]) -> int | None:
 
 
 def report(measurement: Measurement, args: argparse.Namespace) -> float:
-    """Prints what was measured; returns the rows per second.
+    """Prints the measurement; returns the rows per second.
 
     Raises:
         InputError: If the timeline cannot be written.
@@ -178,5 +178,5 @@ def report(measurement: Measurement, args: argparse.Namespace) -> float:
 
 
 def failure(what: str, error: BaseException) -> InputError:
-    """What to say of code of the user's that failed: all of it."""
+    """The error for a failure in the user's code, with its whole traceback."""
     return InputError(f"{what}\n{''.join(traceback.format_exception(error))}".rstrip())

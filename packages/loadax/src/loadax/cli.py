@@ -15,12 +15,12 @@ class Command(Protocol):
 
     @staticmethod
     def add_arguments(parser: argparse.ArgumentParser, /) -> None:
-        """Says what it takes."""
+        """Adds the arguments of the subcommand."""
         ...
 
     @staticmethod
     def run(args: argparse.Namespace, /) -> int:
-        """Does it; returns the exit status."""
+        """Runs the subcommand; returns the exit status."""
         ...
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        arguments: What follows `loadax`; left out, those of this process.
+        arguments: The arguments after `loadax`; left out, those of this process.
 
     Returns:
         The exit status.

@@ -1,4 +1,4 @@
-"""The names of loadax-distributed: `loadax.distributed.launch`. Importing this module imports JAX."""
+"""The names of loadax-distributed, such as `loadax.distributed.launch`. Importing this module imports JAX."""
 
 from loadax_distributed import DevicePlacement as DevicePlacement
 from loadax_distributed import HostPlan as HostPlan

@@ -1,8 +1,8 @@
 """Show what Loadax finds on this machine, and what is wrong with it.
 
-Prints versions, devices, cores and the kinds of workers that can be used. Then comes what does not work, or not well,
-each with its remedy; if there is anything of the kind, the exit status is 1. Packages of Loadax that do not fit
-together are reported earlier, by `import loadax` itself, which fails.
+Prints versions, devices, cores and the kinds of workers that can be used, and then each problem with its remedy. If
+there is a problem, the exit status is 1. Packages of Loadax that do not fit together are not reported here: `import
+loadax` itself fails then.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 from .siblings import PACKAGES, fits, installed, release
 
 PATIENCE = 120
-"""Seconds that JAX may take to find its devices, and a process to start."""
+"""Seconds that JAX may take to find its devices, and that a process may take to start."""
 
 LEAST_FILES = 1024
 
@@ -47,20 +47,20 @@ print(json.dumps(perf_counter() - began))
 
 @dataclass(frozen=True)
 class Failure:
-    """What kept a probe from its answer."""
+    """The reason why a probe has no answer."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One line of what the packages of Loadax require beside each other.
+    """A requirement of one of Loadax's packages, other than a sibling.
 
     Attributes:
-        package: The package that requires it.
-        name: What it requires.
-        least: The lowest version that will do, empty if any does.
-        extra: The extra that it belongs to, empty if it is always needed.
+        package: The package with the requirement.
+        name: The required package.
+        least: The lowest version that fits; empty if any does.
+        extra: The extra that has the requirement; empty if it is always needed.
     """
 
     package: str
@@ -71,19 +71,19 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Machine:
-    """All that is looked at; None where the system cannot tell.
+    """What the command finds; None where the system does not tell.
 
     Attributes:
-        versions: Installed versions of what Loadax and JAX consist of, None for what is not installed.
-        requirements: What the packages of Loadax require beside each other.
-        jaxlib: What JAX requires of jaxlib; empty if that is not known.
+        versions: Installed versions of the packages of Loadax and JAX; None for one that is not installed.
+        requirements: The requirements of Loadax's packages, other than siblings.
+        jaxlib: JAX's requirement of jaxlib; empty if unknown.
         devices: JAX's backend and the kinds of its devices.
-        processes: Seconds that it takes to start a process.
-        cores: Cores of the machine, those that this process may run on, and the time that it may use, in cores.
-        files: Files that this process may have open.
+        processes: Seconds that a process takes to start.
+        cores: Cores of the machine, cores that this process may run on, and the CPU time that it may use, in cores.
+        files: Number of files that this process may have open.
         gpu: Whether there is an NVIDIA GPU.
-        forks: Whether Python's own process pools fork, unless told otherwise.
-        environment: Variables that matter.
+        forks: Whether Python's own process pools fork by default.
+        environment: Environment variables that matter.
     """
 
     versions: dict[str, str | None]
@@ -99,17 +99,17 @@ class Machine:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It takes none."""
+    """Adds nothing: the command has no arguments."""
 
 
 def run(args: argparse.Namespace | None = None) -> int:  # noqa: ARG001 (every command has them)
-    """Prints what there is and what is wrong.
+    """Prints what the command finds, and all problems.
 
     Args:
-        args: None are looked at.
+        args: Not used.
 
     Returns:
-        1 if anything is wrong, otherwise 0.
+        1 if there is a problem, otherwise 0.
     """
     machine = look()
     for name, text in describe(machine):
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace | None = None) -> int:  # noqa: ARG001 (every c
 
 
 def look() -> Machine:
-    """Looks at the machine; JAX and worker processes are tried in processes of their own, which may fail or hang."""
+    """Looks at the machine. JAX and worker processes are tried in other processes, since they may fail or hang."""
     required = list(requirements())
     names = ["numpy", "jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", *(line.name for line in required)]
     devices, processes = probe(DEVICES), probe(PROCESSES)
@@ -144,7 +144,7 @@ def _version(package: str) -> str | None:
 
 
 def describe(machine: Machine) -> Iterator[tuple[str, str]]:
-    """What there is, as pairs of a name and a text."""
+    """The lines of the report, as pairs of a name and a text."""
     versions = machine.versions
     extras = {line.name for line in machine.requirements if line.extra}
     yield "python", f"{platform.python_version()} on {platform.platform()}"
@@ -166,14 +166,12 @@ def describe(machine: Machine) -> Iterator[tuple[str, str]]:
     for name, value in machine.environment.items():
         yield "set", f"{name}={value}"
     if machine.forks:
-        yield (
-            "note",
-            "Loadax spawns its processes; pools of your own fork, which deadlocks beside JAX, unless told to spawn",
-        )
+        note = "Loadax spawns its processes; your own process pools fork by default, which deadlocks beside JAX"
+        yield "note", f"{note}: give them mp_context=multiprocessing.get_context('spawn')"
 
 
 def problems(machine: Machine) -> Iterator[str]:
-    """What is wrong, each with its remedy."""
+    """The problems, each with its remedy."""
     versions, environment = machine.versions, machine.environment
     for line in machine.requirements:
         found = versions[line.name]
@@ -188,7 +186,7 @@ def problems(machine: Machine) -> Iterator[str]:
             f'jax {versions["jax"]} needs "{machine.jaxlib}", but {jaxlib} is installed: '
             "pip install --upgrade jax jaxlib"
         )
-    # A plugin of another version than jaxlib is not used, says jaxlib/plugin_support.py.
+    # JAX does not use a plugin of another version than jaxlib; see jaxlib/plugin_support.py.
     for name in ("jax-cuda12-plugin", "jax-cuda13-plugin"):
         other = versions[name]
         if other and jaxlib and release(other) != release(jaxlib):
@@ -197,15 +195,15 @@ def problems(machine: Machine) -> Iterator[str]:
         reason, platforms = machine.devices.reason, environment.get("JAX_PLATFORMS")
         if platforms and "XLA_FLAGS" not in reason:
             yield (
-                f"JAX finds no devices of JAX_PLATFORMS={platforms} ({reason}): unset the variable to use what there "
-                "is, or install JAX for it, as https://docs.jax.dev/en/latest/installation.html says"
+                f"JAX finds no devices of JAX_PLATFORMS={platforms} ({reason}): unset the variable to use other "
+                "devices, or install JAX for it, as https://docs.jax.dev/en/latest/installation.html says"
             )
         else:
             yield f"JAX finds no devices: {reason}"
     elif machine.gpu and machine.devices[0] == "cpu" and "JAX_PLATFORMS" not in environment:
         yield 'there is an NVIDIA GPU, but JAX uses the CPU: pip install "jax[cuda12]"'
     if isinstance(machine.processes, Failure):
-        yield f"worker processes do not start, use threads: {machine.processes.reason}"
+        yield f"worker processes do not start; use threads: {machine.processes.reason}"
     forced = re.search(r"--xla_force_host_platform_device_count=(\d+)", environment.get("XLA_FLAGS", ""))
     if forced and int(forced[1]) > usable(machine):
         yield (
@@ -213,11 +211,11 @@ def problems(machine: Machine) -> Iterator[str]:
             f"without {forced[0]}"
         )
     if machine.files is not None and machine.files < LEAST_FILES:
-        yield f"only {machine.files} files can be open, too few for datasets of many files: ulimit -n 4096"
+        yield f"this process may open {machine.files} files, too few for datasets of many files: ulimit -n 4096"
 
 
 def requirements() -> Iterator[Requirement]:
-    """What the installed packages of Loadax require beside each other."""
+    """The requirements of the installed packages of Loadax, other than siblings."""
     for package in PACKAGES:
         for line in requires(package) or []:
             name = re.match(r"[\w.-]+", line)
@@ -227,14 +225,14 @@ def requirements() -> Iterator[Requirement]:
 
 
 def jaxlib_range() -> str:
-    """What the installed JAX requires of jaxlib, such as `jaxlib<=0.10.2,>=0.10.1`; empty if it does not say."""
+    """The installed JAX's requirement of jaxlib, such as `jaxlib<=0.10.2,>=0.10.1`; empty if it has none."""
     about = installed("jax")
     lines = [line for line in (about.requires if about else []) if "extra ==" not in line]
     return next((line.partition(";")[0].strip() for line in lines if re.match(r"jaxlib\b(?!-)", line)), "")
 
 
 def probe(code: str, seconds: float = PATIENCE) -> Any:
-    """What a Python process that runs `code` prints as JSON, or why it does not."""
+    """The JSON that a Python process running `code` prints, or the reason why it prints none."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=seconds
@@ -247,29 +245,29 @@ def probe(code: str, seconds: float = PATIENCE) -> Any:
 
 
 def usable(machine: Machine) -> int:
-    """The cores that work of this process can keep busy."""
+    """The number of cores that this process can keep busy."""
     _, allowed, time = machine.cores
     return allowed if time is None else min(allowed, math.ceil(time))
 
 
 def affinity() -> int:
-    """The cores that this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def quota(groups: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> float | None:
-    """The time that the container or the job of this process may use, in cores; None for no limit.
+    """The CPU time that the container or the job of this process may use, in cores; None for no limit.
 
     Args:
-        groups: Where control groups are mounted.
-        process: The file that names those of this process.
+        groups: The folder of control groups.
+        process: The file with the control groups of this process.
     """
     try:
         own = re.search(r"^0::/(.*)$", process.read_text(), re.MULTILINE)
     except OSError:
         return None
     folder = groups / own[1] if own else groups
-    # A group is bound by the limits of those around it. Version 1 of control groups has a folder for each resource.
+    # The limits of outer groups hold too. Version 1 of control groups has a folder for each resource.
     bounds = [groups / "cpu", folder, *(outer for outer in folder.parents if outer.is_relative_to(groups))]
     return min((found for bound in bounds if (found := limit(bound)) is not None), default=None)
 
@@ -287,7 +285,7 @@ def limit(group: Path) -> float | None:
 
 
 def open_files() -> int | None:
-    """The files that this process may have open."""
+    """The number of files that this process may have open; None for no limit."""
     if sys.platform == "win32":
         return None
     import resource  # noqa: PLC0415 (not on Windows)

@@ -1,7 +1,7 @@
-"""Whether the installed packages of Loadax fit together.
+"""Checks that the installed packages of Loadax fit together.
 
-They are released one by one, and an environment may hold any combination of them. One that their ranges rule out would
-otherwise show as a missing name, somewhere, later.
+Each package is released on its own, and an environment may hold any combination of versions. Without this check,
+versions that do not fit would fail later, with a missing name.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Installed(NamedTuple):
-    """What the installer has written down of a package: its version, and what it requires, a line each."""
+    """The metadata of an installed package: its version, and its requirements, one a line."""
 
     version: str
     requires: list[str]
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that Loadax consists of; they are released one by one.
+    """The versions of Loadax's packages, each of which is released on its own.
 
     Returns:
         The installed version of each package, by its name.
@@ -46,19 +46,20 @@ def versions() -> dict[str, str]:
 
 
 def check_siblings() -> dict[str, str]:
-    """Checks that every installed package of Loadax lies in the ranges of the others.
+    """Checks that the version of every installed package of Loadax lies in the ranges that the others require.
 
     Returns:
         The installed version of each package, by its name.
 
     Raises:
-        ImportError: If one does not, naming the packages to upgrade, or if `loadax` itself is not installed.
+        ImportError: If a version does not, or if `loadax` itself is not installed; the error names the packages to
+            upgrade.
     """
     found = {name: installed(name) for name in PACKAGES}
     if not found["loadax"]:
         raise ImportError(
             "loadax is imported from a folder where it is not installed, so that its version is not known: install it "
-            "with `pip install loadax`, or a working tree of it with `uv sync --all-packages`"
+            "with `pip install loadax`, or in a working tree of it with `uv sync --all-packages`"
         )
     problems: list[str] = []
     outdated: set[str] = set()
@@ -71,7 +72,7 @@ def check_siblings() -> dict[str, str]:
                 continue
             needed = f"{package} {about.version} needs {name}>={lower},<{upper}"
             problems.append(f"{needed}, but {sibling.version if sibling else 'none'} is installed")
-            # What is too new for a package was released after it.
+            # If the sibling is too new, the package that requires it is too old.
             too_new = sibling and release(sibling.version) >= release(upper)
             outdated.add(package if too_new else name)
     if problems:
@@ -83,20 +84,20 @@ def check_siblings() -> dict[str, str]:
 
 
 def installed(package: str) -> Installed | None:
-    """What is installed of a package, None if nothing is.
+    """The metadata of an installed package; None if it is not installed.
 
-    Installers write it to a folder beside the package, as one header after the other. `importlib.metadata`, which also
-    knows every other way, takes as long to import as all else that `import loadax` does.
+    Installers write the metadata as headers into a folder beside the package. `importlib.metadata` finds every other
+    form too, and takes as long to import as all other imports of `import loadax` together.
     """
     name = package.replace("-", "_")
     for folder in sys.path:
         try:
             entries = os.listdir(folder or ".")
         except OSError:
-            # Such as an archive.
+            # An archive, for example.
             continue
         for entry in entries:
-            # After the name comes the version; in a folder of an old installer it may be the rest of a longer name.
+            # The version follows the name; the folder of an old installer may have a longer name instead.
             ours = entry.startswith(f"{name}-") and entry[len(name) + 1 :][:1].isdigit()
             if ours and entry.endswith(".dist-info"):
                 headers = _headers(os.path.join(folder, entry, "METADATA"))
@@ -126,7 +127,7 @@ def _headers(path: str) -> Installed | None:
                 elif key == "Requires-Dist":
                     requires.append(value)
                 elif not key:
-                    # What follows is the description.
+                    # The description follows an empty line.
                     break
     except OSError:
         return None
@@ -134,20 +135,20 @@ def _headers(path: str) -> Installed | None:
 
 
 def _ranges(requires: list[str]) -> list[tuple[str, str, str]]:
-    """The siblings among requirements: name, lowest version, and the first one that is too new."""
+    """The siblings among requirements: name, lowest version, and the first version that is too new."""
     # Installers may write the two bounds in either order.
     found = [(re.match(r"(loadax-[a-z]+)", line), dict(re.findall(r"(>=|<)\s*([\d.]+)", line))) for line in requires]
     return [(name[1], bounds[">="], bounds["<"]) for name, bounds in found if name]
 
 
 def fits(version: str, requirement: str) -> bool:
-    """Whether a version lies in the range of a requirement; of one without a range any does."""
+    """Whether a version lies in the range of a requirement; a requirement without a range takes any version."""
     bounds = re.findall(r"([<>=!]=|[<>])\s*([\d.]+)", requirement)
     return all(COMPARISONS[sign](release(version), release(bound)) for sign, bound in bounds)
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The numbers of a version. A pre-release counts as the release it leads to, whose changes it may hold."""
+    """The numbers of a version. A pre-release counts as its release, whose changes it may already have."""
     numbers = re.match(r"\d+(\.\d+)*", version)
     assert numbers, version
     return tuple(int(number) for number in numbers[0].split("."))

@@ -1,3 +1,3 @@
-"""A cluster on a laptop: one function, and the command `loadax-launch`."""
+"""Several JAX processes on one machine: the function `launch`, and the command `loadax-launch`."""
 
 from .cluster import launch as launch

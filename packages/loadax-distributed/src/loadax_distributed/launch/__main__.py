@@ -13,11 +13,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Args:
-        argv: Its arguments; left out, those of the program.
+        argv: The arguments of the command; left out, those of this program.
 
     Returns:
-        Its exit status: 0, or that of the process that failed; 124 after a timeout, 130 after Ctrl-C, 2 if the target
-        cannot be launched or its output not be written.
+        The exit status: 0, or that of the process that failed; 124 after a timeout, 130 after Ctrl-C, 2 if the target
+        cannot be launched or its output cannot be written.
     """
     parser = argparse.ArgumentParser(
         prog="loadax-launch",
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _status(codes: Sequence[int]) -> int:
-    """One exit status for the job. A process that was killed is seldom the one that failed first."""
+    """One exit status for the job: that of a process that failed itself, or else of one that was killed."""
     failed = [code for code in codes if code > 0] or [128 - code for code in codes if code < 0]
     return failed[0] if failed else 0
 

@@ -1,4 +1,4 @@
-"""One process of a launched job: it joins `jax.distributed`, runs the target, and never outlives the launcher."""
+"""One process of a launched job. It joins `jax.distributed`, runs the target, and ends with the launcher."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def main(job_file: str, number: str) -> None:
     """Runs this process's part of a job.
 
     Args:
-        job_file: File that holds the pickled job.
+        job_file: The file with the pickled job.
         number: The number of this process.
     """
     _end_with_launcher()
@@ -65,8 +65,8 @@ def _run(job: Job, number: int) -> None:
 
 
 def _import_main(main: str | Path) -> None:
-    """Makes the launching program's main module importable as `__main__`, without running its `__main__` part."""
-    # The name is the one that multiprocessing uses, and so the same `if __name__ == "__main__":` guards it.
+    """Imports the launching program's main module as `__main__`, without running what `__main__` guards in it."""
+    # With the name that multiprocessing uses, `if __name__ == "__main__":` is false in it.
     name = "__mp_main__"
     module = ModuleType(name)
     if isinstance(main, Path):
@@ -77,15 +77,15 @@ def _import_main(main: str | Path) -> None:
 
 
 def _fail(code: int) -> NoReturn:
-    # An ordinary exit would wait at the barrier of `jax.distributed.shutdown` for peers that may be stuck.
+    # A normal exit waits at the barrier of `jax.distributed.shutdown` for other processes, which may be stuck.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
 def _end_with_launcher() -> None:
-    """Ends this process, and those that it starts, as soon as the launcher is gone, however that came about."""
-    # The launcher holds the other end of our standard input and never writes to it.
+    """Ends this process, and all processes that it starts, when the launcher ends for any reason."""
+    # The launcher holds the other end of this process's standard input and never writes to it.
     lifeline = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

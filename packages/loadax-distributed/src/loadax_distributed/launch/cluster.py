@@ -1,12 +1,12 @@
-"""Starts the processes of a job on this machine, and ends every one of them.
+"""Starts the processes of a job on this machine, and ends all of them.
 
-What holds, whatever happens:
+What always holds:
 
-1. When `launch` returns or raises, none of its processes runs, nor any process that they started in their group.
-2. When the launcher itself is killed, they end too: each has the launcher's pipe as its standard input, and ends when
-   that closes.
-3. The first process that fails stops the others at once: a peer of a dead JAX process would wait for minutes.
-4. Nobody polls. One thread for each process waits for its end and one reads its output.
+1. When `launch` returns or raises, none of its processes runs, and no process that they started in their group.
+2. When the launcher itself is killed, they end too: the standard input of each is a pipe of the launcher, and a process
+   ends when its pipe closes.
+3. When a process fails, the others are killed at once; a JAX process would wait for the dead one for minutes.
+4. No thread polls. For each process, one thread waits for its end and one reads its output.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def launch(
     env: Mapping[str, str] | None = None,
     output: TextIO | None = None,
 ) -> list[int]:
-    """Runs a target in several fresh Python processes that form one JAX job on CPU devices.
+    """Runs a target in several new Python processes that form one JAX job on CPU devices.
 
-    Each process has called `jax.distributed.initialize` when the target starts; a script that also runs elsewhere asks
-    `jax.distributed.is_initialized()` first. When a process fails, the others are killed. So are all of them on
-    Ctrl-C, and with the process that called `launch`.
+    Each process calls `jax.distributed.initialize` before the target starts; a script that runs elsewhere too checks
+    `jax.distributed.is_initialized()` first. When a process fails, the others are killed. All processes are killed on
+    Ctrl-C, and when the process that called `launch` ends.
 
     Args:
         target: The path of a script, which runs as `__main__`; or `"module:function"`; or a function that can be
@@ -54,13 +54,13 @@ def launch(
             `if __name__ == "__main__":`.
         args: The script's `sys.argv[1:]`, or the function's arguments.
         processes: Number of processes.
-        devices_per_process: CPU devices of each.
-        timeout: Seconds after which all are killed; None waits for ever, and infinity is refused.
+        devices_per_process: Number of CPU devices of each process.
+        timeout: Seconds after which all processes are killed; None sets no limit.
         env: Environment variables to add.
-        output: Where lines go, each after the number of its process; left out, to `sys.stdout`.
+        output: The file to write lines to, each with the number of its process; left out, `sys.stdout`.
 
     Returns:
-        The exit code of each process. One that was killed has minus the number of the signal.
+        The exit code of each process; for a killed process, minus the number of the signal.
 
     Raises:
         FileNotFoundError: If there is no such script.
@@ -101,7 +101,7 @@ def launch(
 
 
 class _Printer:
-    """Writes whole lines, each after the number of its process."""
+    """Writes whole lines, each with the number of its process."""
 
     def __init__(self, output: TextIO, width: int) -> None:
         self._output = output
@@ -115,7 +115,7 @@ class _Printer:
 
 
 class _Member:
-    """One process, and the two threads that attend to it."""
+    """One process, the thread that reads its output, and the thread that waits for its end."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class _Member:
     ) -> None:
         self.number = number
         self.unwritten: Exception | None = None
-        # `-P`: the job brings the folders to import from; the current one is not among them unasked.
+        # `-P` leaves the current folder out of the import path; the job names all folders to import from.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "loadax_distributed.launch.child", str(job_file), str(number)],
             env=environment,
@@ -166,7 +166,7 @@ class _Member:
         return self._process.returncode
 
     def kill(self) -> None:
-        """Ends the process, if it still runs, and all that it has started."""
+        """Kills the process, if it still runs, and all processes that it has started."""
         if self.code is None:
             self._kill_group()
 
@@ -175,7 +175,7 @@ class _Member:
         assert self._process.stdin is not None
         read, reap = self._threads
         reap.join()
-        # A process that left the group may hold the pipe open; its output is not worth waiting for.
+        # A process that has left the group may hold the pipe open; nobody waits for its output.
         read.join(timeout=5)
         self._process.stdin.close()
         return self._process.returncode
@@ -189,7 +189,7 @@ class _Member:
 
 
 def _wait(members: list[_Member], ended: queue.SimpleQueue[int], timeout: float | None) -> None:
-    """Returns when all processes have ended well, or one has not, or its output cannot be written."""
+    """Waits until all processes have ended with 0, until one has failed, or until output cannot be written."""
     deadline = None if timeout is None else time.monotonic() + timeout
     for _ in members:
         try:
@@ -203,9 +203,9 @@ def _wait(members: list[_Member], ended: queue.SimpleQueue[int], timeout: float 
 
 @contextlib.contextmanager
 def _reserved_port() -> Generator[int]:
-    """A free port on the loopback interface, kept from other programs while JAX's coordinator uses it."""
+    """A free port on the loopback interface, reserved while JAX's coordinator uses it."""
     with socket.socket() as holder:
-        # Bound without listening, and shareable: the coordinator can bind the port too, and nobody else is given it.
+        # Bound and shareable, but not listening: the coordinator can bind the port too, and no other program gets it.
         if hasattr(socket, "SO_REUSEPORT"):
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
@@ -216,7 +216,7 @@ def _reserved_port() -> Generator[int]:
 
 
 def _environment(devices: int, extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of each process: that of this one, but with CPU devices."""
+    """The environment of the processes: that of this process, with CPU devices."""
     environment = {key: value for key, value in os.environ.items() if key != "JAX_NUM_CPU_DEVICES"}
     flags = [flag for flag in environment.get("XLA_FLAGS", "").split() if not flag.startswith(_DEVICE_COUNT)]
     environment["XLA_FLAGS"] = " ".join([*flags, f"{_DEVICE_COUNT}={devices}"])

@@ -1,4 +1,4 @@
-"""What each process of a launched job runs, and how it is handed over."""
+"""`Job`: what the processes of a launched job run, as it is pickled for them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Job:
-    """A job, alike in all its processes. It is pickled into a file that they read.
+    """A job, the same for all its processes. It is pickled into a file that they read.
 
     Attributes:
         kind: `script`, `name` or `function`.
-        target: Path of the script, `module:function`, or the function, pickled by itself: it can be read only after
-            the imports have been set up.
-        args: What the script finds in `sys.argv[1:]`, or the arguments of the function.
-        path: Folders to import from first.
-        main: For a function of a program's main module, where that module is: its dotted name, or its path.
-        coordinator: Address of the coordinator of `jax.distributed`.
-        processes: Their number.
+        target: The path of the script, `module:function`, or the pickled function, which is unpickled after `path` and
+            `main` have been set up.
+        args: The script's `sys.argv[1:]`, or the arguments of the function.
+        path: The folders to import from first.
+        main: The dotted name or the path of the main module, if the function belongs to it.
+        coordinator: The address of the coordinator of `jax.distributed`.
+        processes: The number of processes.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Job:
 def describe(
     target: str | os.PathLike[str] | Callable[..., Any], args: Sequence[Any], coordinator: str, processes: int
 ) -> Job:
-    """Checks a target as far as that goes without running it.
+    """Checks a target without running it, and describes the job.
 
     Args:
         target: The path of a script, `module:function`, or a function that can be pickled.
@@ -51,7 +51,7 @@ def describe(
 
     Raises:
         FileNotFoundError: If there is no such script.
-        TypeError: If the function cannot be pickled, or the target is something else.
+        TypeError: If the function cannot be pickled, or `target` is none of these.
     """
     arguments = tuple(args)
     if isinstance(target, str | os.PathLike):
@@ -78,10 +78,10 @@ def describe(
 
 
 def _main_module(target: Any) -> str | Path:
-    """Where the module that Python was started with can be found again."""
+    """The dotted name or the path of the main module."""
     main = sys.modules["__main__"]
     if main.__spec__ is not None:
         return main.__spec__.name
     if not getattr(main, "__file__", None):
-        raise TypeError(f"cannot launch {target!r} of an interactive session; define it in a module")
+        raise TypeError(f"cannot launch {target!r} from an interactive Python; define it in a module")
     return Path(str(main.__file__)).resolve()
