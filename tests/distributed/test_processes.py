@@ -56,7 +56,7 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
         "absent process": "ValueError: the mesh has no device of process 2, 3, of 4 processes",
         "rank 0": "ValueError: batch['x'] is a single value",
         "strings": "TypeError: batch['x'] has dtype <U1",
-        "rows": "ValueError: batch['x'] has 3 rows, but this process holds 2 data shards",
+        "rows": "ValueError: batch['x'] has 3 rows, and this process holds 2 data shards",
         "mesh": "ValueError: data=3 does not divide the 8 devices",
         "global placement": "ValueError: NamedSharding",
         "agreement": "nothing",
@@ -72,7 +72,7 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
         "padding": "ValueError: PadBatcher(value=0, add='lengths') chooses the length of a batch by the longest",
         "functions": "nothing",
         "missing": f"{differently} seed is nothing on processes 0, 1, 3; 7 on process 2",
-        "thread": "RuntimeError: check_agreement() communicates, so it belongs on the main thread",
+        "thread": "RuntimeError: check_agreement() communicates; call it on the main thread",
         "default mesh": "{'data': 4, 'model': 2}",
     }
     assert set(messages[0]) == set(expected)

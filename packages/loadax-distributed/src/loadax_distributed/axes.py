@@ -1,4 +1,4 @@
-"""Checks of mesh axes: those that divide the rows of a batch, and those that divide a leaf further."""
+"""Checks of mesh axes: which axes divide the rows of a batch, and which divide a leaf further."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows make which batch, and where a run stands. Pure arithmetic: no I/O, no threads, no clock."""
+"""Computes which rows make which batch, and the position of a run. Pure arithmetic: no I/O, no threads, no clock."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Position(NamedTuple):
-    """How far a run has come: `row` rows of `epoch` have been yielded, and every row of the epochs before it."""
+    """The position of a run: it has yielded `row` rows of `epoch`, and all rows of the epochs before."""
 
     epoch: int
     row: int
 
 
 class Step(NamedTuple):
-    """One global batch: the rows `start` to `stop - 1` of the order of `epoch`."""
+    """One global batch: rows `start` to `stop - 1` in the order of `epoch`."""
 
     epoch: int
     number: int
@@ -44,7 +44,7 @@ class Plan(NamedTuple):
 
     @property
     def remainder(self) -> int:
-        """Rows of the short batch that ends an epoch, 0 if there is none."""
+        """Rows of the short batch at the end of an epoch; 0 if there is none."""
         return 0 if self.drop_remainder else self.rows % self.batch_size
 
     @property
@@ -54,17 +54,17 @@ class Plan(NamedTuple):
 
     @property
     def steps(self) -> int | None:
-        """The number of batches of the run, None if it is endless."""
+        """The number of batches of the run; None if it has no end."""
         return None if self.epochs is None else self.epochs * self.steps_per_epoch
 
     @property
     def start(self) -> Position:
-        """Where a run begins."""
+        """The position at which a run starts."""
         return Position(self.first_epoch, 0)
 
     @property
     def end(self) -> Position | None:
-        """Where a run is over, None if it is endless."""
+        """The position at which a run ends; None if it has no end."""
         return None if self.epochs is None else Position(self.first_epoch + self.epochs, 0)
 
     def settle(self, position: Position) -> Position:
@@ -79,9 +79,9 @@ class Plan(NamedTuple):
         return self.settle(Position(step.epoch, step.stop))
 
     def steps_from(self, position: Position) -> Iterator[Step]:
-        """The remaining batches of a run that stands at `position`, in order."""
+        """The batches of a run from `position` on, in order."""
         if not self.steps_per_epoch:
-            # Otherwise an endless run would look for its first batch forever.
+            # Without batches, a run without an end would search for its first batch for ever.
             return
         end, size = self.end, self.batch_size
         position = self.settle(position)
@@ -93,19 +93,19 @@ class Plan(NamedTuple):
             position = Position(epoch + 1, 0)
 
     def steps_done(self, position: Position) -> int:
-        """How many batches of a run lie before `position`."""
+        """The number of batches of a run before `position`."""
         epoch, row = self.settle(position)
         return (epoch - self.first_epoch) * self.steps_per_epoch + -(-row // self.batch_size)
 
     def steps_left(self, position: Position) -> int | None:
-        """How many batches a run that stands at `position` will still yield, None if it is endless."""
+        """The number of batches of a run from `position` on; None if the run has no end."""
         end = self.end
         if end is None:
             return None
         return self.between(position, end)[0] if position < end else 0
 
     def between(self, position: Position, later: Position) -> tuple[int, int]:
-        """How many batches, and rows in them, a run yields on its way from one position to another."""
+        """The number of batches, and of their rows, between two positions of a run."""
         if position.epoch == later.epoch:
             rows = later.row - position.row
             return -(-rows // self.batch_size), rows
@@ -118,7 +118,7 @@ class Plan(NamedTuple):
         )
 
     def _rest(self, row: int) -> tuple[int, int]:
-        """The batches, and rows in them, that an epoch yields from `row` on."""
+        """The number of batches, and of their rows, from `row` to the end of the epoch."""
         left = self.rows - row
         if self.drop_remainder:
             return left // self.batch_size, left - left % self.batch_size
