@@ -95,6 +95,8 @@ def test_files_come_by_name_in_folders_and_as_given_otherwise(folder: Path) -> N
     assert list(ParquetDataset(str(folder), columns=["s"])[:1]) == [{"s": "row 0"}]
 
 
+NO_LISTS = np.zeros((0, 0), np.uint8)
+
 # By name: a type, its values, and the items that they should become.
 NESTED: dict[str, tuple[Any, list[Any], list[Any], bool]] = {
     "list": (
@@ -112,7 +114,8 @@ NESTED: dict[str, tuple[Any, list[Any], list[Any], bool]] = {
     "lists": (
         pa.list_(pa.list_(pa.uint8())),
         [[[i], [], [1, 2]][: i % 4] for i in range(N)],
-        [[np.array(part, np.uint8) for part in [[i], [], [1, 2]][: i % 4]] for i in range(N)],
+        # Without an element, an array tells the dtype and the dimensions.
+        [[np.array(part, np.uint8) for part in [[i], [], [1, 2]][: i % 4]] or NO_LISTS for i in range(N)],
         False,
     ),
     "pairs of words": (

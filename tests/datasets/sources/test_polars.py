@@ -72,6 +72,8 @@ def test_numbers_in_one_piece_are_not_copied() -> None:
 
 
 # By name: a type, its values, and the items that they should become.
+NO_LISTS = np.zeros((0, 0), np.uint8)
+
 NESTED: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "list": (
         pl.List(pl.Int16),
@@ -86,7 +88,8 @@ NESTED: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "lists": (
         pl.List(pl.List(pl.UInt8)),
         [[[i], [], [1, 2]][: i % 4] for i in range(N)],
-        [[np.array(part, np.uint8) for part in [[i], [], [1, 2]][: i % 4]] for i in range(N)],
+        # Without an element, an array tells the dtype and the dimensions.
+        [[np.array(part, np.uint8) for part in [[i], [], [1, 2]][: i % 4]] or NO_LISTS for i in range(N)],
     ),
     "pairs": (pl.Array(pl.String, 2), [["a", f"{i}"] for i in range(N)], [["a", f"{i}"] for i in range(N)]),
     "boxes": (

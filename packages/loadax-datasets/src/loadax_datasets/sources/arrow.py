@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from loadax_core import Alloc, aligned_empty
 
 from .table import Column, check_same_value, count_units, split
@@ -188,6 +189,18 @@ def _empty(dtype: Any) -> Any:
     return arrow.ExtensionArray.from_storage(dtype, _empty(dtype.storage_type))
 
 
+def _empty_lists(dtype: Any) -> npt.NDArray[Any] | None:
+    """An array of no lists of numbers, of as many dimensions; None for a list of anything else."""
+    dimensions = 0
+    while _kind(dtype) == "list":
+        dimensions, dtype = dimensions + 1, getattr(dtype, "storage_type", dtype).value_type
+    if dimensions < 2 or _kind(dtype) not in ("plain", "array", "tensor"):
+        return None
+    values = _column(_empty(dtype), "", aligned_empty)
+    assert isinstance(values, np.ndarray)
+    return np.empty((0,) * dimensions + values.shape[1:], values.dtype)
+
+
 def _varies(dtype: Any) -> bool:
     """Whether values of a type may differ in size."""
     kind = _kind(dtype)
@@ -254,7 +267,7 @@ def _column(array: Any, name: str, alloc: Alloc, path: str = "") -> Column:
     if kind == "list":
         lengths = array.value_lengths() if hasattr(array, "value_lengths") else [array.type.list_size] * len(array)
         values = _column(array.flatten(), name, alloc, f"{path}[]")
-        return split(values, np.cumsum(np.asarray(lengths), dtype=np.int64))
+        return split(values, np.cumsum(np.asarray(lengths), dtype=np.int64), _empty_lists(array.type))
     if kind == "array":
         values = _column(array.flatten(), name, alloc, f"{path}[]")
         assert isinstance(values, np.ndarray)

@@ -165,6 +165,19 @@ def _kind(dtype: Any, name: str = "") -> Literal["plain", "text", "array", "list
     )
 
 
+def _empty_lists(dtype: Any) -> npt.NDArray[Any] | None:
+    """An array of no lists of numbers, of as many dimensions; None for a list of anything else."""
+    polars = require("polars", "polars", "PolarsDataset")
+    dimensions = 0
+    while _kind(dtype) == "list":
+        dimensions, dtype = dimensions + 1, dtype.inner
+    if dimensions < 2 or _kind(dtype) not in ("plain", "array"):
+        return None
+    values = _column(polars.Series([], dtype=dtype), aligned_empty)
+    assert isinstance(values, np.ndarray)
+    return np.empty((0,) * dimensions + values.shape[1:], values.dtype)
+
+
 def _varies(dtype: Any) -> bool:
     """Whether values of a type may differ in size."""
     kind = _kind(dtype)
@@ -238,7 +251,7 @@ def _column(series: pl.Series, alloc: Alloc) -> Column:
         lengths = lists.list.len()
         # Polars explodes an empty list to a null.
         values = lists.filter(lengths > 0).explode()
-        return split(_column(values, alloc), np.cumsum(lengths.to_numpy(), dtype=np.int64))
+        return split(_column(values, alloc), np.cumsum(lengths.to_numpy(), dtype=np.int64), _empty_lists(dtype))
     numbers = series
     for _ in dtype.shape if kind == "array" else ():
         numbers = numbers.explode()

@@ -165,12 +165,14 @@ def count_units(value: Any, unit: str) -> int:
     return int(number.astype(np.int64))
 
 
-def split(column: Column, ends: npt.NDArray[np.int64]) -> list[Any]:
+def split(column: Column, ends: npt.NDArray[np.int64], empty: npt.NDArray[Any] | None = None) -> list[Any]:
     """Cuts a column of concatenated lists into one list for each row.
 
     Args:
         column: The values of all rows, one row after the other.
         ends: For each row, the place in `column` after its last value, of shape `(n,)`.
+        empty: What a list without values is: an array for a list of lists of numbers, since an empty list would tell
+            neither their dtype nor their number of dimensions.
 
     Returns:
         The values of each row: arrays of shape `(m, ...)`, lists, or dicts of them.
@@ -179,7 +181,9 @@ def split(column: Column, ends: npt.NDArray[np.int64]) -> list[Any]:
         parts = {name: split(child, ends) for name, child in column.items()}
         return [{name: part[i] for name, part in parts.items()} for i in range(len(ends))]
     bounds = [0, *ends.tolist()]
-    return [column[start:end] for start, end in pairwise(bounds)]
+    if empty is None:
+        return [column[start:end] for start, end in pairwise(bounds)]
+    return [column[start:end] if start < end else empty for start, end in pairwise(bounds)]
 
 
 def _value(column: Column, i: int) -> Any:
