@@ -54,3 +54,11 @@ def dtype_of_another_type() -> None:
 
 def name_that_does_not_exist() -> None:
     loadax.DataLoadre()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+def builders_and_loaders_that_are_used_as_something_else() -> None:
+    list(DataLoader())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    len(DataLoader())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DataLoader().num_workers(4)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    next(DataLoader().build([1]))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    DataLoader().build([1]).workers(4)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
