@@ -345,6 +345,8 @@ class SlowEpochs:
     def at_epoch(self, epoch: int) -> SlowEpochs:
         time.sleep(self.seconds if epoch else 0.0)
         return SlowEpochs(self.rows, self.seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Halved:
     """A container whose constructor changes what it is given."""
