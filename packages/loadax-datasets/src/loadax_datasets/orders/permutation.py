@@ -1,11 +1,11 @@
 """Random orders of `range(n)` that need no memory for them, however large `n` is.
 
-Short ranges are sorted by hash, which makes every order equally likely. Longer ones go through a Feistel network (Luby
-and Rackoff, 1988) over a product of two numbers, one of them a power of two, that is hardly larger than `n` (Black and
-Rogaway, Ciphers with Arbitrary Finite Domains, 2002). Numbers that come out beyond `n` go through again until they do
-not, which keeps it a permutation (cycle walking, of the same). Its round function is a 32-bit hash for up to 2**32 rows
-("lowbias32": Wellons, Prospecting for Hash Functions, 2018), and the mixing function of splitmix64 (Steele, Lea and
-Flood, 2014) for more.
+Ranges of up to 16,384 numbers are sorted by hash, which makes every order equally likely. Longer ones go through a
+Feistel network (Luby and Rackoff, 1988) over a product of two numbers, one of them a power of two, that is hardly
+larger than `n` (Black and Rogaway, Ciphers with Arbitrary Finite Domains, 2002). Numbers that come out beyond `n` go
+through again until they do not, which keeps it a permutation (cycle walking, of the same). Its round function is a
+32-bit hash for up to 2**32 rows ("lowbias32": Wellons, Prospecting for Hash Functions, 2018), and the mixing function
+of splitmix64 (Steele, Lea and Flood, 2014) for more.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from .hashing import mix_low, mix_low_one, random_words, scale
 from .keys import derive_keys
 
 BLOCK = 1 << 16
-"""Rows computed at once: enough to make NumPy's call overhead small, few enough to stay in the processor's cache.
+"""Rows of a block: enough to make NumPy's call overhead small, few enough to stay in the processor's cache (512 KiB).
 
-Half as many where their numbers take words of twice the size.
+Half as many for more than 2**32 rows, whose numbers are computed in words of twice the size.
 """
 
 DENSE = 16
-"""A new block is begun if of its first rows one in so many is wanted."""
+"""The block that follows the last one is computed if at least one in 16 of its first rows is wanted."""
 
 FEW_COST, MOST_COST = 20, 256
-"""What a call for some rows costs, as a multiple of one row by itself; and a block, for which many rows are wanted."""
+"""A call of the network for a few rows costs as much as 20 single rows, and one for a block about as much as 256."""
 
 SORTED = 1 << 14
-"""Rows that are sorted by hash rather than sent through the network: a power of two, at most a block."""
+"""The most rows that are sorted by hash; a power of two, at most a block."""
 
 ROUNDS = 6
 
@@ -42,15 +42,18 @@ ROUNDS = 6
 class Permutation:
     """A random order of the rows of a dataset.
 
-    Rows are usually read in runs, so they are computed by the block, and the last two blocks are kept: two, because
-    the workers that are a batch ahead reach the next block while the others still read this one. Rows asked for out of
-    the blue are computed one at a time. Thread-safe.
+    Which order it is follows from the arguments alone: up to 16,384 rows are always sorted by hash, and more rows
+    always go through the network. So two threads that share an order cannot see different ones.
+
+    Rows are usually read in runs, so they are computed by the block, and the last two blocks are kept: workers that are
+    a batch ahead reach the next block while others still read the previous one. Single rows of other blocks are
+    computed one at a time. Thread-safe.
 
     Args:
         length: The number of rows.
         seed: Any integer of at least 0.
         epoch: Any integer of at least 0. Every pair of seed and epoch is an order of its own.
-        purpose: What the order is for; so is every purpose.
+        purpose: What the order is for. Every purpose has orders of its own.
 
     Raises:
         TypeError: If `seed` or `epoch` is not an integer.
@@ -66,9 +69,10 @@ class Permutation:
         self._arguments = (length, seed, epoch, purpose)
         self._keys = derive_keys(purpose, seed, epoch, ROUNDS)
         self._length = length
-        self._feistel = Feistel(length, self._keys)
+        # None for orders that are sorted. There is no network then that could give a row of another order.
+        self._feistel = Feistel(length, self._keys) if length > SORTED else None
         self._block = BLOCK if length <= 2**32 else BLOCK // 2
-        # Each an immutable value that is replaced as a whole, so that it can be read without the lock.
+        # Immutable values that are replaced as a whole, so that threads can read them without the lock.
         self._blocks: tuple[tuple[int, Rows], ...] = ()
         self._stray = (-1, 0)
         self._lock = threading.Lock()
@@ -77,7 +81,7 @@ class Permutation:
         return Permutation, self._arguments
 
     def at(self, row: int) -> int:
-        """What stands at one row.
+        """The number that the order has at one row.
 
         Args:
             row: In `range(length)`.
@@ -85,12 +89,14 @@ class Permutation:
         Returns:
             A number in `range(length)`, a different one for every row.
         """
+        if self._feistel is None:
+            return self._block_at(0).item(row)
         index, offset = divmod(row, self._block)
         block = self._find(index, 1, offset + 1)
         return self._feistel.at(row) if block is None else block.item(offset)
 
     def __call__(self, rows: Wanted) -> Rows:
-        """What stands at each of many rows.
+        """The numbers that the order has at many rows.
 
         Args:
             rows: Numbers in `range(length)`.
@@ -100,6 +106,9 @@ class Permutation:
         """
         if not len(rows):
             return np.empty(0, np.int64)
+        if self._feistel is None:
+            block = self._block_at(0)
+            return block[rows.start : rows.stop] if isinstance(rows, range) else block[rows]
         if isinstance(rows, range):
             index, offset = divmod(rows.start, self._block)
             end = offset + len(rows)
@@ -108,7 +117,7 @@ class Permutation:
                 return block[offset:end]
             rows = as_array(rows)
         for index, block in reversed(self._blocks):
-            # The usual case: all rows in a known block. As unsigned numbers, rows before it are beyond its end as well.
+            # The usual case: all rows in a known block. As unsigned numbers, rows before the block are beyond its end.
             offsets = rows - index * self._block
             if offsets.view(np.uint64).max() < len(block):
                 return block[offsets]
@@ -125,12 +134,20 @@ class Permutation:
         return result
 
     def _find(self, index: int, count: int, end: int) -> Rows | None:
-        """The block at `index`, of which `count` rows before `end` are wanted, if it is there or worth computing."""
+        """The block at `index`, of which `count` rows before `end` are wanted, if it is known or worth computing.
+
+        Whoever gets None computes the rows by the same network, so that the answer does not depend on this decision.
+        """
         for known, block in self._blocks:
             if known == index:
                 return block
-        if not self._is_worthwhile(index, count, end):
-            return None
+        return self._block_at(index) if self._is_worthwhile(index, count, end) else None
+
+    def _block_at(self, index: int) -> Rows:
+        """The block at `index`; computed if it is not known."""
+        for known, block in self._blocks:
+            if known == index:
+                return block
         with self._lock:
             for known, block in self._blocks:
                 if known == index:
@@ -151,7 +168,7 @@ class Permutation:
         return cost >= MOST_COST
 
     def _compute(self, index: int) -> Rows:
-        if self._length > SORTED:
+        if self._feistel is not None:
             rows = np.arange(index * self._block, min((index + 1) * self._block, self._length), dtype=np.int64)
             return self._feistel(rows)
         # Each row in place of the last bits of its hash: numbers are quicker to sort than to sort by.
