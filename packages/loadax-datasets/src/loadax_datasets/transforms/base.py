@@ -14,6 +14,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, add_note
 from ..adapt import as_dataset
 from ..base import BaseDataset, take_from
 from ..checks import check_int
+from ..layout import Layout
 from ..rows import Wanted, check_range, rows_in_range
 
 T_co = TypeVar("T_co", covariant=True)
@@ -113,6 +114,13 @@ class ReorderedDataset(Transform[T_co]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return take_from(self._source, self._source_rows(rows), alloc)
+
+    def _batch_layout(self) -> Layout | None:
+        """The source's."""
+        return self._source._batch_layout()  # noqa: SLF001
+
+    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
+        self._source._write_rows(self._source_rows(rows), outs, places)  # noqa: SLF001
 
 
 def count_kind(kind: type[BaseDataset[Any]], dataset: BaseDataset[Any]) -> int:

@@ -12,9 +12,10 @@ from loadax_core import Alloc, Dataset, Gather, StackBatcher, aligned_empty, tim
 
 from ..base import take_from
 from ..checks import check_bool
+from ..layout import is_native
 from ..naming import name_of
 from ..rows import Wanted, as_array, rows_in_range
-from ..sources.arrays import is_native, read_row
+from ..sources.arrays import read_row
 from .base import Transform
 
 T = TypeVar("T")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 from loadax_core import Dataset, Rows
 
+from ..base import BaseDataset
 from ..checks import check_int
 from ..orders.hashing import random_words
 from ..orders.keys import derive_keys
+from ..rows import as_array
 from .base import check_length
-from .combined import ChoosingDataset
+from .combined import ChoosingDataset, Part, positions
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -29,7 +32,10 @@ class MixedDataset(ChoosingDataset[T_co]):
     Every 16,384 rows hold the same number of rows of each source, in an order of sources that depends on the seed and
     the weights only. So any row is found without the ones before it, and a source that grows or shrinks moves no row of
     the others. The alternation is the same in every epoch. To see rows in another order, shuffle the sources, not the
-    mixture: it is made to be read in turn, and a row far from the last one takes about a millisecond to find.
+    mixture: it is made to be read in turn, and a row far from the last one takes about 1 ms to find.
+
+    A source that is read `p` times in an epoch of `until="all"` comes in its epochs 0 to `p - 1`, in the next epoch of
+    the mixture in its epochs `p` to `2 * p - 1`, and so on: shuffle it, and no pass repeats the order of another.
 
     Args:
         sources: Objects with `len()` and `[i]`; at least one.
@@ -37,7 +43,7 @@ class MixedDataset(ChoosingDataset[T_co]):
             1/16,384, but none to nothing.
         seed: Any integer of at least 0.
         until: When the mixture ends. "first": with the first source that has no row left. "all": when every source has
-            been read to its end at least once; those that end sooner start again.
+            been read to its end at least once; those that end sooner start again, each pass in an order of its own.
 
     Raises:
         TypeError: If a source cannot be counted or read by number, or `seed` is not an integer.
@@ -70,35 +76,113 @@ class MixedDataset(ChoosingDataset[T_co]):
         if until == "all" and not self._lengths.all():
             empty = int(np.argmin(self._lengths))
             raise ValueError(f"source {empty} is empty and cannot start again; leave it out, or use until='first'")
-        self._blocks: tuple[tuple[int, Rows, Rows], ...] = ()
+        # Immutable values that are replaced as a whole, so that threads can read them without a lock.
+        self._blocks: tuple[tuple[int, npt.NDArray[np.uint16], Rows], ...] = ()
+        self._views: tuple[tuple[int, int, BaseDataset[T_co]], ...] = ()
+        self._epoch = 0
         self._length = self._end()
         check_length(self._length, "the mixture")
+        self._passes = self._count_passes()
+        self._once = max(self._passes) == 1
 
     def __len__(self) -> int:
         return self._length
 
-    def _locate_one(self, row: int) -> tuple[int, int]:
-        """The source that the block has at the row, and its row after those of earlier blocks."""
-        index, offset = divmod(row, BLOCK)
-        which, ranks = self._block(index)
-        number = which.item(offset)
-        return number, (index * self._shares[number] + ranks.item(offset)) % len(self._sources[number])
+    def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
+        """The same mixture of the sources as they are in `epoch`; a source that is read several times has several."""
+        epoch = check_int("epoch", epoch, 0)
+        firsts = [epoch * passes for passes in self._passes]
+        sources = tuple(source.at_epoch(first) for source, first in zip(self._sources, firsts, strict=True))
+        if all(new is old for new, old in zip(sources, self._sources, strict=True)):
+            return self
+        moved = copy.copy(self)
+        moved._sources, moved._epoch, moved._views = sources, epoch, ()  # noqa: SLF001 (a copy of self)
+        return moved
 
-    def _locate(self, rows: Rows) -> tuple[Rows, Rows]:
-        """The sources that the blocks have at the rows, and their rows after those of earlier blocks."""
-        which, ranks = np.empty_like(rows), np.empty_like(rows)
+    def _locate_one(self, row: int) -> tuple[int, int]:
+        """The source that the block has at the row, and its row, counted on where the source starts again."""
+        index, offset = divmod(row, BLOCK)
+        which, source_rows = self._block(index)
+        return which.item(offset), source_rows.item(offset)
+
+    def _locate(self, rows: Rows) -> tuple[npt.NDArray[np.integer[Any]], Rows]:
+        """The sources that the blocks have at the rows, and their rows, counted on where a source starts again."""
+        index = rows.item(0) // BLOCK if len(rows) else 0
+        offsets = rows - index * BLOCK
+        # As unsigned numbers, rows of blocks before are beyond the end of this one.
+        if not len(rows) or offsets.view(np.uint64).item(offsets.view(np.uint64).argmax()) < BLOCK:
+            which, source_rows = self._block(index)
+            return which[offsets], source_rows[offsets]
+        which, source_rows = np.empty(len(rows), np.uint16), np.empty_like(rows)
         indices = rows // BLOCK
         for index in np.unique(indices).tolist():
             here = indices == index
-            numbers, counts = self._block(index)
             offsets = rows[here] - index * BLOCK
-            which[here], ranks[here] = numbers[offsets], counts[offsets]
-        shares = np.array(self._shares, np.int64)
-        return which, (indices * shares[which] + ranks) % np.maximum(self._lengths, 1)[which]
+            block = self._block(index)
+            which[here], source_rows[here] = block[0][offsets], block[1][offsets]
+        return which, source_rows
+
+    def _parts_of_range(self, rows: range) -> list[Part]:
+        """A stretch of each source, since each is read in its own order."""
+        parts: list[Part] = []
+        begin = rows.start
+        while begin < rows.stop:
+            index, offset = divmod(begin, BLOCK)
+            end = min(rows.stop, (index + 1) * BLOCK)
+            which, source_rows = self._block(index)
+            which, base = which[offset : offset + end - begin], begin - rows.start
+            order = which.argsort(kind="stable")
+            which = which[order]
+            # The rows of each source are neighbours.
+            cuts = (which[1:] != which[:-1]).nonzero()[0].tolist()
+            first = 0
+            for last in (*cuts, len(order) - 1):
+                number, places = which.item(first), order[first : last + 1]
+                row = source_rows.item(offset + order.item(first))
+                parts.append(Part(number, range(row, row + last + 1 - first), places + base if base else places))
+                first = last + 1
+            begin = end
+        return parts
+
+    def _open(self, parts: Iterable[Part]) -> list[tuple[BaseDataset[Any], Part]]:
+        """Each part with the dataset that holds its rows, cut where the source starts again."""
+        if self._once:
+            return super()._open(parts)
+        return [opened for part in parts for opened in self._passes_of(part)]
+
+    def _passes_of(self, part: Part) -> Iterator[tuple[BaseDataset[Any], Part]]:
+        """A part, cut where its source starts again."""
+        number, rows, places = part
+        length = len(self._sources[number])
+        if isinstance(rows, range):
+            turn, row = divmod(rows.start, length)
+            if row + len(rows) <= length:
+                yield self._view(number, turn), Part(number, range(row, row + len(rows)), places)
+                return
+        numbers, where = as_array(rows), positions(places)
+        turns = numbers // length
+        for turn in np.unique(turns).tolist():
+            here = turns == turn
+            yield self._view(number, turn), Part(number, numbers[here] - turn * length, where[here])
+
+    def _view(self, number: int, turn: int) -> BaseDataset[T_co]:
+        """A source as it is when it is read for the `turn`-th time in this epoch, from 0."""
+        source = self._sources[number]
+        if not turn:
+            return source
+        for known, its_turn, view in self._views:
+            if (known, its_turn) == (number, turn):
+                return view
+        view = source.at_epoch(self._epoch * self._passes[number] + turn)
+        # Two of each source, as workers straddle the end of a pass.
+        self._views = (*self._views[-2 * len(self._sources) + 1 :], (number, turn, view))
+        return view
 
     def fingerprint(self) -> dict[str, Any]:
         """The shares, the seed, how it ends, and the sources."""
-        facts = {"mix": self._shares, "seed": self._seed, "until": self._until}
+        facts: dict[str, Any] = {"mix": self._shares, "seed": self._seed, "until": self._until}
+        if self._until == "all":
+            facts["passes"] = self._passes
         return {**facts, "sources": [source.fingerprint() for source in self._sources]}
 
     def describe(self) -> str:
@@ -107,39 +191,49 @@ class MixedDataset(ChoosingDataset[T_co]):
         return f"MixedDataset({shares}, seed={self._seed}, until={self._until!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_blocks": ()}
+        return super().__getstate__() | {"_blocks": (), "_views": ()}
 
-    def _block(self, index: int) -> tuple[Rows, Rows]:
-        """For the rows of one block: the number of the source, and how many of its rows the block has before."""
-        for known, which, ranks in self._blocks:
+    def _block(self, index: int) -> tuple[npt.NDArray[np.uint16], Rows]:
+        """For the rows of one block: the number of the source, and the row there."""
+        for known, which, rows in self._blocks:
             if known == index:
-                return which, ranks
-        which = np.repeat(np.arange(len(self._shares)), self._shares)
-        key = derive_keys(f"mix {index}", self._seed, 0, 1)[0]
-        which = which[np.argsort(random_words(key, np.arange(BLOCK)))]
-        by_source = np.argsort(which.astype(np.uint16), kind="stable")  # NumPy sorts 16 bits by radix
-        ranks = np.empty(BLOCK, np.int64)
-        ranks[by_source] = np.concatenate([np.arange(share) for share in self._shares])
+                return which, rows
+        which = self._alternation(index)
+        by_source = np.argsort(which, kind="stable")  # NumPy sorts 16 bits by radix
+        rows = np.empty(BLOCK, np.int64)
+        # Every block before had the same number of rows of each source.
+        rows[by_source] = np.concatenate([np.arange(index * share, (index + 1) * share) for share in self._shares])
         # Replaced as a whole, so that threads see one state or the other; two blocks, as workers straddle a boundary.
-        self._blocks = (*self._blocks[-1:], (index, which, ranks))
-        return which, ranks
+        self._blocks = (*self._blocks[-1:], (index, which, rows))
+        return which, rows
+
+    def _alternation(self, index: int) -> npt.NDArray[np.uint16]:
+        """For the rows of one block: the number of the source."""
+        which = np.repeat(np.arange(len(self._shares), dtype=np.uint16), self._shares)
+        key = derive_keys(f"mix {index}", self._seed, 0, 1)[0]
+        return which[np.argsort(random_words(key, np.arange(BLOCK)))]
 
     def _end(self) -> int:
         """Where the first source, or the last, has no row left."""
-        ends: list[int] = []
-        for number, (length, share) in enumerate(zip(self._lengths.tolist(), self._shares, strict=True)):
-            if self._until == "first":
-                # The row that would be one too many.
-                index, rank = divmod(length, share)
-                ends.append(index * BLOCK + self._position(index, number, rank))
-            else:
-                index, rank = divmod(length - 1, share)
-                ends.append(index * BLOCK + self._position(index, number, rank) + 1)
-        return min(ends) if self._until == "first" else max(ends)
+        if self._until == "first":
+            # The row that would be one too many.
+            return min(self._position(number, length) for number, length in enumerate(self._lengths.tolist()))
+        return max(self._position(number, length - 1) + 1 for number, length in enumerate(self._lengths.tolist()))
 
-    def _position(self, index: int, number: int, rank: int) -> int:
-        which, ranks = self._block(index)
-        return int(np.flatnonzero((which == number) & (ranks == rank))[0])
+    def _count_passes(self) -> list[int]:
+        """How often each source is begun in one epoch: once, unless it starts again."""
+        if self._until == "first" or not self._length:
+            return [1] * len(self._sources)
+        index, offset = divmod(self._length, BLOCK)
+        read = np.array(self._shares, np.int64) * index
+        if offset:
+            read += np.bincount(self._alternation(index)[:offset], minlength=len(self._sources))
+        return np.maximum(-(-read // self._lengths), 1).tolist()
+
+    def _position(self, number: int, row: int) -> int:
+        """Where a source's row is, counted on where the source starts again."""
+        index, rank = divmod(row, self._shares[number])
+        return index * BLOCK + np.flatnonzero(self._alternation(index) == number).item(rank)
 
 
 def shares_of(weights: Sequence[float], count: int) -> list[int]:
