@@ -1,5 +1,7 @@
 """mix: shares, determinism, and how a mixture ends."""
 
+import hashlib
+import json
 import pickle
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import aligned_empty
+from loadax_core import DataLoader, StateError, aligned_empty
 from loadax_datasets import BaseDataset, MixedDataset, RangeDataset
 from loadax_datasets.transforms import mixed
 
@@ -150,3 +152,109 @@ def test_repr_shows_the_shares() -> None:
 def test_bad_mixtures(lengths: list[int], options: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         MixedDataset(sources(*lengths), **options)
+
+
+def passes_of(rows: BaseDataset[int], number: int, length: int) -> list[list[int]]:
+    """The rows of one source, in the order in which the mixture has them, pass by pass."""
+    taken = rows_of(rows, number)
+    return [taken[start : start + length] for start in range(0, len(taken), length)]
+
+
+@given(block=st.sampled_from([16, 100, mixed.BLOCK]), epochs=st.integers(1, 3), seed=st.integers(0, 9))
+def test_each_pass_over_a_source_has_an_order_of_its_own(block: int, epochs: int, seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixed, "BLOCK", block)
+        shuffled = [source.shuffle(seed=seed) for source in sources(60, 400)]
+        rows = MixedDataset(shuffled, [1, 2], seed=seed, until="all")
+        assert rows.gather is not None
+        seen: list[list[int]] = []
+        for epoch in range(epochs):
+            later = rows.at_epoch(epoch)
+            passes = passes_of(later, 0, 60)
+            assert len(passes) in (3, 4)
+            for turn, order in enumerate(passes):
+                expected = list(shuffled[0].at_epoch(epoch * len(passes) + turn))
+                assert order == expected[: len(order)], "the source goes on with its next epoch"
+            assert rows_of(later, 1) == [row % 10**6 for row in shuffled[1].at_epoch(epoch)]
+            seen += [order for order in passes if len(order) == 60]
+            again = rows.at_epoch(7).at_epoch(epoch)
+            assert list(again.gather_range(range(len(rows)), aligned_empty)) == list(later)
+        assert len({tuple(order) for order in seen}) == len(seen), "no order comes twice"
+        assert all(sorted(order) == list(range(60)) for order in seen)
+
+
+class Noted(BaseDataset[int]):
+    """Ten rows that tell the epoch, which note each epoch that is opened."""
+
+    def __init__(self, opened: list[int], epoch: int = 0) -> None:
+        self.opened, self.epoch = opened, epoch
+
+    def __len__(self) -> int:
+        return 10
+
+    def read(self, row: int) -> int:
+        return 10 * self.epoch + row
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[int]:
+        self.opened.append(epoch)
+        return Noted(self.opened, epoch)
+
+
+def test_passes_are_found_without_those_before() -> None:
+    opened: list[int] = []
+    rows = MixedDataset([Noted(opened), RangeDataset(10**9, 10**9 + 10**6)], seed=1, until="all")
+    passes = rows.fingerprint()["passes"]
+    assert passes[1] == 1
+    last = max(row for row in range(len(rows) - 100, len(rows)) if rows[row] < 10**9)
+    for epoch in (0, 1000):
+        later = rows.at_epoch(epoch)
+        opened.clear()
+        assert later[last] // 10 == epoch * passes[0] + passes[0] - 1
+        assert opened == [epoch * passes[0] + passes[0] - 1]
+
+
+def test_an_epoch_of_the_loader_goes_on_with_further_passes() -> None:
+    small, large = (source.shuffle(seed=2) for source in sources(50, 300))
+    rows = small.mix(large, until="all", seed=3)
+    loader = DataLoader().batch_size(32).workers(2).epochs(3).build(rows)
+    batches = np.concatenate(list(loader))
+    taken = batches[batches < 10**6].reshape(3, -1)
+    per_epoch = -(-taken.shape[1] // 50)
+    orders = [taken[epoch, 50 * i : 50 * i + 50].tolist() for epoch in range(3) for i in range(per_epoch)]
+    whole = [tuple(order) for order in orders if len(order) == 50]
+    assert len(set(whole)) == len(whole) >= 15
+
+
+def test_a_mixture_that_ends_with_the_first_source_has_the_values_that_it_had() -> None:
+    rows = MixedDataset([s.shuffle(seed=3) for s in sources(9000, 30_000, 5000)], [3, 2, 1], seed=5)
+    digests = [hashlib.sha256(json.dumps(list(rows.at_epoch(e))).encode()).hexdigest()[:16] for e in (0, 2)]
+    assert digests == ["62a40a2af6314370", "c0c08aef2bfa064c"]
+    assert list(rows.fingerprint()) == ["mix", "seed", "until", "sources"]
+
+
+def test_states_of_mixtures_whose_passes_had_one_order_are_refused() -> None:
+    rows = RangeDataset(5).mix(RangeDataset(40), until="all")
+    iterator = iter(DataLoader().batch_size(4).build(rows))
+    state = iterator.get_state()
+    iterator.set_state(state)
+    assert rows.fingerprint()["passes"] == [6, 1]
+    before = {name: fact for name, fact in rows.fingerprint().items() if name != "passes"}
+    old = iter(DataLoader().batch_size(4).build(Told(rows, before)))
+    with pytest.raises(StateError):
+        iterator.set_state(old.get_state())
+
+
+class Told(BaseDataset[Any]):
+    """Rows with another fingerprint."""
+
+    def __init__(self, rows: BaseDataset[Any], facts: dict[str, Any]) -> None:
+        self.rows, self.facts = rows, facts
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, row: int) -> Any:
+        return self.rows.read(row)
+
+    def fingerprint(self) -> dict[str, Any]:
+        return self.facts
