@@ -220,3 +220,26 @@ def test_trees_that_differ_in_any_bit_are_told_apart(got: Any, expected: Any, me
 
 def test_equal_trees_are_equal() -> None:
     check_same({"a": [np.array([np.nan]), "x", None]}, {"a": [np.array([np.nan]), "x", None]})
+
+
+class Rotated:
+    """Rows whose order depends on an argument, of which the fingerprint may say nothing."""
+
+    def __init__(self, start: int, *, told: bool) -> None:
+        self.start, self.told = start, told
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, row: int) -> int:
+        return (self.start + range(10)[row]) % 10
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"start": self.start} if self.told else {}
+
+
+def test_a_fingerprint_tells_another_order_apart() -> None:
+    check_dataset(Rotated(1, told=True), other=Rotated(2, told=True))
+    check_dataset(Rotated(1, told=False))
+    with pytest.raises(AssertionError, match=r"same fingerprint, \{'rows': 10\}, .* define Rotated.fingerprint\(\)"):
+        check_dataset(Rotated(1, told=False), other=Rotated(2, told=False))

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Gather, aligned_empty
+from loadax_core import DataLoader, Gather, StateError, aligned_empty
+from loadax_core.testing import check_dataset as check_public_dataset
 from loadax_datasets import ArrayDataset, BaseDataset, InMemoryDataset, MappedDataset, RangeDataset, SlicedDataset
 
 
@@ -211,3 +212,32 @@ def test_a_new_read_is_not_passed_by(dataset: BaseDataset[Any]) -> None:
     assert list(dataset.read_range(range(1, 3))) == [2, 4]
     assert list(dataset[::-1].read_many([0, 1, 3])) == [6, 4, 0]
     assert dataset.gather is None
+
+
+class Offset(BaseDataset[int]):
+    """A dataset of somebody else's, without a fingerprint of its own."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __len__(self) -> int:
+        return 10
+
+    def read(self, row: int) -> int:
+        return self.start + row
+
+
+class Told(Offset):
+    """The same, with one."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        return super().fingerprint() | {"start": self.start}
+
+
+def test_arguments_that_a_fingerprint_does_not_tell_are_found() -> None:
+    with pytest.raises(AssertionError, match=r"define Offset\.fingerprint\(\)"):
+        check_public_dataset(Offset(1), other=Offset(2))
+    check_public_dataset(Told(1), other=Told(2))
+    assert Told(1).shuffle(seed=3).fingerprint()["source"] == {"rows": 10, "start": 1}
+    with pytest.raises(StateError, match="start was 1 when saved, and is 2 here"):
+        iter(DataLoader().build(Told(2))).set_state(iter(DataLoader().build(Told(1))).get_state())

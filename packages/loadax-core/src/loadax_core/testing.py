@@ -33,6 +33,7 @@ from .batch.stack import StackBatcher
 from .loader import Loader
 from .memory.parts import Parts
 from .memory.pool import Pool
+from .plan.state import fingerprint
 from .protocols import Dataset, Gather, GatherRange, ReadRange
 from .read.access import gather_of, read_items
 
@@ -75,13 +76,21 @@ def _check_containers(got: Any, expected: Any, what: str, path: tree.Path = ()) 
         _check_containers(a, b, what, (*path, step))
 
 
-def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None, *, pickled: bool = True) -> None:
+def check_dataset(
+    dataset: Dataset[Any],
+    rows: Sequence[int] | None = None,
+    *,
+    pickled: bool = True,
+    other: Dataset[Any] | None = None,
+) -> None:
     """Checks what loaders rely on: reads repeat, threads may read, pickling keeps rows, and fast paths equal the items.
 
     Args:
         dataset: The dataset. It is read several times.
         rows: Row numbers to read; left out, up to 64 rows spread over the dataset, in a mixed order, one of them twice.
         pickled: Whether a pickled copy must return the same; worker processes need that, threads do not.
+        other: The same dataset with its rows in another order, such as one of another seed. It must have another
+            fingerprint, so that a state that was saved with the one is not restored with the other.
 
     Raises:
         AssertionError: If a promise does not hold; the error names it.
@@ -120,6 +129,18 @@ def check_dataset(dataset: Dataset[Any], rows: Sequence[int] | None = None, *, p
     own = getattr(dataset, "fingerprint", None)
     if callable(own):
         assert json.loads(json.dumps(own())) == own(), "fingerprint() does not survive JSON"
+    if other is not None:
+        _check_fingerprints(dataset, other)
+
+
+def _check_fingerprints(dataset: Dataset[Any], other: Dataset[Any]) -> None:
+    """Checks that a fingerprint tells a dataset from one of another order."""
+    facts = fingerprint(dataset)
+    assert facts != fingerprint(other), (
+        f"the other dataset has the same fingerprint, {facts}, though its rows come in another order: a state saved "
+        f"with one would be restored with the other; define {type(dataset).__name__}.fingerprint() so that it names "
+        "what fixes the order, such as its arguments"
+    )
 
 
 def _check_pickled(dataset: Dataset[Any], rows: list[int], items: list[Any]) -> None:

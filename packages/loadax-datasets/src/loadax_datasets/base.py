@@ -44,18 +44,29 @@ class BaseDataset(ABC, Generic[T_co]):
     `batched`), `gather`, `at_epoch`, `fingerprint` and `describe`; all reads must be thread-safe, and the whole must
     survive pickling.
 
+    A subclass whose arguments decide which row comes when (a seed, a length of windows, a list of files) must define
+    `fingerprint`, and name them there. A loader compares fingerprints before it resumes from a saved state; without
+    one, a state that was saved with other arguments is taken, and the run goes on with the wrong rows.
+    `loadax_core.testing.check_dataset(dataset, other=...)` compares the fingerprints of two orders.
+
     Raises:
         IndexError: When a row is out of range.
         TypeError: When a row is not an integer.
 
     Example:
         >>> class Squares(BaseDataset[int]):
+        ...     def __init__(self, start: int) -> None:
+        ...         self.start = start
         ...     def __len__(self) -> int:
         ...         return 5
         ...     def read(self, row: int) -> int:
-        ...         return row**2
-        >>> list(Squares()[1:].map(float))
+        ...         return (self.start + row) ** 2
+        ...     def fingerprint(self) -> dict[str, Any]:
+        ...         return super().fingerprint() | {"start": self.start}
+        >>> list(Squares(0)[1:].map(float))
         [1.0, 4.0, 9.0, 16.0]
+        >>> Squares(0).fingerprint()
+        {'rows': 5, 'start': 0}
     """
 
     in_epoch: int = 0
@@ -153,7 +164,11 @@ class BaseDataset(ABC, Generic[T_co]):
         return self
 
     def fingerprint(self) -> dict[str, Any]:
-        """JSON-able facts that fix which row comes when; the same in every epoch."""
+        """JSON-able facts that fix which row comes when; the same in every epoch.
+
+        By default the number of rows. A subclass whose arguments change the order adds them:
+        `super().fingerprint() | {"seed": self.seed}`.
+        """
         return {"rows": len(self)}
 
     def contents(self) -> list[dict[str, Any]]:
