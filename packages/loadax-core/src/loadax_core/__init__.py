@@ -10,6 +10,7 @@ from .batch.stack import StackBatcher as StackBatcher
 from .builder import DataLoader as DataLoader
 from .checks import check_not_table as check_not_table
 from .errors import ClosedError as ClosedError
+from .errors import EpochLeakWarning as EpochLeakWarning
 from .errors import StackError as StackError
 from .errors import StateError as StateError
 from .errors import WorkerError as WorkerError
@@ -35,6 +36,7 @@ from .protocols import Placement as Placement
 from .protocols import ReadRange as ReadRange
 from .protocols import Rows as Rows
 from .protocols import ShardingStrategy as ShardingStrategy
+from .protocols import SupportsBuildWarnings as SupportsBuildWarnings
 from .protocols import SupportsEpoch as SupportsEpoch
 from .protocols import SupportsFingerprint as SupportsFingerprint
 from .protocols import SupportsGather as SupportsGather

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 from . import distributed as resolve
 from .batch.pad import PadBatcher
 from .batch.stack import Batcher, StackBatcher
-from .checks import check_bool, check_first_epoch, check_int, check_length, check_seconds
+from .checks import check_bool, check_first_epoch, check_int, check_length, check_seconds, emit_build_warnings
 from .hints import BuilderHints, arguments
 from .loader import Loader
 from .plan.state import fingerprint
@@ -245,6 +245,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         """
         settings = self._settings
         dataset = with_length(dataset)
+        emit_build_warnings(dataset)
         rows = check_length(dataset)
         check_first_epoch(dataset)
         plan = plan_of(settings, rows)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from threading import TIMEOUT_MAX
 from typing import Any, SupportsIndex, cast
@@ -155,3 +156,10 @@ def check_not_table(source: object) -> None:
         if (package, base.__name__) in TABLES:
             fix = TABLES[package, base.__name__]
             raise TypeError(f"a {package} {base.__name__} does not give row i for [i]; {fix}")
+
+
+def emit_build_warnings(dataset: object) -> None:
+    """Emits what a dataset warns of, for the caller of `build`, which calls this."""
+    found: Callable[[], Iterable[Warning]] | None = getattr(dataset, "build_warnings", None)
+    for warning in () if found is None else found():
+        warnings.warn(warning, stacklevel=3)

@@ -36,6 +36,10 @@ class WorkerError(RuntimeError):
     """A worker process has ended, or an error in one cannot be pickled."""
 
 
+class EpochLeakWarning(UserWarning):
+    """A part of a dataset that has other rows in each epoch, so that rows held out in one are seen in another."""
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Adds a note to an error, also to one whose attributes cannot be set, such as a frozen dataclass.
 

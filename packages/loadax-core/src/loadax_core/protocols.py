@@ -119,6 +119,14 @@ class SupportsFingerprint(Protocol):
         ...
 
 
+class SupportsBuildWarnings(Protocol):
+    """A dataset that may be put together in a way that is seldom meant."""
+
+    def build_warnings(self) -> Sequence[Warning]:
+        """What `DataLoader.build` is to warn of, such as an `EpochLeakWarning`; mostly nothing."""
+        ...
+
+
 class MeshLike(Protocol):
     """A `jax.sharding.Mesh`, described without importing JAX."""
 

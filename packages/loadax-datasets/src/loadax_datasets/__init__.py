@@ -21,6 +21,7 @@ from .transforms.cast import CastDataset as CastDataset
 from .transforms.combined import ConcatenatedDataset as ConcatenatedDataset
 from .transforms.combined import ZippedDataset as ZippedDataset
 from .transforms.filtered import FilteredDataset as FilteredDataset
+from .transforms.frozen import FrozenDataset as FrozenDataset
 from .transforms.mapped import MappedDataset as MappedDataset
 from .transforms.mixed import MixedDataset as MixedDataset
 from .transforms.random_mapped import RandomMappedDataset as RandomMappedDataset

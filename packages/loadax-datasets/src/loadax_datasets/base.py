@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, Gather, Rows, check_rows
+from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Rows, check_rows
 
 from .checks import check_bool, check_int
 from .layout import Layout
@@ -182,6 +182,24 @@ class BaseDataset(ABC, Generic[T_co]):
         """Those of this dataset alone."""
         return {}
 
+    def frozen(self, epoch: int = 0) -> BaseDataset[T_co]:
+        """The rows as they are in one epoch, whatever epoch is asked for; see `FrozenDataset`."""
+        return datasets.FrozenDataset(self, epoch)
+
+    def build_warnings(self) -> list[Warning]:
+        """What `DataLoader.build` is to warn of: a part of an order that changes from epoch to epoch."""
+        part = self._leaking_part()
+        return [] if part is None else [EpochLeakWarning(_leak(part))]
+
+    def _leaking_part(self) -> BaseDataset[Any] | None:
+        """A dataset in this tree that takes a part of an order that changes from epoch to epoch."""
+        parts = (source._leaking_part() for source in self.sources)  # noqa: SLF001
+        return next((part for part in parts if part is not None), None)
+
+    def _order_changes(self) -> bool:
+        """Whether some row of this dataset is another row of the data in another epoch."""
+        return any(source._order_changes() for source in self.sources)  # noqa: SLF001
+
     def describe(self) -> str:
         """One line for `repr`, without the sources."""
         return f"{type(self).__name__}({len(self)} rows)"
@@ -322,6 +340,17 @@ def take_from(dataset: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:
 
 _OWN: Any = vars(BaseDataset)["_gather"]
 """The gather that does nothing but check its rows and call `_take`."""
+
+
+def _leak(part: BaseDataset[Any]) -> str:
+    tree = "\n".join(f"  {line}" for line in repr(part).splitlines())
+    return (
+        "a slice, take, skip or select has other rows in each epoch, since the order that it is a part of changes with "
+        f"the epoch:\n{tree}\nTo have the same rows in every epoch, take the part first and shuffle then, "
+        "dataset[:900].shuffle(seed=0); or divide the dataset, dataset.random_split([0.9, 0.1], seed=0); or keep the "
+        "order of one epoch, dataset.shuffle(seed=0).frozen(epoch=0)[:900]. If another part in each epoch is what is "
+        "meant, draw it: dataset.sample(900, seed=0)"
+    )
 
 
 def _depth(cls: type, name: str) -> int:

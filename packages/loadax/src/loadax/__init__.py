@@ -20,6 +20,7 @@ from loadax_core import Batcher as Batcher
 from loadax_core import ClosedError as ClosedError
 from loadax_core import DataLoader as DataLoader
 from loadax_core import Dataset as Dataset
+from loadax_core import EpochLeakWarning as EpochLeakWarning
 from loadax_core import Interval as Interval
 from loadax_core import Loader as Loader
 from loadax_core import LoaderIterator as LoaderIterator
@@ -45,6 +46,7 @@ from loadax_datasets import CachedDataset as CachedDataset
 from loadax_datasets import CastDataset as CastDataset
 from loadax_datasets import ConcatenatedDataset as ConcatenatedDataset
 from loadax_datasets import FilteredDataset as FilteredDataset
+from loadax_datasets import FrozenDataset as FrozenDataset
 from loadax_datasets import HuggingFaceDataset as HuggingFaceDataset
 from loadax_datasets import ImageFolderDataset as ImageFolderDataset
 from loadax_datasets import IndexedDataset as IndexedDataset
@@ -106,7 +108,9 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "DevicePlacement",
+    "EpochLeakWarning",
     "FilteredDataset",
+    "FrozenDataset",
     "HostPlan",
     "HuggingFaceDataset",
     "ImageFolderDataset",

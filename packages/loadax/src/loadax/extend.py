@@ -9,6 +9,7 @@ from loadax_core import GatherRange as GatherRange
 from loadax_core import MeshLike as MeshLike
 from loadax_core import ReadRange as ReadRange
 from loadax_core import Rows as Rows
+from loadax_core import SupportsBuildWarnings as SupportsBuildWarnings
 from loadax_core import SupportsEpoch as SupportsEpoch
 from loadax_core import SupportsFingerprint as SupportsFingerprint
 from loadax_core import SupportsGather as SupportsGather

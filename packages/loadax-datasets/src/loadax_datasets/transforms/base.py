@@ -137,8 +137,8 @@ def check_constant(source: BaseDataset[Any], what: str) -> None:
     """
     if source.at_epoch(1) is not source:
         raise ValueError(
-            f"{what} needs rows that are the same in every epoch, but these change with it; {what} first, then "
-            f"shuffle, sample or random_map:\n{source!r}"
+            f"{what} needs rows that are the same in every epoch, but these change with it; keep those of one epoch "
+            f"with .frozen(epoch=0), or {what} first, then shuffle, sample or random_map:\n{source!r}"
         )
 
 

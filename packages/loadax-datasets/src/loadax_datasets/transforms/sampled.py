@@ -96,6 +96,9 @@ class SampledDataset(ReorderedDataset[T_co]):
         # one, and it is not of weight 0: such a row has the sum of the row before.
         return np.searchsorted(self._cumulative, uniform(words) * float(self._cumulative[-1]))
 
+    def _order_changes(self) -> bool:
+        return True
+
     def fingerprint(self) -> dict[str, Any]:
         """What was asked for, with the weights as a hash, how many samples were before, and the source."""
         facts: dict[str, Any] = {"sample": self._count, "replace": self._replace, "seed": self._seed}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Dataset, Rows
 
+from ..base import BaseDataset
 from ..files.fingerprints import digest
 from ..rows import Wanted
 from .base import ReorderedDataset
@@ -52,6 +53,10 @@ class SelectedDataset(ReorderedDataset[T_co]):
     def _source_rows(self, rows: Wanted) -> Rows:
         """The rows that are chosen at those places."""
         return self._rows[rows.start : rows.stop] if isinstance(rows, range) else self._rows[rows]
+
+    def _leaking_part(self) -> BaseDataset[Any] | None:
+        leaks = self._source._order_changes() and len(np.unique(self._rows)) < len(self._source)  # noqa: SLF001
+        return self if leaks else super()._leaking_part()
 
     def fingerprint(self) -> dict[str, Any]:
         """How many rows are chosen, a hash of which, and the source."""

@@ -72,6 +72,9 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         """What the order has at `rows`."""
         return self._order(rows)
 
+    def _order_changes(self) -> bool:
+        return True
+
     def fingerprint(self) -> dict[str, Any]:
         """The seed, the blocks, how many shuffles were before, and the source."""
         blocks = {} if self._block is None else {"block": self._block, "window": self._window}

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from loadax_core import Dataset
 
+from ..base import BaseDataset
 from ..rows import Wanted, as_array
 from .base import ReorderedDataset
 
@@ -49,6 +50,10 @@ class SlicedDataset(ReorderedDataset[T_co]):
         if isinstance(rows, range) and self._rows.step == 1:
             return self._rows[rows.start : rows.stop]
         return as_array(rows) * self._rows.step + self._rows.start
+
+    def _leaking_part(self) -> BaseDataset[Any] | None:
+        leaks = len(self) < len(self._source) and self._source._order_changes()  # noqa: SLF001
+        return self if leaks else super()._leaking_part()
 
     def fingerprint(self) -> dict[str, Any]:
         """The slice and the source."""

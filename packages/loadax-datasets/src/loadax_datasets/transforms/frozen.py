@@ -1,0 +1,96 @@
+"""A dataset as it is in one epoch, for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from loadax_core import Alloc, Dataset, Gather, Rows
+
+from ..base import BaseDataset, take_from
+from ..checks import check_int
+from ..layout import Layout
+from ..rows import Wanted
+from .base import Transform
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class FrozenDataset(Transform[T_co]):
+    """The rows of a source as they are in one epoch: that order and that randomness, whatever epoch is asked for.
+
+    A slice of a shuffle has other rows in every epoch; a slice of a frozen shuffle has the same rows. What comes after
+    it, such as another shuffle, changes with the epoch as usual.
+
+    Args:
+        source: Any object with `len()` and `[i]`.
+        epoch: Which epoch, from 0.
+
+    Raises:
+        TypeError: If `epoch` is not an integer.
+        ValueError: If it is negative.
+
+    Example:
+        >>> from loadax_datasets import ShuffledDataset
+        >>> rows = FrozenDataset(ShuffledDataset(range(100), seed=1))
+        >>> train, held_out = rows[:90], rows[90:]
+        >>> set(train.at_epoch(5)) & set(held_out.at_epoch(7))
+        set()
+    """
+
+    def __init__(self, source: Dataset[T_co], epoch: int = 0) -> None:
+        self._epoch = check_int("epoch", epoch, 0)
+        super().__init__(source)
+        self._source = self._source.at_epoch(self._epoch)
+
+    def read(self, row: int) -> T_co:
+        """The source's row."""
+        return self._source.read(row)
+
+    def read_many(self, rows: list[int]) -> Sequence[T_co]:
+        """The source's rows."""
+        return self._source.read_many(rows)
+
+    def read_range(self, rows: range) -> Sequence[T_co]:
+        """The source's rows."""
+        return self._source.read_range(rows)
+
+    def _read_numbers(self, rows: Rows) -> Sequence[T_co]:
+        return self._source._read_numbers(rows)  # noqa: SLF001
+
+    @property
+    def gather(self) -> Gather | None:
+        """The source's gather."""
+        return None if self._source.gather is None else self._gather
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return take_from(self._source, rows, alloc)
+
+    def _batch_layout(self) -> Layout | None:
+        return self._source._batch_layout()  # noqa: SLF001
+
+    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
+        self._source._write_rows(rows, outs, places)  # noqa: SLF001
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
+        """Itself."""
+        check_int("epoch", epoch, 0)
+        return self
+
+    def _order_changes(self) -> bool:
+        return False
+
+    def _leaking_part(self) -> BaseDataset[Any] | None:
+        return None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The epoch and the source."""
+        return {"frozen": self._epoch, "source": self._source.fingerprint()}
+
+    def _own_contents(self) -> dict[str, Any]:
+        """The epoch."""
+        return {"frozen": self._epoch}
+
+    def describe(self) -> str:
+        """The epoch."""
+        return f"FrozenDataset(epoch={self._epoch})"
