@@ -147,7 +147,7 @@ def test_iteration_is_lazy() -> None:
         reads.append(x)
         return x
 
-    rows = iter(RangeDataset(1000).shuffle(1).map(note)[10:])
+    rows = iter(RangeDataset(1000).shuffle(seed=1).map(note)[10:])
     assert reads == []
     next(rows)
     assert len(reads) == 1
@@ -155,7 +155,7 @@ def test_iteration_is_lazy() -> None:
 
 def test_chained_methods_leave_the_original_alone() -> None:
     rows = InMemoryDataset([3, 1, 2])
-    rows.shuffle(1)
+    rows.shuffle(seed=1)
     rows.map(str)
     assert list(rows) == [3, 1, 2]
 

@@ -574,7 +574,7 @@ def test_two_processes_fill_one_directory(tmp_path: Path) -> None:
 def test_a_source_that_changes_with_the_epoch_is_refused() -> None:
     with pytest.raises(ValueError, match="cache first, then shuffle, sample or random_map:\n"):
         RangeDataset(5).shuffle().cache()
-    rows = RangeDataset(50).cache().shuffle(1)
+    rows = RangeDataset(50).cache().shuffle(seed=1)
     assert list(rows.at_epoch(1)) != list(rows)
 
 

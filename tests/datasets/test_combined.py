@@ -76,7 +76,7 @@ def test_concatenation_of_trees(check_dataset: CheckDataset) -> None:
     first, second = part(3, 0), part(4, 100)
     rows = ArrayDataset(first) + ArrayDataset(second)
     check_dataset(rows, [*ArrayDataset(first), *ArrayDataset(second)], gathers=True)
-    check_dataset(rows.shuffle(1), list(rows.shuffle(1)), gathers=True)
+    check_dataset(rows.shuffle(seed=1), list(rows.shuffle(seed=1)), gathers=True)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_rows_of_one_part_that_cannot_be_stacked_are_named() -> None:
 
 
 def test_epochs_reach_every_part() -> None:
-    rows = RangeDataset(50).shuffle(1) + RangeDataset(50, 100)
+    rows = RangeDataset(50).shuffle(seed=1) + RangeDataset(50, 100)
     assert sorted(rows.at_epoch(1)) == list(range(100))
-    assert list(rows.at_epoch(1))[:50] == list(RangeDataset(50).shuffle(1).at_epoch(1))
+    assert list(rows.at_epoch(1))[:50] == list(RangeDataset(50).shuffle(seed=1).at_epoch(1))
     assert list(rows.at_epoch(1))[50:] == list(range(50, 100))
     plain = RangeDataset(2) + RangeDataset(3)
     assert plain.at_epoch(1) is plain
-    zipped = RangeDataset(50).shuffle(1).zip(RangeDataset(50))
-    assert [x for x, _ in zipped.at_epoch(2)] == list(RangeDataset(50).shuffle(1).at_epoch(2))
+    zipped = RangeDataset(50).shuffle(seed=1).zip(RangeDataset(50))
+    assert [x for x, _ in zipped.at_epoch(2)] == list(RangeDataset(50).shuffle(seed=1).at_epoch(2))
 
 
 def test_an_error_names_the_part() -> None:

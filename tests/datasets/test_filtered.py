@@ -114,7 +114,7 @@ def test_a_source_that_changes_with_the_epoch_is_refused(chain: str) -> None:
     }[chain]
     with pytest.raises(ValueError, match="filter first, then shuffle, sample or random_map:\n"):
         source.filter(is_even)
-    assert list(RangeDataset(9).filter(is_even).shuffle(1).at_epoch(1)) != [0, 2, 4, 6, 8]
+    assert list(RangeDataset(9).filter(is_even).shuffle(seed=1).at_epoch(1)) != [0, 2, 4, 6, 8]
 
 
 def test_bad_predicates() -> None:

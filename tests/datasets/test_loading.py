@@ -93,7 +93,7 @@ def flat(batches: Iterable[list[Any]]) -> list[Any]:
 def test_random_maps_continue_under_any_settings(
     seeds: tuple[int, int], batch_sizes: tuple[int, int], workers: tuple[int, int], data: st.DataObject
 ) -> None:
-    dataset = numbers.random_map(noise, seeds[0]).shuffle(seeds[1])
+    dataset = numbers.random_map(noise, seed=seeds[0]).shuffle(seed=seeds[1])
 
     def batches(i: int) -> Any:
         return iter(DataLoader(list[Any]).batch_size(batch_sizes[i]).workers(workers[i]).epochs(2).build(dataset))
@@ -109,7 +109,7 @@ def test_random_maps_continue_under_any_settings(
 @pytest.mark.parametrize("other", [{"seed": 2}, {"rows": 22}])
 def test_a_state_of_another_order_is_refused(other: dict[str, int]) -> None:
     def batches(seed: int = 1, rows: int = 23) -> Any:
-        return iter(DataLoader().build(RangeDataset(rows).shuffle(seed)))
+        return iter(DataLoader().build(RangeDataset(rows).shuffle(seed=seed)))
 
     message = {
         "seed": "the state was saved with shuffle seed 2, and this dataset has 1",

@@ -70,7 +70,7 @@ def test_vectorized_map_is_called_once_for_many_rows() -> None:
         sizes.append(len(x))
         return x
 
-    rows = RangeDataset(100).map(note, vectorized=True).shuffle(1)
+    rows = RangeDataset(100).map(note, vectorized=True).shuffle(seed=1)
     assert rows.gather is not None
     rows.gather(np.arange(32), aligned_empty)
     rows.read_many(list(range(8)))
@@ -224,7 +224,7 @@ def test_random_numbers_belong_to_one_seed_epoch_and_row() -> None:
         value
         for seed in seeds
         for epoch in epochs
-        for value in RangeDataset(50).random_map(number, seed).at_epoch(epoch)
+        for value in RangeDataset(50).random_map(number, seed=seed).at_epoch(epoch)
     ]
     assert len(set(drawn)) == len(drawn) == len(seeds) * len(epochs) * 50
 
@@ -234,7 +234,7 @@ def test_generators_of_different_rows_share_nothing(rows: list[int], seed: int) 
     def many(_: int, rng: np.random.Generator) -> list[int]:
         return rng.integers(2**62, size=50).tolist()
 
-    dataset = RandomMappedDataset(RangeDataset(2**62 + 1), many, seed)
+    dataset = RandomMappedDataset(RangeDataset(2**62 + 1), many, seed=seed)
     drawn = [x for row in rows for x in dataset[row]]
     assert len(set(drawn)) == len(drawn)
 
@@ -268,7 +268,7 @@ def test_random_maps_one_after_the_other_draw_anew_with_the_same_seed() -> None:
     empty: list[list[float]] = [[]] * 500
     rows = InMemoryDataset(empty).random_map(append)
     first = [numbers[0] for numbers in rows]
-    drawn = np.array(list(rows.random_map(append).map(list).shuffle(1).random_map(append).at_epoch(0)))
+    drawn = np.array(list(rows.random_map(append).map(list).shuffle(seed=1).random_map(append).at_epoch(0)))
     assert sorted(drawn[:, 0]) == sorted(first)
     assert np.abs(np.corrcoef(drawn.T) - np.eye(3)).max() < 0.2
     zipped = InMemoryDataset(empty).random_map(append).zip(InMemoryDataset(empty).random_map(append))
@@ -294,7 +294,7 @@ def test_random_numbers_look_uniform_over_rows() -> None:
 @pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (True, TypeError), (0.5, TypeError)])
 def test_bad_seeds(seed: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="seed must be"):
-        RangeDataset(3).random_map(draw, seed)
+        RangeDataset(3).random_map(draw, seed=seed)
 
 
 def test_bad_epochs() -> None:

@@ -56,7 +56,7 @@ def test_a_mapped_array_is_pickled_by_reference(file: Path, view: str) -> None:
 
 
 def test_another_interpreter_maps_the_file_itself(file: Path, tmp_path: Path) -> None:
-    rows = ArrayDataset(np.load(file, mmap_mode="r")[100:]).shuffle(3)
+    rows = ArrayDataset(np.load(file, mmap_mode="r")[100:]).shuffle(seed=3)
     (tmp_path / "pickle").write_bytes(pickle.dumps(rows))
     code = (
         "import pickle, sys; rows = pickle.load(open(sys.argv[1], 'rb')); print(sum(int(rows[i][0]) for i in range(9)))"

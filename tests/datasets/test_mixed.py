@@ -117,7 +117,7 @@ def test_seeds_and_weights_change_the_alternation_and_epochs_do_not() -> None:
     one = MixedDataset(sources(100, 100), seed=1)
     assert list(one) != list(MixedDataset(sources(100, 100), seed=2))[: len(one)]
     assert one.at_epoch(4) is one
-    shuffled = MixedDataset([s.shuffle(3) for s in sources(100, 100)], seed=1)
+    shuffled = MixedDataset([s.shuffle(seed=3) for s in sources(100, 100)], seed=1)
     later = shuffled.at_epoch(1)
     assert [item // 10**6 for item in later] == [item // 10**6 for item in one]
     assert list(later) != list(shuffled)

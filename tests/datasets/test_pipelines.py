@@ -58,7 +58,7 @@ def shuffled(seed: int, block: int | None) -> Step:
 
     return Step(
         f"shuffle({seed}, block={block})",
-        lambda ds: ds.shuffle(seed, block=block, window=block and 2),
+        lambda ds: ds.shuffle(seed=seed, block=block, window=block and 2),
         model,
         kind="shuffle",
     )

@@ -20,7 +20,7 @@ def test_repeat(check_dataset: CheckDataset) -> None:
     check_dataset(InMemoryDataset(["a"]).repeat(2), ["a", "a"], gathers=False)
     check_dataset(RangeDataset(3).repeat(0), [], gathers=True)
     check_dataset(RangeDataset(0).repeat(3), [], gathers=True)
-    shuffled = RangeDataset(20).shuffle(1)
+    shuffled = RangeDataset(20).shuffle(seed=1)
     check_dataset(shuffled.repeat(2), list(shuffled) * 2, gathers=True)
     assert RangeDataset(3).repeat(2).fingerprint() == {"repeat": 2, "source": {"rows": 3}}
     assert repr(RangeDataset(3).repeat(2)).startswith("RepeatedDataset(times=2)\n")
@@ -61,8 +61,8 @@ def test_padding_in_a_batch() -> None:
 
 
 def test_padding_keeps_what_is_below() -> None:
-    rows = RangeDataset(10).shuffle(1).pad_to_multiple(4)
-    assert [item for item, real in rows.at_epoch(1) if real] == list(RangeDataset(10).shuffle(1).at_epoch(1))
+    rows = RangeDataset(10).shuffle(seed=1).pad_to_multiple(4)
+    assert [item for item, real in rows.at_epoch(1) if real] == list(RangeDataset(10).shuffle(seed=1).at_epoch(1))
     assert rows.fingerprint() == {"pad_to_multiple": 4, "source": {"shuffle": 1, "source": {"rows": 10}}}
     assert repr(rows).startswith("PaddedDataset(multiple=4)\n")
 

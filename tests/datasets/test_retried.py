@@ -111,7 +111,7 @@ def test_one_attempt_is_no_retry() -> None:
 
 
 def test_retry_is_transparent() -> None:
-    rows = RangeDataset(9).shuffle(1)
+    rows = RangeDataset(9).shuffle(seed=1)
     assert rows.retry(2).fingerprint() == rows.fingerprint()
     assert list(rows.retry(2).at_epoch(1)) == list(rows.at_epoch(1))
     assert repr(rows.retry(2, on=(OSError, KeyError))).startswith("RetriedDataset(attempts=2, on=OSError, KeyError)\n")

@@ -32,7 +32,7 @@ def test_a_part_is_a_dataset(check_dataset: CheckDataset) -> None:
 def test_each_row_is_in_one_part(n: int, cuts: list[float], seed: int, data: st.DataObject) -> None:
     ends = [0, *sorted(round(cut * n) for cut in cuts), n]
     lengths = np.diff(ends).tolist()
-    parts = RangeDataset(n).random_split(lengths, seed)
+    parts = RangeDataset(n).random_split(lengths, seed=seed)
     assert [len(part) for part in parts] == lengths
     rows = [int(row) for part in parts for row in part]
     assert sorted(rows) == list(range(n))
@@ -65,7 +65,7 @@ def test_fractions_and_numbers_of_rows(parts: Any, rows: int, lengths: list[int]
 
 def test_the_split_is_random_and_follows_from_the_seed() -> None:
     """Of 500 rows, a random half has 250 in common with another, with a standard deviation of 5.6."""
-    halves = [set(map(int, RangeDataset(500).random_split([0.5, 0.5], seed)[0])) for seed in (0, 0, 1)]
+    halves = [set(map(int, RangeDataset(500).random_split([0.5, 0.5], seed=seed)[0])) for seed in (0, 0, 1)]
     assert halves[0] == halves[1]
     assert 215 < 250 + len(halves[0] & halves[2]) - 125 < 285
     shuffled = [int(row) for row in RangeDataset(500).shuffle(seed=0)]

@@ -58,7 +58,7 @@ def length(record: bytes) -> int:
 
 def test_threads_and_processes(files: list[Path], read_elsewhere: ReadElsewhere) -> None:
     rows = ArrayRecordDataset(files)
-    loader = DataLoader().batch_size(4).workers(4).prefetch(3).build(rows.map(length).shuffle(1))
+    loader = DataLoader().batch_size(4).workers(4).prefetch(3).build(rows.map(length).shuffle(seed=1))
     assert sorted(np.concatenate(list(loader)).tolist()) == [len(record) for record in RECORDS]
     for items in read_elsewhere(rows, [14, 7, 0]):
         assert items == [RECORDS[14], RECORDS[7], RECORDS[0]]

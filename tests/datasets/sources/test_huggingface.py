@@ -379,7 +379,7 @@ def test_from_disk_by_threads_and_processes(tmp_path: Path, read_elsewhere: Read
     make(COLUMNS).save_to_disk(tmp_path / "saved", num_shards=2)
     rows = HuggingFaceDataset(hf.load_from_disk(tmp_path / "saved"), columns=["text", "u8"])
     testing.check_dataset(rows)
-    batches = list(DataLoader().batch_size(4).workers(3).prefetch(2).build(rows.shuffle(1)))
+    batches = list(DataLoader().batch_size(4).workers(3).prefetch(2).build(rows.shuffle(seed=1)))
     assert sorted(text for batch in batches for text in batch["text"]) == sorted(COLUMNS["text"][1])
     for items in read_elsewhere(rows, [8, 0]):
         assert [item["text"] for item in items] == ["row 8 ü", "row 0 ü"]

@@ -117,7 +117,7 @@ def test_images_whose_range_is_unknown_are_refused(root: Path, dtype: Any, mode:
 def test_batches_by_threads_and_processes(root: Path, read_elsewhere: ReadElsewhere) -> None:
     images = [save(root / str(i % 2) / f"{i}.png", i) for i in range(12)]
     rows = ImageFolderDataset(root)
-    batches = list(DataLoader().batch_size(4).workers(3).prefetch(2).build(rows.shuffle(2)))
+    batches = list(DataLoader().batch_size(4).workers(3).prefetch(2).build(rows.shuffle(seed=2)))
     assert all(batch["image"].shape == (4, 4, 5, 3) for batch in batches)
     seen = {
         image.tobytes(): int(y) for batch in batches for image, y in zip(batch["image"], batch["label"], strict=True)
@@ -216,7 +216,7 @@ def test_a_cache_looks_at_few_files_of_a_large_folder(root: Path, monkeypatch: p
         return stat(path, **kwargs)
 
     monkeypatch.setattr(Path, "stat", look)
-    facts = rows.contents()
+    facts = rows.content_fingerprint()
     assert {root / "cat" / "0.bmp", root / "cat" / "99.bmp"} <= set(looked), "the first by name, and the last"
     assert 60 < len(set(looked)) <= len(looked) < 100
     assert json.loads(json.dumps(facts)) == facts

@@ -81,7 +81,7 @@ def test_folder(check_dataset: CheckDataset, folder: Path, memory: int) -> None:
     rows = ParquetDataset(folder, memory=memory)
     check_dataset(rows, THIRTY, gathers=True)
     testing.check_dataset(rows)
-    testing.check_loader(DataLoader().batch_size(7).workers(2).prefetch(2).build(rows.shuffle(3, block=4)))
+    testing.check_loader(DataLoader().batch_size(7).workers(2).prefetch(2).build(rows.shuffle(seed=3, block=4)))
 
 
 def test_files_come_by_name_in_folders_and_as_given_otherwise(folder: Path) -> None:

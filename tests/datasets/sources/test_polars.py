@@ -343,7 +343,7 @@ def test_empty_frame(check_dataset: CheckDataset) -> None:
 
 def test_threads_and_processes(read_elsewhere: ReadElsewhere) -> None:
     rows = PolarsDataset(pl.DataFrame({"x": np.arange(1000), "s": [f"row {i}" for i in range(1000)]}))
-    loader = DataLoader().batch_size(7).workers(4).prefetch(4).build(rows.shuffle(1))
+    loader = DataLoader().batch_size(7).workers(4).prefetch(4).build(rows.shuffle(seed=1))
     seen = sorted((int(x), s) for batch in loader for x, s in zip(batch["x"], batch["s"], strict=True))
     assert seen == [(i, f"row {i}") for i in range(1000)]
     for items in read_elsewhere(rows, [999, 0]):

@@ -339,7 +339,7 @@ def test_a_large_database_is_read_in_place(tmp_path: Path) -> None:
         connection.executemany("INSERT INTO t VALUES (?)", [(image.tobytes(),) for image in images])
     connection.close()
     rows = SQLiteDataset(file, "t").map(pixels)
-    batches = list(DataLoader().batch_size(16).workers(3).prefetch(3).build(rows.shuffle(1)))
+    batches = list(DataLoader().batch_size(16).workers(3).prefetch(3).build(rows.shuffle(seed=1)))
     order = [int(np.flatnonzero((images == row).all(1))[0]) for batch in batches for row in batch]
     assert sorted(order) == list(range(64))
 

@@ -40,7 +40,7 @@ def test_torch_style(make: Callable[[], TorchStyle]) -> None:
     data = make()
     testing.check_dataset(data)
     testing.check_loader(DataLoader().batch_size(7).workers(2).prefetch(2).build(data))
-    testing.check_loader(DataLoader().batch_size(7).workers(2).build(as_dataset(data).shuffle(1)))
+    testing.check_loader(DataLoader().batch_size(7).workers(2).build(as_dataset(data).shuffle(seed=1)))
     (batch,) = DataLoader().batch_size(40).build(data)
     assert np.array_equal(batch[0], VALUES)
     assert batch[1].tolist() == list(range(40))
@@ -62,7 +62,7 @@ def test_zarr(tmp_path: Path) -> None:
         testing.check_dataset(as_dataset(data))
         batches = list(DataLoader().batch_size(8).workers(3).prefetch(2).build(data))
         assert np.array_equal(np.concatenate(batches), VALUES)
-        shuffled = DataLoader().batch_size(8).workers(3).build(as_dataset(data).shuffle(1, block=8, window=2))
+        shuffled = DataLoader().batch_size(8).workers(3).build(as_dataset(data).shuffle(seed=1, block=8, window=2))
         assert sorted(np.concatenate(list(shuffled)).reshape(40, 6).tolist()) == sorted(VALUES.reshape(40, 6).tolist())
     finally:
         # The threads that Zarr keeps for all of its arrays.
@@ -108,7 +108,7 @@ def test_h5py_with_a_lock(tmp_path: Path) -> None:
     testing.check_dataset(data)
     batches = list(DataLoader().batch_size(8).workers(4).prefetch(3).build(data))
     assert np.array_equal(np.concatenate(batches), VALUES)
-    testing.check_loader(DataLoader().batch_size(8).workers(2).build(as_dataset(data).shuffle(1)))
+    testing.check_loader(DataLoader().batch_size(8).workers(2).build(as_dataset(data).shuffle(seed=1)))
     data.close()
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Literal, SupportsIndex, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Rows, check_rows
 
 from .checks import check_bool, check_int
+from .hints import elsewhere, seed_by_name
 from .layout import Layout
 from .rows import Wanted, check_range, row_in_range, rows_in_range
 
@@ -171,12 +172,12 @@ class BaseDataset(ABC, Generic[T_co]):
         """
         return {"rows": len(self)}
 
-    def contents(self) -> list[dict[str, Any]]:
+    def content_fingerprint(self) -> list[dict[str, Any]]:
         """JSON-able facts, beside the fingerprint, that fix what is in a row: of this dataset, and of all its sources.
 
         They keep a cache directory from being taken for that of another dataset.
         """
-        return [self._own_contents(), *(facts for source in self.sources for facts in source.contents())]
+        return [self._own_contents(), *(facts for source in self.sources for facts in source.content_fingerprint())]
 
     def _own_contents(self) -> dict[str, Any]:
         """Those of this dataset alone."""
@@ -203,6 +204,15 @@ class BaseDataset(ABC, Generic[T_co]):
     def describe(self) -> str:
         """One line for `repr`, without the sources."""
         return f"{type(self).__name__}({len(self)} rows)"
+
+    if not TYPE_CHECKING:
+        # A type checker that saw it would accept any name.
+        def __getattr__(self, name: str) -> Any:
+            message = elsewhere(type(self).__name__, name)
+            if message is not None:
+                raise AttributeError(message, name=name, obj=self)
+            # Python's own words; those of a property that failed, too.
+            return object.__getattribute__(self, name)
 
     def __repr__(self) -> str:
         return "\n".join(_tree(self))
@@ -243,9 +253,10 @@ class BaseDataset(ABC, Generic[T_co]):
             return datasets.MappedDataset(self, fn, vectorized=True)
         return datasets.MappedDataset(self, fn)
 
-    def random_map(self, fn: Callable[[T_co, np.random.Generator], U], seed: int = 0) -> BaseDataset[U]:
+    @seed_by_name("the seed is given by name: random_map({first}seed={given})")
+    def random_map(self, fn: Callable[[T_co, np.random.Generator], U], *, seed: int = 0) -> BaseDataset[U]:
         """Every item passed through `fn(item, rng)`, anew each epoch; see `RandomMappedDataset`."""
-        return datasets.RandomMappedDataset(self, fn, seed)
+        return datasets.RandomMappedDataset(self, fn, seed=seed)
 
     def cast(self, dtype: npt.DTypeLike | Mapping[Any, npt.DTypeLike]) -> BaseDataset[Any]:
         """The numbers of every item, or of the entries that are named, in another dtype; see `CastDataset`."""
@@ -255,10 +266,12 @@ class BaseDataset(ABC, Generic[T_co]):
         """The items for which `predicate` returns true; see `FilteredDataset`."""
         return datasets.FilteredDataset(self, predicate)
 
-    def shuffle(self, seed: int = 0, *, block: int | None = None, window: int | None = None) -> BaseDataset[T_co]:
+    @seed_by_name("the seed is given by name, shuffle(seed={given}); there is no buffer: all rows are shuffled")
+    def shuffle(self, *, seed: int = 0, block: int | None = None, window: int | None = None) -> BaseDataset[T_co]:
         """The rows in a random order, another one each epoch; see `ShuffledDataset`."""
-        return datasets.ShuffledDataset(self, seed, block=block, window=window)
+        return datasets.ShuffledDataset(self, seed=seed, block=block, window=window)
 
+    @seed_by_name("what follows the count is given by name: sample({first}replace=..., weights=..., seed=...)")
     def sample(
         self, count: int, *, replace: bool = False, weights: npt.ArrayLike | None = None, seed: int = 0
     ) -> BaseDataset[T_co]:
@@ -314,10 +327,11 @@ class BaseDataset(ABC, Generic[T_co]):
         """The rows of these numbers, or those that a mask is true for; see `SelectedDataset`."""
         return datasets.SelectedDataset(self, rows)
 
-    def random_split(self, parts: Sequence[float], seed: int = 0) -> tuple[BaseDataset[T_co], ...]:
+    @seed_by_name("the seed is given by name: random_split({first}seed={given})")
+    def random_split(self, parts: Sequence[float], *, seed: int = 0) -> tuple[BaseDataset[T_co], ...]:
         """The rows in random parts, such as to train and to test, the same in every epoch; see `SplitDataset`."""
-        first = datasets.SplitDataset(self, parts, 0, seed)
-        return first, *(datasets.SplitDataset(self, parts, part, seed) for part in range(1, len(parts)))
+        first = datasets.SplitDataset(self, parts, 0, seed=seed)
+        return first, *(datasets.SplitDataset(self, parts, part, seed=seed) for part in range(1, len(parts)))
 
     def take(self, count: int) -> BaseDataset[T_co]:
         """The first `count` rows, or all if there are fewer."""

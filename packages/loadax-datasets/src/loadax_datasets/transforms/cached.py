@@ -63,7 +63,7 @@ class CachedDataset(Transform[T_co]):
             text = os.fspath(directory)
             if not self._directory.exists() and (text.startswith("~") or "://" in text):
                 raise ValueError(f"directory={text!r} is no path of a folder{advice(directory)}")
-            facts = {"dataset": self._source.fingerprint(), "contents": self._source.contents()}
+            facts = {"dataset": self._source.fingerprint(), "contents": self._source.content_fingerprint()}
             _claim(self._directory, {"version": 3, **facts})
 
     def read(self, row: int) -> T_co:

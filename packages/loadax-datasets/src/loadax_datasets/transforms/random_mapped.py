@@ -42,7 +42,7 @@ class RandomMappedDataset(Transform[U_co]):
 
     _changes_with_epoch = True
 
-    def __init__(self, source: Dataset[T], fn: Callable[[T, np.random.Generator], U_co], seed: int = 0) -> None:
+    def __init__(self, source: Dataset[T], fn: Callable[[T, np.random.Generator], U_co], *, seed: int = 0) -> None:
         if not callable(fn):
             raise TypeError(f"random_map takes a function of an item and a generator, got {fn!r}")
         from ..orders.row_seed import RowSeed  # noqa: PLC0415 - a sixth of what importing `loadax` would take

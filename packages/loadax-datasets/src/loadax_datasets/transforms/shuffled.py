@@ -52,7 +52,7 @@ class ShuffledDataset(ReorderedDataset[T_co]):
     _changes_with_epoch = True
 
     def __init__(
-        self, source: Dataset[T_co], seed: int = 0, *, block: int | None = None, window: int | None = None
+        self, source: Dataset[T_co], *, seed: int = 0, block: int | None = None, window: int | None = None
     ) -> None:
         super().__init__(source)
         if block is None and window is not None:

@@ -46,7 +46,7 @@ class SplitDataset(ReorderedDataset[T_co]):
 
     _noun = "part"
 
-    def __init__(self, source: Dataset[T_co], parts: Sequence[float], part: int, seed: int = 0) -> None:
+    def __init__(self, source: Dataset[T_co], parts: Sequence[float], part: int, *, seed: int = 0) -> None:
         super().__init__(source)
         check_constant(self._source, "random_split")
         self._lengths = _lengths(parts, len(self._source))

@@ -1,0 +1,80 @@
+"""What to write instead of what other libraries have: one table for names, and the seeds that are given by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _loader(settings: str = "", batcher: str = "") -> str:
+    return f"DataLoader({batcher}).batch_size(32){settings}.build(dataset)"
+
+
+ELSEWHERE: dict[str, str] = {
+    "batch": f"a loader makes batches: {_loader()}",
+    "batch_size": f"a loader makes batches: {_loader()}",
+    "padded_batch": f"a loader makes batches: {_loader(batcher='PadBatcher()')}",
+    "collate_fn": f"a loader makes batches: {_loader(batcher='my_batcher')}",
+    "drop_remainder": "a loader makes batches: DataLoader().batch_size(32, drop_remainder=True).build(dataset)",
+    "drop_last": "a loader makes batches: DataLoader().batch_size(32, drop_remainder=True).build(dataset)",
+    "prefetch": f"a loader reads ahead: {_loader('.prefetch(2)')}",
+    "num_workers": f"a loader has workers: {_loader('.workers(4)')}",
+    "workers": f"a loader has workers: {_loader('.workers(4)')}",
+    "to_iter_dataset": f"a loader iterates, and reads ahead: {_loader('.workers(4)')}",
+    "as_numpy_iterator": f"a loader iterates: {_loader()}; the items are list(dataset)",
+    "build": f"a loader is built over a dataset: {_loader()}",
+    "epochs": f"a loader runs epochs: {_loader('.epochs(3)')}; dataset.repeat(3) makes one epoch of three",
+    "set_epoch": "the dataset as it is in one epoch is dataset.at_epoch(1); a loader counts epochs itself",
+    "shard": f"a loader divides batches among devices and hosts: {_loader('.shard(mesh)')}",
+    "to_device": f"a loader puts batches on devices: {_loader('.prefetch(2, to_device=True)')}",
+    "pin_memory": f"a loader puts batches on devices: {_loader('.prefetch(2, to_device=True)')}",
+    "state_dict": "an iterator of a loader has the position: iter(loader).get_state()",
+    "get_state": "an iterator of a loader has the position: iter(loader).get_state()",
+    "slice": "slices are written as those of a list: dataset[10:20]",
+    "cardinality": "the number of rows is len(dataset)",
+    "train_test_split": "write dataset.random_split([0.9, 0.1], seed=0)",
+    "concatenate": "write dataset.concat(other), or dataset + other",
+    "interleave": "write dataset.mix(other, weights=[1, 1], seed=0)",
+    "enumerate": "write RangeDataset(len(dataset)).zip(dataset)",
+}
+"""Names that other libraries' datasets have, and what to write here."""
+
+
+def elsewhere(kind: str, name: str) -> str | None:
+    """The message of an AttributeError for a name that is found elsewhere; None for other names."""
+    hint = ELSEWHERE.get(name)
+    return None if hint is None else f"{kind!r} object has no attribute {name!r}: {hint}"
+
+
+def seed_by_name(
+    hint: str,
+) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+    """Makes a method say what to write if it gets more arguments by position than it takes.
+
+    Args:
+        hint: A format of the message: `{given}` is the first argument too many, `{first}` those before it.
+    """
+
+    def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+        most: int = getattr(method, "__code__").co_argcount  # noqa: B009
+
+        @wraps(method)
+        def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+            if len(args) >= most:
+                first = "".join(f"{_shown(arg)}, " for arg in args[: most - 1])
+                raise TypeError(hint.format(first=first, given=_shown(args[most - 1])))
+            return method(self, *args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def _shown(argument: Any) -> str:
+    name: str | None = getattr(argument, "__name__", None)
+    return name or f"{argument!r:.60}"

@@ -1,0 +1,86 @@
+"""What people write who come from other libraries: an error says what to write here."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from loadax_core import DataLoader, PadBatcher
+from loadax_datasets import BaseDataset, RandomMappedDataset, RangeDataset, ShuffledDataset, SplitDataset
+from loadax_datasets.hints import ELSEWHERE
+
+rows: Any = RangeDataset(10)
+
+
+def draw(x: int, rng: np.random.Generator) -> int:
+    return x + int(rng.integers(10))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (lambda: rows.shuffle(1000), r"shuffle\(seed=1000\); there is no buffer"),
+        (lambda: rows.random_map(draw, 3), r"random_map\(draw, seed=3\)"),
+        (lambda: rows.random_split([0.5, 0.5], 3), r"random_split\(\[0.5, 0.5\], seed=3\)"),
+        (lambda: rows.sample(3, 7), r"sample\(3, replace=..., weights=..., seed=...\)"),
+    ],
+)
+def test_seeds_are_given_by_name(wrong: Any, right: str) -> None:
+    with pytest.raises(TypeError, match=right):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [(ShuffledDataset, ()), (RandomMappedDataset, (draw,)), (SplitDataset, ([0.5, 0.5], 0))]
+)
+def test_classes_take_seeds_by_name(kind: Any, arguments: tuple[Any, ...]) -> None:
+    assert list(kind(rows, *arguments, seed=3)) == list(kind(rows, *arguments, seed=3))
+    with pytest.raises(TypeError, match="positional argument"):
+        kind(rows, *arguments, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("batch", r"DataLoader\(\).batch_size\(32\).build\(dataset\)"),
+        ("prefetch", r".prefetch\(2\).build\(dataset\)"),
+        ("num_workers", r".workers\(4\).build\(dataset\)"),
+        ("train_test_split", r"dataset.random_split\(\[0.9, 0.1\], seed=0\)"),
+    ],
+)
+def test_names_of_other_libraries_say_what_to_write(name: str, hint: str) -> None:
+    with pytest.raises(AttributeError, match=f"'RangeDataset' object has no attribute '{name}': .*{hint}") as caught:
+        getattr(rows, name)
+    assert caught.value.name == name
+    assert not hasattr(rows, name)
+
+
+def test_what_the_hints_say_can_be_written() -> None:
+    kinds = {kind.__name__: kind for kind in (DataLoader, PadBatcher, RangeDataset)}
+    names: dict[str, Any] = {"dataset": RangeDataset(100), "other": rows, "my_batcher": list, **kinds}
+    for name, hint in ELSEWHERE.items():
+        assert not hasattr(BaseDataset, name)
+        code = hint.split(": ", 1)[-1].split(";")[0].removeprefix("write ").split(", or ")[0]
+        code = code.rsplit(" is ", 1)[-1]
+        if "mesh" not in code and "to_device" not in code and "loader)" not in code:
+            eval(code, names)
+
+
+def test_other_names_are_missing_as_always() -> None:
+    for missing in ("spam", "__array__", "shape", "_sources_"):
+        with pytest.raises(AttributeError, match=f"'RangeDataset' object has no attribute '{missing}'$"):
+            getattr(rows, missing)
+    assert list(copy.deepcopy(rows)) == list(pickle.loads(pickle.dumps(rows))) == list(rows)
+
+
+def test_an_error_in_a_property_is_not_hidden() -> None:
+    class Broken(RangeDataset):
+        @property
+        def batched(self) -> bool:
+            return getattr(self, "_not_there")  # noqa: B009
+
+    with pytest.raises(AttributeError, match="no attribute '_not_there'"):
+        Broken(3).batched  # noqa: B018
