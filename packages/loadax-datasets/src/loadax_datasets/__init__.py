@@ -18,8 +18,8 @@ from .sources.sqlite import SQLiteDataset as SQLiteDataset
 from .sources.tokens import TokenDataset as TokenDataset
 from .transforms.cached import CachedDataset as CachedDataset
 from .transforms.cast import CastDataset as CastDataset
-from .transforms.combined import ConcatenatedDataset as ConcatenatedDataset
 from .transforms.combined import ZippedDataset as ZippedDataset
+from .transforms.concatenated import ConcatenatedDataset as ConcatenatedDataset
 from .transforms.filtered import FilteredDataset as FilteredDataset
 from .transforms.frozen import FrozenDataset as FrozenDataset
 from .transforms.mapped import MappedDataset as MappedDataset

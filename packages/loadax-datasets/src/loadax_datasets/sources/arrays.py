@@ -9,7 +9,7 @@ import numpy.typing as npt
 from loadax_core import Alloc, Gather, Rows, take_rows, tree
 
 from ..base import BaseDataset
-from ..files import memory_map as mapping
+from ..files import memory_map
 from ..layout import Layout, fill, is_native, is_plain, layout_of
 from ..rows import Wanted
 
@@ -100,7 +100,7 @@ class ArrayDataset(BaseDataset[T_co]):
         return f"ArrayDataset({len(self)} rows: {shown})"
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_arrays": tree.map_leaves(lambda _, array: mapping.reference(array), self._arrays)}
+        state = vars(self) | {"_arrays": tree.map_leaves(lambda _, array: memory_map.reference(array), self._arrays)}
         del state["_flat"], state["_build"], state["_known_layout"]
         return state
 
@@ -125,8 +125,8 @@ def _check_leaf(path: tree.Path, leaf: Any) -> npt.NDArray[Any]:
     return _read_only(array)
 
 
-def _reopen(leaf: npt.NDArray[Any] | mapping.MappedArray) -> npt.NDArray[Any]:
-    return _read_only(leaf.open() if isinstance(leaf, mapping.MappedArray) else leaf)
+def _reopen(leaf: npt.NDArray[Any] | memory_map.MappedArray) -> npt.NDArray[Any]:
+    return _read_only(leaf.open() if isinstance(leaf, memory_map.MappedArray) else leaf)
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

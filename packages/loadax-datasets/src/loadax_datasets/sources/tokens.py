@@ -12,7 +12,7 @@ from loadax_core import Alloc, Gather, Rows
 
 from ..base import BaseDataset
 from ..checks import check_bool, check_int
-from ..files import memory_map as mapping
+from ..files import memory_map
 from ..files.fingerprints import digest
 from ..files.folders import shown
 from ..layout import Layout, fill, is_plain, layout_of
@@ -178,14 +178,14 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_tokens": mapping.reference(self._tokens)}
+        state = vars(self) | {"_tokens": memory_map.reference(self._tokens)}
         del state["_views"], state["_known_layout"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         tokens = state["_tokens"]
-        self._tokens = tokens.open() if isinstance(tokens, mapping.MappedArray) else tokens
+        self._tokens = tokens.open() if isinstance(tokens, memory_map.MappedArray) else tokens
         self._make_views()
 
 

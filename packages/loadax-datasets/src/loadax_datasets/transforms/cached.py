@@ -11,7 +11,7 @@ import numpy.typing as npt
 from loadax_core import Dataset
 
 from ..base import BaseDataset
-from ..files import item_files as records
+from ..files import item_files
 from ..files.folders import advice, shown
 from ..rows import rows_in_range
 from .base import Transform, check_constant
@@ -98,7 +98,7 @@ class CachedDataset(Transform[T_co]):
         if self._directory is None:
             return self._memory.get(row, missing)
         try:
-            return records.load(self._path(self._directory, row))
+            return item_files.load(self._path(self._directory, row))
         except FileNotFoundError:
             return missing
 
@@ -107,8 +107,8 @@ class CachedDataset(Transform[T_co]):
             # The thread that comes first decides, so that all readers get the same arrays.
             return self._memory.setdefault(row, copied(item, _read_only))
         path = self._path(self._directory, row)
-        records.save(path, item)
-        return records.load(path)
+        item_files.save(path, item)
+        return item_files.load(path)
 
     def _path(self, directory: Path, row: int) -> Path:
         return directory / f"{row // FOLDER:06d}" / f"{row:09d}.row"
@@ -126,7 +126,7 @@ def _claim(directory: Path, facts: dict[str, Any]) -> None:
     text = json.dumps(facts, sort_keys=True)
     directory.mkdir(parents=True, exist_ok=True)
     if not marker.exists():
-        records.write_first(marker, text.encode())
+        item_files.write_first(marker, text.encode())
     found = marker.read_text()
     if found != text:
         raise ValueError(

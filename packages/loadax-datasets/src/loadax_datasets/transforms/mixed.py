@@ -16,7 +16,7 @@ from ..orders.hashing import random_words
 from ..orders.keys import derive_keys
 from ..rows import as_array
 from .base import check_length
-from .combined import ChoosingDataset, Part, positions
+from .choosing import ChoosingDataset, Part, positions
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -1,0 +1,200 @@
+"""Datasets whose every row is a row of one of several sources, and how they gather rows of all of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Alloc, Dataset, Gather, Rows, StackError, add_note, aligned_empty, join_batches
+
+from ..base import BaseDataset, take_from
+from ..layout import Layout
+from ..rows import Wanted, as_array, as_range, rows_in_range
+from .combined import CombinedDataset
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Part(NamedTuple):
+    """Rows of a batch that are all of one source.
+
+    Attributes:
+        number: Which source.
+        rows: The rows there.
+        places: Where they are in the batch.
+    """
+
+    number: int
+    rows: Wanted
+    places: Rows | slice
+
+
+class ChoosingDataset(CombinedDataset[T_co]):
+    """A dataset whose every row is a row of one of its sources; a subclass defines which row of which source."""
+
+    _once: bool = True
+    """Whether `_locate` gives rows of the sources as they are, in `range(len(source))`."""
+
+    def __init__(self, sources: Sequence[Dataset[Any]]) -> None:
+        super().__init__(sources)
+        self._compare_layouts()
+
+    @abstractmethod
+    def _locate(self, rows: Rows) -> tuple[npt.NDArray[np.integer[Any]], Rows]:
+        """For each of `rows`, of shape `(n,)`: the number of the source, and the row there."""
+
+    @abstractmethod
+    def _locate_one(self, row: int) -> tuple[int, int]:
+        """`_locate` of one row."""
+
+    @abstractmethod
+    def _parts_of_range(self, rows: range) -> list[Part]:
+        """Neighbouring rows, at least one, by source."""
+
+    def _parts(self, rows: Wanted) -> list[Part]:
+        """Rows by source."""
+        if not len(rows):
+            return []
+        if isinstance(rows, range):
+            return self._parts_of_range(rows)
+        return parts_of(*self._locate(rows))
+
+    def _open(self, parts: Iterable[Part]) -> list[tuple[BaseDataset[Any], Part]]:
+        """Each part with the dataset that holds its rows."""
+        sources = self._sources
+        return [(sources[part.number], part) for part in parts]
+
+    def read(self, row: int) -> T_co:
+        """The row of the source that it is a row of."""
+        number, source_row = self._locate_one(row)
+        [(source, part)] = self._open([Part(number, range(source_row, source_row + 1), slice(0, 1))])
+        source_row = int(part.rows[0])
+        try:
+            return source.read(source_row)
+        except Exception as error:
+            add_note(error, f"row {row} of this {type(self).__name__} is row {source_row} of its source {number}")
+            raise
+
+    def read_many(self, rows: list[int]) -> list[T_co]:
+        """The rows, with one read of each source."""
+        wanted = np.array(rows_in_range(rows, len(self)), np.int64)
+        items: list[Any] = [None] * len(rows)
+        for source, part in self._open(self._parts(wanted)):
+            read = source.read_many(as_array(part.rows).tolist())
+            for place, item in zip(positions(part.places).tolist(), read, strict=True):
+                items[place] = item
+        return items
+
+    @property
+    def gather(self) -> Gather | None:
+        """A gather from each source, put in order; None if one of them cannot."""
+        return None if any(source.gather is None for source in self._sources) else self._gather
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        rows = as_range(rows)
+        if self._common is not None and not isinstance(rows, range) and self._once and len(rows):
+            return self._take_in_order(self._common, *self._sorted(rows), alloc)
+        parts = self._open(self._parts(rows))
+        if not parts:
+            return take_from(self._sources[0], rows, alloc)
+        if len(parts) == 1:
+            return take_from(parts[0][0], parts[0][1].rows, alloc)
+        if self._common is not None:
+            outs = self._common.empty(len(rows), alloc)
+            for source, part in parts:
+                source._write_rows(part.rows, outs, part.places)  # noqa: SLF001
+            return self._common.build(outs)
+        parts.sort(key=lambda opened: first_of(opened[1].places))
+        gathered = [self._take_part(source, part) for source, part in parts]
+        return join_batches(gathered, [part.places for _, part in parts], alloc)
+
+    def _sorted(self, rows: Rows) -> tuple[Rows, npt.NDArray[np.integer[Any]], Rows]:
+        """An order of `rows` by source; and in that order, the numbers of the sources, and the rows there."""
+        which, source_rows = self._locate(rows)
+        order = which.argsort(kind="stable")
+        return order, which[order], source_rows[order]
+
+    def _take_in_order(
+        self, layout: Layout, order: Rows, which: npt.NDArray[np.integer[Any]], rows: Rows, alloc: Alloc
+    ) -> Any:
+        """What `_sorted` returned, at least one row: gathered source after source, then put in order."""
+        count = len(rows)
+        if which.item(0) == which.item(-1):
+            wanted = np.empty(count, np.int64)
+            wanted[order] = rows
+            return take_from(self._sources[which.item(0)], wanted, alloc)
+        ordered = layout.empty(count, np.empty)
+        start = 0
+        for last in (*(which[1:] != which[:-1]).nonzero()[0].tolist(), count - 1):
+            source = self._sources[which.item(start)]
+            source._write_rows(rows[start : last + 1], ordered, slice(start, last + 1))  # noqa: SLF001
+            start = last + 1
+        places = np.empty(count, np.int64)
+        places[order] = np.arange(count)
+        outs = layout.empty(count, alloc)
+        for array, out in zip(ordered, outs, strict=True):
+            array.take(places, 0, out, "clip")
+        return layout.build(outs)
+
+    def _take_part(self, source: BaseDataset[Any], part: Part) -> Any:
+        try:
+            return take_from(source, part.rows, aligned_empty)
+        except StackError as error:
+            i, j = error.items
+            places = positions(part.places)
+            error.items = places.item(i), places.item(j)
+            if error.items != (i, j):
+                there = " and ".join(map(str, error.items))
+                add_note(error, f"items {i} and {j} of source {part.number} are items {there} of the batch")
+            raise
+
+    def _compare_layouts(self) -> None:
+        """Finds out whether all sources can write their rows into the same arrays."""
+        layouts = [source._batch_layout() for source in self._sources]  # noqa: SLF001
+        first = layouts[0]
+        alike = first is not None and all(layout is not None and layout.key == first.key for layout in layouts)
+        self._common = first if alike else None
+
+    def _batch_layout(self) -> Layout | None:
+        """That of the sources, if it is the same for all."""
+        return self._common
+
+    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
+        where = positions(places)
+        for source, part in self._open(self._parts(rows)):
+            source._write_rows(part.rows, outs, where[part.places])  # noqa: SLF001
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self).copy()
+        del state["_common"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._compare_layouts()
+
+
+def parts_of(which: npt.NDArray[np.integer[Any]], source_rows: Rows) -> list[Part]:
+    """Rows by source, where `which` says of which source each is; at least one."""
+    order = which.argsort(kind="stable")
+    which, source_rows = which[order], source_rows[order]
+    parts: list[Part] = []
+    start = 0
+    for before in (which[1:] != which[:-1]).nonzero()[0].tolist():
+        parts.append(Part(which.item(start), source_rows[start : before + 1], order[start : before + 1]))
+        start = before + 1
+    parts.append(Part(which.item(start), source_rows[start:], order[start:]))
+    return parts
+
+
+def positions(places: Rows | slice) -> Rows:
+    """Places as an array of shape `(n,)`."""
+    return np.arange(places.start, places.stop, dtype=np.int64) if isinstance(places, slice) else places
+
+
+def first_of(places: Rows | slice) -> int:
+    """The first of some places, of which there is at least one."""
+    return places.start if isinstance(places, slice) else places.item(0)

@@ -1,0 +1,76 @@
+"""Several datasets one after the other."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Dataset, Rows
+
+from .base import check_length
+from .choosing import ChoosingDataset, Part
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class ConcatenatedDataset(ChoosingDataset[T_co]):
+    """The rows of several datasets, one after the other; written `first + second`.
+
+    Args:
+        *sources: Objects with `len()` and `[i]`; at least one.
+
+    Raises:
+        TypeError: If one of the sources cannot be counted or read by number.
+        ValueError: If there is none, or they have more rows than `len()` can count.
+        StackError: When a gathered batch has rows of sources whose trees, shapes or dtypes differ.
+
+    Example:
+        >>> list(ConcatenatedDataset(["a", "b"], ["c"]))
+        ['a', 'b', 'c']
+    """
+
+    def __init__(self, *sources: Dataset[T_co]) -> None:
+        super().__init__(sources)
+        self._ends = list(itertools.accumulate(len(source) for source in self._sources))
+        check_length(self._ends[-1], "the concatenation")
+        self._starts = [0, *self._ends[:-1]]
+        self._bounds = np.array(self._ends, np.int64), np.array(self._starts, np.int64)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def _locate_one(self, row: int) -> tuple[int, int]:
+        """The first source that ends beyond the row."""
+        which = bisect_right(self._ends, row)
+        return which, row - self._starts[which]
+
+    def _locate(self, rows: Rows) -> tuple[Rows, Rows]:
+        """The first sources that end beyond the rows."""
+        ends, starts = self._bounds
+        which = ends.searchsorted(rows, "right")
+        return which, rows - starts[which]
+
+    def _sorted(self, rows: Rows) -> tuple[Rows, npt.NDArray[np.integer[Any]], Rows]:
+        order = rows.argsort()
+        return order, *self._locate(rows[order])
+
+    def _parts_of_range(self, rows: range) -> list[Part]:
+        """A stretch of each source that the rows reach."""
+        parts: list[Part] = []
+        begin = rows.start
+        number = bisect_right(self._ends, begin)
+        while begin < rows.stop:
+            end, start = min(rows.stop, self._ends[number]), self._starts[number]
+            if begin < end:
+                parts.append(
+                    Part(number, range(begin - start, end - start), slice(begin - rows.start, end - rows.start))
+                )
+            begin, number = end, number + 1
+        return parts
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The sources."""
+        return {"concat": [source.fingerprint() for source in self._sources]}
