@@ -21,8 +21,8 @@ def as_dataset(source: Dataset[T]) -> BaseDataset[T]:
 
     Args:
         source: A Loadax dataset, which is returned as it is; an array, whose first dimension counts the rows; or any
-            object with `len()` and `[i]`, such as a list or a Hugging Face or PyTorch dataset; a `shape`, as Zarr's
-            arrays have, will do for `len()`.
+            object with `len()` and `[i]`, such as a list or a Hugging Face or PyTorch dataset. An array of another
+            library, such as Zarr's, may have a `shape` in place of `len()`.
 
     Returns:
         A dataset of the same rows.
@@ -43,7 +43,9 @@ def as_dataset(source: Dataset[T]) -> BaseDataset[T]:
 
 
 class IndexedDataset(BaseDataset[T_co]):
-    """A source of another kind, with its own `__getitems__`, `gather`, `at_epoch` and `fingerprint` where it has them.
+    """An object with `len()` and `[i]` as a Loadax dataset.
+
+    It uses the object's `__getitems__`, `gather`, `at_epoch` and `fingerprint`, where there are any.
 
     Args:
         source: Any object with `len()` and `[i]`. It is kept, not copied.
@@ -60,7 +62,7 @@ class IndexedDataset(BaseDataset[T_co]):
         check_indexable(source)
         self._source = source
         self.in_epoch = getattr(source, "in_epoch", 0)
-        # Looked for once, since that takes longer than many a gather.
+        # Looked for once: to look at its signature takes longer than a gather of few rows.
         self._source_gather = gather_of(source)
 
     def __len__(self) -> int:

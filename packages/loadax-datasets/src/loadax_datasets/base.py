@@ -1,4 +1,8 @@
-"""What every Loadax dataset shares: indexing as on a list, chaining, and a `repr` that shows the tree."""
+"""The base class of all datasets: indexing as on a list, chaining, and a `repr` that shows the tree.
+
+The file is longer than others, since the class has a method for each transform: its chain is the interface that users
+see, and is not divided.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +38,17 @@ class Registry:
 datasets = Registry()
 
 MOST_AT_ONCE = 256
-"""Rows that are read at once where a dataset is iterated over."""
+"""The most rows that an iteration over a dataset reads in one call."""
 
 
 class BaseDataset(ABC, Generic[T_co]):
     """Rows that are counted with `len()`, read with `[i]`, and transformed by chaining methods.
 
-    Nothing is read before a row is asked for, but by `filter`, which needs all rows for its length; and no transform
-    changes the dataset it is called on. A subclass defines `__len__` and `read`, and may define `read_many` (with
-    `batched`), `gather`, `at_epoch`, `fingerprint` and `describe`; all reads must be thread-safe, and the whole must
+    A dataset reads no row before one is asked for. Only `filter` reads all rows, once, to know its length. No transform
+    changes the dataset that it is called on.
+
+    A subclass defines `__len__` and `read`, and may define `read_many` (with
+    `batched`), `gather`, `at_epoch`, `fingerprint` and `describe`. All reads must be thread-safe, and the dataset must
     survive pickling.
 
     A subclass whose arguments decide which row comes when (a seed, a length of windows, a list of files) must define
@@ -77,7 +83,7 @@ class BaseDataset(ABC, Generic[T_co]):
         super().__init_subclass__()
         if cls.__module__.startswith("loadax_datasets."):
             setattr(datasets, cls.__name__, cls)
-        # Other ways to read, which are inherited, may know a short cut that passes a new one by.
+        # An inherited fast path may not call the method that a subclass overrides. Such a path becomes the default.
         for new, others in (
             ("read", ("read_many", "batched", "gather", "_batch_layout")),
             ("gather", ("_batch_layout",)),
@@ -110,12 +116,12 @@ class BaseDataset(ABC, Generic[T_co]):
 
     @property
     def batched(self) -> bool:
-        """Whether `read_many` does more than to read one row after the other."""
+        """Whether `read_many` is faster than to read one row after the other."""
         return any(source.batched for source in self.sources)
 
     @property
     def __getitems__(self) -> Callable[[list[int]], Sequence[T_co]] | None:
-        # None, as loaders expect it, where reading one by one lets them divide the rows and name the one that fails.
+        # None where it would read one by one: then a loader divides the rows among workers, and names one that fails.
         return self.read_many if self.batched else None
 
     @property
@@ -134,17 +140,17 @@ class BaseDataset(ABC, Generic[T_co]):
         return bool(self.sources) and all(source.rowwise for source in self.sources)
 
     def gather_range(self, rows: range, alloc: Alloc, /) -> Any:
-        """`gather` of neighbouring rows, without looking at each number; where there is a `gather`."""
+        """Gathers neighbouring rows, without a check of each number. Only for datasets that have a `gather`."""
         check_range(rows, len(self))
         return take_from(self, rows, alloc)
 
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
-        """What datasets that define `_take` have as `gather`."""
+        """The `gather` of datasets that define `_take`."""
         check_rows(rows, len(self))
         return self._take(rows.astype(np.int64, copy=False), alloc)
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
-        """`gather` of rows that are known to be in range."""
+        """Gathers rows that are known to be in range."""
         raise NotImplementedError(f"{type(self).__name__} has `_gather` as its gather, and no `_take`")
 
     def _batch_layout(self) -> Layout | None:
@@ -161,11 +167,11 @@ class BaseDataset(ABC, Generic[T_co]):
         return ()
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (an override's business)
-        """The same dataset as it is in `epoch` (0, 1, ...); itself if nothing in it depends on the epoch."""
+        """The dataset as it is in `epoch` (0, 1, ...); the dataset itself if nothing in it depends on the epoch."""
         return self
 
     def fingerprint(self) -> dict[str, Any]:
-        """JSON-able facts that fix which row comes when; the same in every epoch.
+        """JSON-able facts that fix the order of the rows; the same in every epoch.
 
         By default the number of rows. A subclass whose arguments change the order adds them:
         `super().fingerprint() | {"seed": self.seed}`.
@@ -173,14 +179,14 @@ class BaseDataset(ABC, Generic[T_co]):
         return {"rows": len(self)}
 
     def content_fingerprint(self) -> list[dict[str, Any]]:
-        """JSON-able facts, beside the fingerprint, that fix what is in a row: of this dataset, and of all its sources.
+        """JSON-able facts that fix the content of the rows, of this dataset and of all its sources.
 
-        They keep a cache directory from being taken for that of another dataset.
+        A cache directory compares them, beside the fingerprint, to refuse the rows of another dataset.
         """
         return [self._own_contents(), *(facts for source in self.sources for facts in source.content_fingerprint())]
 
     def _own_contents(self) -> dict[str, Any]:
-        """Those of this dataset alone."""
+        """The `content_fingerprint` of this dataset, without its sources."""
         return {}
 
     def frozen(self, epoch: int = 0) -> BaseDataset[T_co]:
@@ -202,7 +208,7 @@ class BaseDataset(ABC, Generic[T_co]):
         return any(source._order_changes() for source in self.sources)  # noqa: SLF001
 
     def describe(self) -> str:
-        """One line for `repr`, without the sources."""
+        """The dataset's own line in `repr`, without its sources."""
         return f"{type(self).__name__}({len(self)} rows)"
 
     if not TYPE_CHECKING:
@@ -231,14 +237,14 @@ class BaseDataset(ABC, Generic[T_co]):
         while start < len(self):
             rows = range(start, min(start + count, len(self)))
             yield from self._read_few(rows) if len(rows) > 1 else (self.read(start),)
-            # More and more at once, where that is quicker; a caller that stops soon has read few in vain.
+            # Twice as many rows in each read, if reading many is faster. A caller that stops soon has read few in vain.
             start, count = rows.stop, min(2 * count, MOST_AT_ONCE) if self.batched else 1
 
     def _read_few(self, rows: range) -> Iterator[T_co]:
         try:
             items = self.read_range(rows)
         except Exception:
-            # The rows before the one that fails are to be had; an error that does not come again was one all the same.
+            # Yields the rows before the one that fails. An error that does not come again is raised all the same.
             yield from map(self.read, rows)
             raise
         yield from items
@@ -255,11 +261,11 @@ class BaseDataset(ABC, Generic[T_co]):
 
     @seed_by_name("the seed is given by name: random_map({first}seed={given})")
     def random_map(self, fn: Callable[[T_co, np.random.Generator], U], *, seed: int = 0) -> BaseDataset[U]:
-        """Every item passed through `fn(item, rng)`, anew each epoch; see `RandomMappedDataset`."""
+        """Every item passed through `fn(item, rng)`, random anew each epoch; see `RandomMappedDataset`."""
         return datasets.RandomMappedDataset(self, fn, seed=seed)
 
     def cast(self, dtype: npt.DTypeLike | Mapping[Any, npt.DTypeLike]) -> BaseDataset[Any]:
-        """The numbers of every item, or of the entries that are named, in another dtype; see `CastDataset`."""
+        """The numbers of every item, or of some entries, in another dtype; see `CastDataset`."""
         return datasets.CastDataset(self, dtype)
 
     def filter(self, predicate: Callable[[T_co], object]) -> BaseDataset[T_co]:
@@ -275,7 +281,7 @@ class BaseDataset(ABC, Generic[T_co]):
     def sample(
         self, count: int, *, replace: bool = False, weights: npt.ArrayLike | None = None, seed: int = 0
     ) -> BaseDataset[T_co]:
-        """Rows drawn at random, anew each epoch; see `SampledDataset`."""
+        """Rows drawn at random, other ones each epoch; see `SampledDataset`."""
         return datasets.SampledDataset(self, count, replace=replace, weights=weights, seed=seed)
 
     def repeat(self, times: int) -> BaseDataset[T_co]:
@@ -284,7 +290,7 @@ class BaseDataset(ABC, Generic[T_co]):
 
     def concat(self, *others: Dataset[U]) -> BaseDataset[T_co | U]:
         """The rows of this dataset, then those of `others`; see `ConcatenatedDataset`."""
-        # Side by side, as hundreds that are joined one after the other would nest too deep for Python.
+        # All sources side by side: hundreds of nested concatenations would exceed Python's limit of recursion.
         own = self.sources if type(self) is datasets.ConcatenatedDataset else (self,)
         return datasets.ConcatenatedDataset[Any](*own, *others)
 
@@ -320,11 +326,11 @@ class BaseDataset(ABC, Generic[T_co]):
         return datasets.RetriedDataset(self, attempts, on=on, backoff=backoff)
 
     def pad_to_multiple(self, multiple: int) -> BaseDataset[tuple[T_co, bool]]:
-        """Pairs of an item and whether it is real, filled up to a multiple; see `PaddedDataset`."""
+        """Pairs of an item and whether it is real, padded to a multiple; see `PaddedDataset`."""
         return datasets.PaddedDataset(self, multiple)
 
     def select(self, rows: Sequence[int] | npt.NDArray[Any]) -> BaseDataset[T_co]:
-        """The rows of these numbers, or those that a mask is true for; see `SelectedDataset`."""
+        """The rows of these numbers, or the rows for which a mask is true; see `SelectedDataset`."""
         return datasets.SelectedDataset(self, rows)
 
     @seed_by_name("the seed is given by name: random_split({first}seed={given})")
@@ -343,17 +349,17 @@ class BaseDataset(ABC, Generic[T_co]):
 
 
 def take_from(dataset: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:
-    """Rows of a dataset that gathers, known to be in range; transforms have a gather only where their sources do."""
+    """Gathers rows, known to be in range, of a dataset that has a `gather`."""
     gather: Any = dataset.gather
     assert gather is not None, "a transform has promised a gather that its source lacks"
     if getattr(gather, "__func__", None) is _OWN:
         return gather.__self__._take(rows, alloc)  # noqa: SLF001
-    # Somebody else's, who may want to write to the numbers.
+    # A user's own gather may write to the row numbers, so it gets a copy.
     return gather(np.array(rows, np.int64), alloc)
 
 
 _OWN: Any = vars(BaseDataset)["_gather"]
-"""The gather that does nothing but check its rows and call `_take`."""
+"""The `gather` that checks its rows and calls `_take`."""
 
 
 def _leak(part: BaseDataset[Any]) -> str:
@@ -368,7 +374,7 @@ def _leak(part: BaseDataset[Any]) -> str:
 
 
 def _depth(cls: type, name: str) -> int:
-    """How far up among the bases of a class something is defined."""
+    """The position in a class's method resolution order of the first class that defines `name`."""
     return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
 
 

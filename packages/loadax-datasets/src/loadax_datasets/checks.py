@@ -1,4 +1,4 @@
-"""TODO checks."""
+"""Checks of arguments that several datasets share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_int(name: str, value: object, minimum: int) -> int:
 
 
 def check_bool(name: str, value: object) -> bool:
-    """A flag, checked: any word would count as True.
+    """A flag, checked. Without the check, any string would count as True.
 
     Raises:
         TypeError: If it is not a bool.

@@ -1,4 +1,4 @@
-"""The logger `loadax.datasets`, where what takes long says how far it is."""
+"""The logger `loadax.datasets`, for the progress of work that takes seconds, such as a filter's index."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ def inform(text: str, *values: object) -> None:
     """Logs at level INFO.
 
     Args:
-        text: A format, as of `logging`.
-        *values: What is put into it.
+        text: A format string, as `logging` takes it.
+        *values: The values of the format.
     """
-    import logging  # noqa: PLC0415 - slow to import, and mostly not needed
+    import logging  # noqa: PLC0415 - takes milliseconds to import, and is mostly not needed
 
     logging.getLogger("loadax.datasets").info(text, *values, stacklevel=2)

@@ -1,4 +1,4 @@
-"""How functions are shown."""
+"""Names of functions, for `repr` and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of rows: as callers may give them, and as datasets pass them on."""
+"""Row numbers: checks of those that callers give, and the forms that datasets hand on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from loadax_core import Rows
 
 Wanted: TypeAlias = "Rows | range"
-"""Row numbers in `range(len(dataset))`: any, as an array of shape `(n,)`, or neighbours, as a range of step 1."""
+"""Row numbers in `range(len(dataset))`: an array of shape `(n,)`, or for neighbouring rows a range of step 1."""
 
 
 def as_array(rows: Wanted) -> Rows:
@@ -29,10 +29,10 @@ def as_range(rows: Wanted) -> Wanted:
 
 
 def check_range(rows: range, length: int) -> None:
-    """Refuses anything but neighbouring rows of a dataset of `length`.
+    """Refuses a range that is not of neighbouring rows of a dataset of `length`.
 
     Raises:
-        IndexError: If it is something else.
+        IndexError: If the step is not 1, or a row is not in `range(length)`.
     """
     if rows.step != 1 or rows.start < 0 or rows.stop > length:
         raise IndexError(f"neighbouring rows of {length} are a range within range({length}) of step 1, got {rows}")
@@ -54,7 +54,7 @@ def row_in_range(index: SupportsIndex, length: int) -> int:
 
 
 def _as_int(index: SupportsIndex) -> int:
-    # NumPy's bools and arrays have `__index__` too, in some versions.
+    # In some versions of NumPy, its bools and arrays have `__index__`, too.
     if not isinstance(index, bool | np.bool_):
         try:
             return operator.index(index)
@@ -64,5 +64,5 @@ def _as_int(index: SupportsIndex) -> int:
 
 
 def rows_in_range(rows: Sequence[SupportsIndex], length: int) -> list[int]:
-    """`row_in_range` of each of `rows`."""
+    """The rows that indices stand for in a list of `length`; see `row_in_range`."""
     return [row if type(row) is int and 0 <= row < length else row_in_range(row, length) for row in rows]

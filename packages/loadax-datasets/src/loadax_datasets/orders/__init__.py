@@ -1,4 +1,4 @@
-"""Orders of rows, and random numbers for them: pure functions of a seed, an epoch and a row.
+"""Random orders of rows, and random numbers: pure functions of a seed, an epoch and a row.
 
 Knows no dataset and reads no data. Imports: `rows` and `checks`.
 """

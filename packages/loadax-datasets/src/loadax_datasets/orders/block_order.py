@@ -1,4 +1,4 @@
-"""Random orders that stay local for a while, for storage that dislikes random reads."""
+"""Random orders of blocks of rows, for storage that is slow at random reads."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .permutation import Permutation
 class BlockOrder:
     """A random order of blocks of neighbouring rows, with the rows of every few blocks mixed.
 
-    The blocks are put in a random order and cut into windows of so many blocks; the rows of each window are permuted.
-    Reading in turn thus touches no more than `window` blocks at a time. Memory is constant. Thread-safe.
+    The blocks are permuted and cut into windows of `window` blocks; the rows of each window are permuted. A consumer
+    that reads in turn thus reads from at most `window` blocks at a time. Memory is constant. Thread-safe.
 
-    The last block of the source may be shorter than the others, and may come to stand anywhere. To keep the arithmetic
-    the same for all windows, rows are numbered as if it were full: the numbers that it lacks, the gap, are jumped over
-    on the way in, and again on the way out.
+    The last block of the source may be shorter than the others, and may stand anywhere in the order. So that all
+    windows have the same arithmetic, rows are numbered as if that block were full. The numbers that it lacks are the
+    gap: `_jump` adds the gap to the numbers beyond it.
 
     Args:
         length: The number of rows.
@@ -26,14 +26,14 @@ class BlockOrder:
         epoch: Any integer of at least 0.
         block: Rows in a block.
         window: Blocks in a window.
-        before: How many shuffles the rows came through before; each number of them is an order of its own.
+        before: The number of shuffles that the rows came through before. Each number has orders of its own.
 
     Raises:
         ValueError: If the last block, filled up, would end beyond `2**63`.
     """
 
     def __init__(self, length: int, seed: int, epoch: int, block: int, window: int, before: int = 0) -> None:
-        # One block of all rows, or one window of all blocks, is as much as there is; more may not fit int64.
+        # Larger blocks or windows than there are rows may not fit int64.
         block = max(1, min(block, length))
         blocks = -(-length // block)
         if blocks * block >= 2**63:
@@ -45,7 +45,7 @@ class BlockOrder:
         self._shuffles = before
         self._span = block * max(1, min(window, blocks))
         self._gap = blocks * block - length
-        # Where the last block of the source comes to stand; the others are permuted among themselves.
+        # Where the last block of the source stands in the order. The others are permuted among themselves.
         self._slot = derive_keys(nth_purpose("last block", before), seed, epoch, 1)[0] % max(1, blocks)
         self._last = blocks - 1
         self._blocks = Permutation(max(0, blocks - 1), seed, epoch, nth_purpose("blocks", before))
@@ -53,11 +53,11 @@ class BlockOrder:
         self._windows: tuple[tuple[int, Permutation], ...] = ()
 
     def at(self, row: int) -> int:
-        """What stands at one row, a number in `range(length)`."""
+        """The source's row at one row of the order, a number in `range(length)`."""
         return self(np.array([row], np.int64)).item()
 
     def __call__(self, wanted: Wanted) -> Rows:
-        """What stands at each of many rows, of shape `(n,)`."""
+        """The source's rows at many rows of the order, of shape `(n,)`."""
         rows = as_array(wanted)
         numbers = self._jump(rows)
         windows = numbers // self._span
@@ -71,11 +71,11 @@ class BlockOrder:
         return self._block_at(slots) * self._block + offsets
 
     def _jump(self, rows: Rows) -> Rows:
-        """Numbers of rows as if every block were full."""
+        """The numbers of rows if every block were full."""
         return np.where(rows < self._gap_at, rows, rows + self._gap)
 
     def _before(self, number: int) -> int:
-        """How many rows have a number below `number`, which is the start of a window."""
+        """The number of rows before `number`, which is the start of a window."""
         return min(number if number < self._gap_at + self._gap else number - self._gap, self._length)
 
     def _window(self, index: int, start: int) -> Permutation:

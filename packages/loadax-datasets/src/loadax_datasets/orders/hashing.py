@@ -1,4 +1,4 @@
-"""Numbers that look random and are a function of a key and a position: the generator splitmix64, read at any place."""
+"""Random numbers as a function of a key and a position: the generator splitmix64, which can be read at any place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 _GAMMA, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _MASK = 2**64 - 1
 
-# Multiplier, shift and multiplier for words of so many bits.
+# Multiplier, shift and multiplier, for words of 32 and of 64 bits.
 _LOW = {32: (0x7FEB352D, 15, 0x846CA68B), 64: (_MIX_1, 27, _MIX_2)}
 
 U64 = npt.NDArray[np.uint64]
@@ -16,7 +16,7 @@ U32 = npt.NDArray[np.uint32]
 
 
 def random_words(key: int, positions: npt.NDArray[np.integer]) -> U64:
-    """The numbers at some positions of a sequence; no two positions have the same number.
+    """The numbers at some positions of a sequence. No two positions have the same number.
 
     Args:
         key: Which sequence, of 2**64.
@@ -47,8 +47,8 @@ def mix(values: U64) -> None:
 def mix_low(values: U32 | U64) -> None:
     """Mixes numbers that differ only in their lower halves, in place, so that their upper bits look random.
 
-    For words of 64 bits, `mix` without its first step, which brings upper bits down. For those of 32, the same of
-    Wellons's hash "lowbias32".
+    Words of 64 bits get `mix` without its first step, which brings upper bits down. Words of 32 bits get the same steps
+    of Wellons's hash "lowbias32".
     """
     word = values.dtype.type
     first, shift, second = _LOW[8 * values.itemsize]
@@ -58,7 +58,7 @@ def mix_low(values: U32 | U64) -> None:
 
 
 def mix_low_one(value: int, bits: int) -> int:
-    """`mix_low` of one number, of so many bits."""
+    """`mix_low` of one number, in words of `bits` bits."""
     first, shift, second = _LOW[bits]
     mask = (1 << bits) - 1
     value = value * first & mask
@@ -66,10 +66,10 @@ def mix_low_one(value: int, bits: int) -> int:
 
 
 def scale(values: U32 | U64, count: int) -> None:
-    """Brings numbers into `range(count)`, in proportion and in place; `count` fits in half a word, or is one more.
+    """Scales numbers into `range(count)`, in place. `count` is at most 2 to the power of half the bits of a word.
 
-    What it keeps is the upper half of a product (Lemire, Fast Random Integer Generation in an Interval, 2019), which is
-    put together from two products that fit in a word.
+    The result is the upper half of the product of a number and `count` (Lemire, Fast Random Integer Generation in an
+    Interval, 2019), computed from two products that each fit in a word.
     """
     word, half = values.dtype.type, 4 * values.itemsize
     lower = values & word((1 << half) - 1)

@@ -1,4 +1,4 @@
-"""Seeds, and keys derived from them: everything random in this package is a function of a seed, an epoch and a row."""
+"""Keys that are derived from seeds. All that is random in this package is a function of a seed, an epoch and a row."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import hashlib
 
 
 def nth_purpose(purpose: str, before: int) -> str:
-    """The purpose of keys where others of the same purpose, which may be of the same seed, were used before."""
+    """The purpose of keys for rows that came through `before` datasets of that purpose, perhaps of one seed."""
     return f"{purpose} {before}" if before else purpose
 
 
 def derive_keys(purpose: str, seed: int, epoch: int, count: int) -> list[int]:
     """Keys for one use of a seed in one epoch.
 
-    A hash, and not a sum or a product: with those, epoch 1 of seed 42 would be epoch 0 of seed 43. The purpose keeps
-    a shuffle and an augmentation apart that were given the same seed.
+    Keys are hashes. With sums or products, epoch 1 of seed 42 would be epoch 0 of seed 43. The purpose makes a shuffle
+    and an augmentation of the same seed independent.
 
     Args:
-        purpose: What the key is for.
+        purpose: What the keys are for.
         seed: Any integer of at least 0.
         epoch: Any integer of at least 0.
         count: How many keys, at most 8.

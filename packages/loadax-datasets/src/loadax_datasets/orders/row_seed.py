@@ -9,10 +9,10 @@ from numpy.random.bit_generator import ISpawnableSeedSequence, SeedSequence
 
 
 class RowSeed(ISpawnableSeedSequence):
-    """What a row's generator is seeded from: the key as it is.
+    """The seed of a row's generator: its key.
 
-    `Philox(key=...)` asks the system for randomness as well, which takes longer than all else and is not used, and its
-    generators cannot spawn others.
+    `Philox(key=...)` also asks the operating system for random bytes. It does not use them, they take longer than the
+    rest of the call, and its generators cannot spawn others.
     """
 
     def __init__(self, key: np.ndarray[Any, np.dtype[np.uint64]], row: int) -> None:
@@ -21,13 +21,13 @@ class RowSeed(ISpawnableSeedSequence):
         self._parent: SeedSequence | None = None
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
-        """The key, which Philox asks for; other bit generators, for which nobody uses this, get a hash of it."""
+        """The key, which Philox asks for. Other bit generators get a hash of it."""
         if n_words == len(self._key) and dtype == self._key.dtype:
             return self._key
         return self._sequence.generate_state(n_words, dtype)
 
     def spawn(self, n_children: int) -> list[Any]:
-        """Seeds of further generators, which belong to the row as this one does."""
+        """Seeds of further generators for the same row."""
         return self._sequence.spawn(n_children)
 
     @property

@@ -19,10 +19,10 @@ T_co = TypeVar("T_co", covariant=True)
 class ArrayDataset(BaseDataset[T_co]):
     """Rows of arrays: item `i` is the tree of every array's row `i`.
 
-    Nothing is copied: rows are read-only views of the arrays, and memory-mapped arrays stay mapped, also in worker
-    processes, which open the file themselves, and refuse one that was written since. Rows keep the array's dtype, but
-    for its byte order, which becomes the machine's. Rows of one-dimensional arrays are NumPy scalars, or arrays of
-    shape `()` for strings and bytes, whose scalars lose the dtype. An array of Python objects gives its objects.
+    Nothing is copied: rows are read-only views of the arrays. Memory-mapped arrays stay mapped. Worker processes map
+    the file themselves, and refuse one that was written since. Rows have the array's dtype in the machine's byte order.
+    Rows of one-dimensional arrays are NumPy scalars; those of strings and bytes are arrays of shape `()`, since a
+    scalar loses the dtype. The rows of an array of Python objects are its objects.
 
     Args:
         arrays: A tree (dicts, lists, tuples, named tuples, dataclasses) of arrays of shape `(rows, ...)`, or one array.
@@ -53,7 +53,7 @@ class ArrayDataset(BaseDataset[T_co]):
                     f"{_name(path)} has {len(leaf)}; cut them to the shortest"
                 )
         self._length = len(first)
-        # A gather of objects would not equal the stack of the items, whose type depends on the objects.
+        # What a stack makes of objects depends on the objects, so a gather of them could differ from it.
         self._gathers = not any(leaf.dtype.hasobject for _, leaf in leaves)
         self._flatten()
 
@@ -113,7 +113,7 @@ class ArrayDataset(BaseDataset[T_co]):
 def _check_leaf(path: tree.Path, leaf: Any) -> npt.NDArray[Any]:
     if isinstance(leaf, np.ma.MaskedArray):
         raise ValueError(f"{_name(path)} is a masked array, whose mask a batch would lose; fill it with .filled(value)")
-    # DLPack tells arrays that live in memory from handles such as h5py's, which `asarray` would read as a whole.
+    # Arrays in memory have DLPack. Handles of files, such as h5py's, do not, and `asarray` would read the whole file.
     if not isinstance(leaf, np.ndarray) and not hasattr(leaf, "__dlpack__"):
         raise TypeError(
             f"{_name(path)} is a {type(leaf).__name__}, not an array; convert it with np.asarray, or use as_dataset "
@@ -130,14 +130,14 @@ def _reopen(leaf: npt.NDArray[Any] | memory_map.MappedArray) -> npt.NDArray[Any]
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A view that nobody can write through: a transform that works in place must not change the data."""
+    """A read-only view, so that a transform that works in place cannot change the data."""
     view = array.view(np.ndarray)
     view.flags.writeable = False
     return view
 
 
 def read_row(array: npt.NDArray[Any], row: int) -> Any:
-    """Row `row` of an array, in the form that stacks to the array's dtype again, in the machine's byte order.
+    """Row `row` of an array, in a form that stacks to the array's dtype in the machine's byte order.
 
     Args:
         array: Array of shape `(n, ...)`.

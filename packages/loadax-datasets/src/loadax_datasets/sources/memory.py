@@ -1,4 +1,4 @@
-"""Items that are already in memory."""
+"""Items in memory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ T_co = TypeVar("T_co", covariant=True)
 class InMemoryDataset(BaseDataset[T_co]):
     """Any items, kept in memory.
 
-    Items are handed out as they are: code that changes one in place changes it for every later read.
+    Items are not copied: code that changes an item in place changes it for every later read.
 
     Args:
-        items: The items; iterated once, and kept. One array is not copied: its rows are the items, as those of an
-            `ArrayDataset`.
+        items: The items; iterated once, and kept. The rows of one array are the items, as in an `ArrayDataset`; it is
+            not copied.
 
     Raises:
         TypeError: If `items` is not iterable, has keys, or is a table, which gives its columns.

@@ -13,11 +13,11 @@ from ..rows import Wanted, as_array, rows_in_range
 
 
 class RangeDataset(BaseDataset[int]):
-    """The numbers of `range(start, stop, step)`, none of them stored.
+    """The numbers of `range(start, stop, step)`, computed when they are read.
 
     Args:
-        start: First number; or, if there is no `stop`, where to stop, with a start of 0.
-        stop: Where to stop, exclusive.
+        start: The first number. Without a `stop`, the end, as in `range(stop)`.
+        stop: The end, exclusive.
         step: Difference between neighbours; may be negative.
 
     Raises:
@@ -57,10 +57,10 @@ class RangeDataset(BaseDataset[int]):
         """The numbers at `rows`."""
         numbers = self._range
         try:
-            # The quickest way there is to many items; it gives a single one bare.
+            # The fastest way to many items. It returns a single item without a tuple.
             return list(itemgetter(*rows)(numbers)) if len(rows) > 1 else [numbers[row] for row in rows]
         except (IndexError, TypeError):
-            rows_in_range(rows, len(self))  # says which row it is
+            rows_in_range(rows, len(self))  # raises an error that names the row
             raise
 
     def _read_numbers(self, rows: Rows) -> list[int]:
@@ -92,5 +92,5 @@ class RangeDataset(BaseDataset[int]):
         return {"range": [self._range.start, self._range.stop, self._range.step]}
 
     def describe(self) -> str:
-        """As the builtin shows itself."""
+        """Start, stop and step, as `range` shows them."""
         return f"RangeDataset{repr(self._range).removeprefix('range')}"

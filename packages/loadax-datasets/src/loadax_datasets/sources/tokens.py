@@ -1,4 +1,4 @@
-"""Windows of one long sequence of tokens, as language models are trained on."""
+"""Windows of one long sequence of tokens, to train language models."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     """Windows of equal length, cut from a flat file of token numbers.
 
     Row `i` is `{"tokens": t[s : s + length], "targets": t[s + 1 : s + 1 + length]}` with `s = i * stride`, both of
-    shape `(length,)` and of the file's dtype. Tokens at the end that do not fill a window are left out. The file is
-    mapped, not read: it may be larger than memory, and worker processes map it themselves. It must not change from then
-    on: they refuse one of another size, or written at another time, so copies for other machines should keep the time.
+    shape `(length,)` and of the file's dtype. Tokens at the end that do not fill a window are left out.
+
+    The file is memory-mapped: it may be larger than memory, and worker processes map it themselves. It must not change
+    afterwards. Worker processes refuse a file of another size or modification time, so copies for other machines
+    should keep that time.
 
     Args:
         tokens: A file in NumPy's `.npy` format, whatever its name, of shape `(tokens,)`; a file of nothing but the
@@ -38,7 +40,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         stride: Tokens from the start of a window to that of the next; left out, `length`, so that no token is an input
             twice.
         targets: Whether rows have `"targets"`, the tokens that follow.
-        dtype: Integer dtype of a file of nothing but the numbers, which does not tell it; for no other file.
+        dtype: Integer dtype of a file of nothing but the numbers, which does not say it itself; for no other file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -89,7 +91,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         self._make_views()
 
     def _make_views(self) -> None:
-        """Views of the tokens that gathers read from: made once, as to make one takes longer than to gather from it."""
+        """Makes the views of the tokens that gathers read from. To make one takes longer than to gather from it."""
         tokens, rows, size = self._tokens.view(np.ndarray), self._length, self._size
         if self._stride == size:
             # Windows side by side are the rows of a contiguous array, and so are their targets, one token on.
@@ -155,7 +157,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         return {"tokens": windows[..., :-1], "targets": windows[..., 1:]}
 
     def fingerprint(self) -> dict[str, Any]:
-        """What the windows are, how many tokens there are, and a hash of a few of them."""
+        """The settings of the windows, the number of tokens, and a hash of 64 of them."""
         places = np.linspace(0, len(self._tokens) - 1, 64).astype(np.int64)
         return {
             "rows": len(self),

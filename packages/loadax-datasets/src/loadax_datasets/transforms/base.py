@@ -1,4 +1,4 @@
-"""What transforms share: those that read one source, and those that read its rows in another order."""
+"""Base classes of transforms: those of one source, and those that read its rows in another order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Transform(BaseDataset[T_co]):
-    """A dataset that reads another one; by default as long as that one, and in the same order.
+    """A dataset that reads another one, by default with as many rows, in the same order.
 
     Args:
         source: Any object with `len()` and `[i]`.
@@ -45,7 +45,7 @@ class Transform(BaseDataset[T_co]):
         return (self._source,)
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
-        """The same transform in `epoch`, of the source as it is then."""
+        """The same transform in `epoch`, of the source in that epoch."""
         epoch = check_int("epoch", epoch, 0)
         source = self._source.at_epoch(epoch)
         if source is self._source and not self._changes_with_epoch:
@@ -57,24 +57,24 @@ class Transform(BaseDataset[T_co]):
         return moved
 
     def _set_epoch(self, epoch: int) -> None:
-        """Prepares a new copy for `epoch`; for transforms that change with it."""
+        """Prepares a new copy for `epoch`. Transforms that change with the epoch define it."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """The source's, for a transform that leaves the order alone."""
+        """The source's fingerprint, since the order is the source's."""
         return self._source.fingerprint()
 
 
 class ReorderedDataset(Transform[T_co]):
     """The rows of a source in another order: row `r` is the source's row `_source_row(r)`.
 
-    A subclass defines `_source_row` and `_source_rows`, which must agree, and names itself for error messages.
+    A subclass defines `_source_row` and `_source_rows`, which must agree, and `_noun`, its name in error messages.
     """
 
     _noun: ClassVar[str]
 
     @abstractmethod
     def _source_row(self, row: int) -> int:
-        """The source's row for `row`, both counted from 0."""
+        """The source's row at `row`, both counted from 0."""
 
     @abstractmethod
     def _source_rows(self, rows: Wanted) -> Wanted:
@@ -124,16 +124,16 @@ class ReorderedDataset(Transform[T_co]):
 
 
 def count_kind(kind: type[BaseDataset[Any]], dataset: BaseDataset[Any]) -> int:
-    """How many datasets of a kind a row of `dataset` comes through at most."""
+    """The most datasets of a kind that a row of `dataset` comes through."""
     before = max((count_kind(kind, source) for source in dataset.sources), default=0)
     return before + isinstance(dataset, kind)
 
 
 def check_constant(source: BaseDataset[Any], what: str) -> None:
-    """Refuses a source that is another one in every epoch.
+    """Refuses a source whose rows change with the epoch.
 
     Raises:
-        ValueError: If it is.
+        ValueError: If they do.
     """
     if source.at_epoch(1) is not source:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Rows that are read once."""
+"""Rows that are read from their source once."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from .copies import copied
 T_co = TypeVar("T_co", covariant=True)
 
 FOLDER = 1000
-"""Files in one subfolder of a cache directory."""
+"""The most files in one folder of a cache directory."""
 
 
 class CachedDataset(Transform[T_co]):
     """The rows of a source, each read from it once and kept: in memory, or in a directory that outlives the program.
 
-    Items are equal to those of the source. Arrays come out read-only, as every reader gets the same ones; the dicts,
-    lists, tuples, named tuples and dataclasses around them are new for each read, so that a map may change them.
+    Items are equal to those of the source. Arrays are read-only, since all readers get the same ones. The dicts, lists,
+    tuples, named tuples and dataclasses around them are new for each read, so that a map may change them.
 
-    In memory, the cache grows up to the size of the dataset, and each worker process has its own; objects of other
-    kinds than these are kept as they are, and all readers get the same ones. In a directory, every row is a file, which
-    several processes may read and write at the same time; items are made of dicts, lists, tuples, arrays, numbers,
-    strings and bytes, and arrays of other libraries come out as NumPy arrays.
+    A cache in memory grows up to the size of the dataset. Each worker process has its own. Objects of other kinds than
+    those named above are kept as they are, and all readers get the same ones.
 
-    The directory remembers what fixes the rows of the source, and refuses to serve another one. It cannot see whether
-    what a mapped function does, the values of an array or of items in memory, or the contents of a file have changed:
-    use a new directory then. Of files it knows the names, and a few of their bytes.
+    In a directory, every row is a file; several processes may read and write at the same time. Items there are made of
+    dicts, lists, tuples, arrays, numbers, strings and bytes; arrays of other libraries become NumPy arrays.
+
+    The directory records the fingerprints of its source, and refuses another source. Fingerprints have the names of
+    files and a few of their bytes. They do not tell whether a mapped function, the values of an array or of items in
+    memory, or the rest of a file have changed: use a new directory then.
 
     Args:
         source: Any object with `len()` and `[i]`, the same in every epoch.
-        directory: Where to keep the rows; None for memory.
+        directory: The directory of the rows; None for memory.
 
     Raises:
-        TypeError: When an item is made of something that the directory cannot hold.
-        ValueError: If the source changes with the epoch, so that most reads would miss: cache first, then shuffle or
-            augment; if the directory is a URL, or begins with `~`, or belongs to another dataset; or when a file is
-            damaged.
+        TypeError: When an item has a part that the directory cannot hold.
+        ValueError: If the source changes with the epoch (cache first, then shuffle or augment); if the directory is a
+            URL, or begins with `~`, or belongs to another dataset; or when a file is damaged.
 
     Example:
         >>> rows = CachedDataset(["a", "b"])
@@ -67,13 +67,13 @@ class CachedDataset(Transform[T_co]):
             _claim(self._directory, {"version": 3, **facts})
 
     def read(self, row: int) -> T_co:
-        """The row, from the cache if it is there."""
+        """The row, from the cache if it has it."""
         missing = object()
         item = self._recall(row, missing)
         return cast("T_co", copied(self._keep(row, self._source.read(row)) if item is missing else item))
 
     def read_many(self, rows: list[int]) -> list[T_co]:
-        """The rows, those that are not in the cache in one read."""
+        """The rows; those that the cache lacks, in one read."""
         wanted = rows_in_range(rows, len(self))
         missing = object()
         found = {row: self._recall(row, missing) for row in wanted}
@@ -88,7 +88,7 @@ class CachedDataset(Transform[T_co]):
         return self
 
     def describe(self) -> str:
-        """Where the rows are kept."""
+        """The directory, if there is one."""
         return f"CachedDataset({'in memory' if self._directory is None else repr(str(self._directory))})"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class CachedDataset(Transform[T_co]):
 
     def _keep(self, row: int, item: Any) -> Any:
         if self._directory is None:
-            # The thread that comes first decides, so that all readers get the same arrays.
+            # If two threads read a row at once, both get the arrays of the first, as all later readers do.
             return self._memory.setdefault(row, copied(item, _read_only))
         path = self._path(self._directory, row)
         item_files.save(path, item)
@@ -121,7 +121,7 @@ def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _claim(directory: Path, facts: dict[str, Any]) -> None:
-    """Marks a new directory as that of one dataset, or checks that it is."""
+    """Records in a new directory which dataset it is of, or checks that it is of this one."""
     marker = directory / "cache.json"
     text = json.dumps(facts, sort_keys=True)
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Items whose numbers have another dtype."""
+"""Casts of the numbers in items to another dtype."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..rows import Wanted, rows_in_range
 from .base import Transform
 
 KINDS = "buifc"
-"""The kinds of numbers (bool, unsigned, signed, floating, complex). Each may become one further right, and no other."""
+"""The kinds of numbers: bool, unsigned, signed, floating, complex. A cast may keep the kind, or go to the right."""
 WHOLE = 2
-"""The last of these kinds that has whole numbers only."""
+"""The index of the last kind that has whole numbers only."""
 
 PYTHON_NUMBERS: dict[type, type[np.generic]] = {
     bool: np.bool_,
@@ -25,7 +25,7 @@ PYTHON_NUMBERS: dict[type, type[np.generic]] = {
     float: np.float64,
     complex: np.complex128,
 }
-"""What a stack makes of Python's numbers."""
+"""The dtypes that a stack gives Python's numbers."""
 
 Make: TypeAlias = "Callable[[Any, np.dtype[Any]], Any]"
 """Makes a copy of an array or a NumPy scalar, in a dtype."""
@@ -34,18 +34,17 @@ Make: TypeAlias = "Callable[[Any, np.dtype[Any]], Any]"
 class CastDataset(Transform[Any]):
     """The items of a source, with numbers of another dtype.
 
-    A gather writes them straight into the memory that a loader recycles, which a function of `map` cannot do. The rule
-    is NumPy's "same_kind": a cast may lose digits, as from float64 to float32, but not the kind of the numbers, as from
-    floating to whole numbers, or from signed to unsigned ones. Whole numbers have to fit, too, also into the small
-    floating-point numbers that end at 65504 or less. Python's `bool`, `int`, `float` and `complex` count as `bool`,
-    `int64`, `float64` and `complex128`, and become NumPy scalars. A leaf that has the dtype already is passed on as it
-    is.
+    A gather writes the numbers into memory that the loader recycles, which a function of `map` cannot do. The rule is
+    NumPy's "same_kind": a cast may lose digits, as from float64 to float32, but not the kind of the numbers, as from
+    floating to whole numbers, or from signed to unsigned ones. Whole numbers must fit the dtype, also the small
+    floating-point dtypes that end at 65504 or less. Python's `bool`, `int`, `float` and `complex` count as `bool`,
+    `int64`, `float64` and `complex128`, and become NumPy scalars. A leaf that has the dtype already is not copied.
 
     Args:
         source: Any object with `len()` and `[i]`.
-        dtype: The dtype of every leaf; or a mapping from names to dtypes, for items that are dicts: then the leaves of
-            these entries are cast, and the other entries stay as they are. One of NumPy's numbers or `bool`, or a
-            number of the `ml_dtypes` package, such as bfloat16. Its byte order becomes the machine's.
+        dtype: The dtype of every leaf; or, for items that are dicts, a mapping from names of entries to dtypes, which
+            leaves the other entries as they are. A dtype is a number or `bool` of NumPy, or a number of the
+            `ml_dtypes` package, such as bfloat16. Its byte order becomes the machine's.
 
     Raises:
         TypeError: If `dtype` is not one of numbers; when a leaf is not a number, or of a kind that the cast would lose;
@@ -96,7 +95,7 @@ class CastDataset(Transform[Any]):
             out[...] = values
             return out
 
-        # No name here holds the source's arrays, so that their memory is free for the next gather when this one ends.
+        # No variable holds the source's arrays, so that their memory is free for the next gather when this one ends.
         return timed_transform(self._cast, take_from(self._source, rows, alloc), fill)
 
     def _own_contents(self) -> dict[str, Any]:
@@ -140,7 +139,7 @@ def _copy(values: Any, dtype: np.dtype[Any]) -> Any:
 
 def _cast_leaves(node: Any, path: tree.Path, dtype: np.dtype[Any], make: Make) -> Any:
     if type(node) is dict:
-        # What most items are; to open it as one of many kinds of containers takes as long as to cast a small leaf.
+        # Most items are dicts. To find out a container's kind takes as long as to cast a small leaf.
         entries = cast("dict[Any, Any]", node)
         return {name: _cast_leaves(child, (*path, f"[{name!r}]"), dtype, make) for name, child in entries.items()}
     return tree.map_leaves(lambda path, leaf: _cast_leaf(path, leaf, dtype, make), node, path)
@@ -169,7 +168,7 @@ def _cast_leaf(path: tree.Path, leaf: Any, dtype: np.dtype[Any], make: Make) -> 
             wrong = _misfits(values, made)
     else:
         made = make(values, dtype)
-        # NumPy compares no others than its own.
+        # NumPy compares its own dtypes only.
         wrong = _of_numpy(made) != _of_numpy(values)
     if np.any(wrong):
         raise OverflowError(
@@ -184,16 +183,16 @@ def _may_overflow(source: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
     if _kind(source) > WHOLE:
         return False
     if dtype.isbuiltin == 2 and dtype.itemsize == 1:
-        # The package that defines these says that all of uint8 can be cast to each of them.
+        # `np.can_cast` wrongly says that all numbers of uint8 fit these dtypes.
         return True
     return not np.can_cast(source, dtype) and (dtype.kind not in "fc" or dtype == np.float16)
 
 
 def _misfits(values: Any, made: Any) -> Any:
-    """Which whole numbers are beyond the floating-point numbers that were made of them."""
+    """Which whole numbers do not fit the floating-point dtype that they were cast to."""
     wrong = ~np.isfinite(made)
     most = np.array(np.inf).astype(made.dtype)
-    # Some have no infinity, and their largest number in its place.
+    # A dtype without infinity has its largest number in its place.
     return wrong | (abs(values.astype(float)) > most.astype(float)) if np.isfinite(most) else wrong
 
 
@@ -237,7 +236,7 @@ def _kind(dtype: np.dtype[Any]) -> int:
     kind = KINDS.find(dtype.kind)
     if kind >= 0 or dtype.isbuiltin != 2:
         return kind
-    # Those of ml_dtypes have no kind of NumPy's, but names such as bfloat16, uint4 and float8_e4m3fn.
+    # Dtypes of ml_dtypes have no kind of NumPy's, but names such as bfloat16, uint4 and float8_e4m3fn.
     return KINDS.find(dtype.name.lstrip("b")[0])
 
 

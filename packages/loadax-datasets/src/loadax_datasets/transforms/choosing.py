@@ -90,7 +90,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     @property
     def gather(self) -> Gather | None:
-        """A gather from each source, put in order; None if one of them cannot."""
+        """The sources' gathers, put in order; None if a source has no gather."""
         return None if any(source.gather is None for source in self._sources) else self._gather
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:

@@ -32,7 +32,7 @@ class CombinedDataset(BaseDataset[T_co]):
         if not sources:
             raise ValueError(f"{type(self).__name__} needs at least one dataset")
         for source in sources:
-            # The first row tells; a list may be long.
+            # A look at the first row suffices, and a list may be long.
             if isinstance(source, list | tuple) and any(isinstance(row, BaseDataset) for row in source[:1]):
                 raise TypeError(
                     f"a {type(source).__name__} of datasets would be one dataset, whose rows they are; give them one "
@@ -47,7 +47,7 @@ class CombinedDataset(BaseDataset[T_co]):
         return self._sources
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
-        """The same combination of the sources as they are in `epoch`."""
+        """The same combination of the sources in `epoch`."""
         sources = tuple(source.at_epoch(epoch) for source in self._sources)
         if all(new is old for new, old in zip(sources, self._sources, strict=True)):
             return self
@@ -102,7 +102,7 @@ class ZippedDataset(CombinedDataset[T_co]):
 
     @property
     def gather(self) -> Gather | None:
-        """The tuple of the sources' gathers; None if one of them cannot."""
+        """The tuple of the sources' gathers; None if a source has no gather."""
         return None if any(source.gather is None for source in self._sources) else self._gather
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:

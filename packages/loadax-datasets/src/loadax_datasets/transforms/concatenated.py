@@ -43,12 +43,12 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
         return self._ends[-1]
 
     def _locate_one(self, row: int) -> tuple[int, int]:
-        """The first source that ends beyond the row."""
+        """The first source that ends after the row."""
         which = bisect_right(self._ends, row)
         return which, row - self._starts[which]
 
     def _locate(self, rows: Rows) -> tuple[Rows, Rows]:
-        """The first sources that end beyond the rows."""
+        """The first sources that end after the rows."""
         ends, starts = self._bounds
         which = ends.searchsorted(rows, "right")
         return which, rows - starts[which]
@@ -58,7 +58,7 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
         return order, *self._locate(rows[order])
 
     def _parts_of_range(self, rows: range) -> list[Part]:
-        """A stretch of each source that the rows reach."""
+        """One range of rows of each source that has some of the rows."""
         parts: list[Part] = []
         begin = rows.start
         number = bisect_right(self._ends, begin)

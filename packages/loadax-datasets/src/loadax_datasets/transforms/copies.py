@@ -1,7 +1,6 @@
 """Copies of items that share arrays and other leaves, but no container.
 
-No constructor runs: it may change what it is given, or not take every field. So this cannot be done with
-`loadax_core.tree`, which makes containers anew, for batches of other leaves.
+No constructor runs, since it may change its arguments, or not take every field.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 LEAVES: frozenset[type] = frozenset({bool, int, float, complex, str, bytes, type(None)})
-"""What cannot be changed, and is passed on without further questions."""
+"""Types of leaves that cannot be changed, and need no copy."""
 
 
 _new_tuple: Any = vars(tuple)["__new__"]
@@ -24,12 +23,12 @@ _new_object: Any = vars(object)["__new__"]
 def copied(node: Any, array: Callable[[Any], Any] | None = None) -> Any:
     """A copy of a tree in which every container is a new one, equal to the old one.
 
-    Containers are dicts, OrderedDicts, defaultdicts, lists, tuples, named tuples, sets and dataclasses. Objects of
-    other kinds are passed on as they are, with whatever is in them.
+    Containers are dicts, OrderedDicts, defaultdicts, lists, tuples, named tuples, sets and dataclasses. Other objects
+    are not copied, nor is what they hold.
 
     Args:
         node: Any tree; a bare leaf is one too.
-        array: What to make of NumPy arrays; None for nothing.
+        array: Called with each NumPy array, for its place in the copy; None to use the arrays themselves.
 
     Returns:
         The copy.
@@ -42,7 +41,7 @@ def copied(node: Any, array: Callable[[Any], Any] | None = None) -> Any:
     if kind is dict:
         return {key: child if type(child) in LEAVES else copied(child, array) for key, child in node.items()}
     if kind in (list, tuple):
-        # A list of numbers or words, such as tokens, is long.
+        # A list of plain leaves, such as tokens, may be long, and is copied in one call.
         plain = LEAVES.issuperset(map(type, node))
         return cast("Any", kind)(node if plain else [copied(child, array) for child in node])
     if issubclass(kind, np.generic):
@@ -55,7 +54,7 @@ def copied(node: Any, array: Callable[[Any], Any] | None = None) -> Any:
         return node.copy()
     if tuple in kind.__mro__ and hasattr(kind, "_fields"):
         return _with_attributes(_new_tuple(kind, [copied(child, array) for child in node]), node)
-    # One that derives from a dict, say, or makes itself in another way, holds more than its fields.
+    # A dataclass that derives from a dict, say, or has a `__new__` of its own, holds more than its fields.
     if dataclasses.is_dataclass(kind) and kind.__new__ is object.__new__:
         new = _with_attributes(_new_object(kind), node)
         for field in dataclasses.fields(kind):

@@ -1,4 +1,4 @@
-"""The rows that meet a condition."""
+"""The rows for which a function returns true."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 CHUNK = 256
-"""Rows that are read together while the index is built."""
+"""Rows in one read while the index is built."""
 
 PROGRESS_SECONDS = 5.0
 
@@ -29,9 +29,9 @@ PROGRESS_SECONDS = 5.0
 class FilteredDataset(ReorderedDataset[T_co]):
     """The rows of a source for which a function returns true.
 
-    How many there are is only known when all have been looked at. That happens once, when the length or a row is first
-    asked for; the numbers of the rows that are kept, 8 bytes each, stay in memory and are pickled along. The logger
-    `loadax.datasets` tells, at level INFO, how far this is every few seconds, and how long it took.
+    To know its length, a filter reads all rows of the source: once, when the length or a row is first asked for. The
+    numbers of the kept rows, 8 bytes each, stay in memory and are pickled with the dataset. The logger
+    `loadax.datasets` reports the progress at level INFO, every 5 seconds and at the end.
 
     Args:
         source: Any object with `len()` and `[i]`, the same in every epoch.
@@ -39,7 +39,8 @@ class FilteredDataset(ReorderedDataset[T_co]):
 
     Raises:
         TypeError: If `predicate` is not callable.
-        ValueError: If the source changes with the epoch, as the length must not: filter first, then shuffle or augment.
+        ValueError: If the source changes with the epoch, which would change the length: filter first, then shuffle or
+            augment.
 
     Example:
         >>> list(FilteredDataset(range(10), lambda x: x % 3 == 0))
@@ -61,11 +62,11 @@ class FilteredDataset(ReorderedDataset[T_co]):
         return len(self._index())
 
     def _source_row(self, row: int) -> int:
-        """The row that is kept at that place."""
+        """The kept row at that place."""
         return self._index().item(row)
 
     def _source_rows(self, rows: Wanted) -> Rows:
-        """The rows that are kept at those places."""
+        """The kept rows at those places."""
         return self._index()[rows.start : rows.stop] if isinstance(rows, range) else self._index()[rows]
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (its source is the same in every epoch)
@@ -73,12 +74,12 @@ class FilteredDataset(ReorderedDataset[T_co]):
         return self
 
     def fingerprint(self) -> dict[str, Any]:
-        """The number of rows that are kept, a hash of which they are, and the source."""
+        """The number of kept rows, a hash of their numbers, and the source."""
         index = self._index()
         return {"filter": len(index), "rows": digest(index.tobytes()), "source": self._source.fingerprint()}
 
     def describe(self) -> str:
-        """The function's name, and how many rows were kept if that is known."""
+        """The function's name, and the number of kept rows if the source has been read."""
         kept = "not counted yet" if self._kept is None else f"{len(self._kept)} of {len(self._source)} rows"
         return f"FilteredDataset({name_of(self._predicate)}, {kept})"
 

@@ -1,4 +1,4 @@
-"""Functions applied to rows, one by one or many at once."""
+"""Functions of rows, called with one row or with a batch."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class MappedDataset(Transform[U_co]):
         source: Any object with `len()` and `[i]`.
         fn: Takes an item and returns the new one. If `vectorized`, takes the stacked items of several rows, each leaf
             of shape `(n, ...)`, and returns a tree of leaves of shape `(n, ...)`; it must treat each row by itself.
-        vectorized: Whether `fn` takes many rows at once, which saves a Python call for each of them. Where the source
-            cannot gather, its items are stacked first. Of what it returns, batches are what a stack of the rows is: in
-            the machine's byte order, and of a type that depends on the objects where it is an array of objects.
+        vectorized: Whether `fn` takes many rows at once, which saves a Python call for each row. If the source cannot
+            gather, its items are stacked first. Batches equal the stack of the rows: arrays get the machine's byte
+            order, and arrays of objects become what a stack makes of the objects.
 
     Raises:
         TypeError: If `fn` is not callable, or `vectorized` not a bool; or when a vectorized `fn` returns an array with
@@ -69,14 +69,14 @@ class MappedDataset(Transform[U_co]):
         return self._read_stacked([row])[0]
 
     def read_many(self, rows: list[int]) -> list[U_co]:
-        """The function of each of the rows, or of all at once if it is vectorized."""
+        """The function of each row, or of all rows at once if it is vectorized."""
         wanted = rows_in_range(rows, len(self))
         if self._vectorized:
             return self._read_stacked(wanted)
         return timed_transform(self._map, self._source.read_many(wanted))
 
     def read_range(self, rows: range) -> Sequence[U_co]:
-        """The function of each of the rows, or of all at once if it is vectorized."""
+        """The function of each row, or of all rows at once if it is vectorized."""
         if self._vectorized:
             return super().read_range(rows)
         return timed_transform(self._map, self._source.read_range(rows))
@@ -112,12 +112,12 @@ class MappedDataset(Transform[U_co]):
             return result
         result = tree.map_leaves(partial(self._plain, alloc), result)
         if len(rows) and any(array.dtype.hasobject and array.ndim == 1 for array in arrays):
-            # What their stack is made of depends on the objects.
+            # The dtype of their stack depends on the objects.
             return StackBatcher().stack(_items(result, len(rows)), alloc)
         return result
 
     def _plain(self, alloc: Alloc, path: tree.Path, leaf: Any) -> Any:
-        """A leaf of a batch: an array has no mask, and the machine's byte order."""
+        """A leaf as a batch has it: an array without a mask, in the machine's byte order."""
         if not isinstance(leaf, np.ndarray):
             return leaf
         array = cast("npt.NDArray[Any]", leaf)
@@ -133,7 +133,7 @@ class MappedDataset(Transform[U_co]):
         return out
 
     def _result(self, rows: Wanted, alloc: Alloc) -> tuple[Any, list[Any]]:
-        """What the vectorized function returns for the rows, and the leaves of it."""
+        """The result of the vectorized function for the rows, and its leaves."""
         if self._source.gather is None:
             if not len(rows):
                 raise ValueError(
@@ -157,7 +157,7 @@ class MappedDataset(Transform[U_co]):
         return result, leaves
 
     def _own_contents(self) -> dict[str, Any]:
-        """The function's name, if it has one; what it does cannot be told."""
+        """The function's name, if it has one. What the function does cannot be told."""
         return {"map": getattr(self._fn, "__qualname__", type(self._fn).__qualname__)}
 
     def describe(self) -> str:
@@ -171,7 +171,7 @@ def _items(batch: Any, count: int) -> list[Any]:
 
 
 def _is_odd(array: npt.NDArray[Any]) -> bool:
-    """Whether a batch may not have an array as it is."""
+    """Whether an array must be changed before it is part of a batch."""
     return type(array) is not np.ndarray or array.dtype.hasobject or not is_native(array.dtype)
 
 

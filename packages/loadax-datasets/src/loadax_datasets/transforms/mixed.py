@@ -1,4 +1,4 @@
-"""Several datasets mixed in fixed shares."""
+"""Mixtures of datasets in fixed shares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .choosing import ChoosingDataset, Part, positions
 T_co = TypeVar("T_co", covariant=True)
 
 BLOCK = 1 << 14
-"""Rows after which every source has had exactly its share, rounded to whole rows."""
+"""Rows of a block. Each block has exactly the share of each source, rounded to whole rows."""
 
 Until = Literal["first", "all"]
 
@@ -30,9 +30,9 @@ class MixedDataset(ChoosingDataset[T_co]):
     """Rows of several datasets in random alternation, each dataset with its share and in its own order.
 
     Every 16,384 rows hold the same number of rows of each source, in an order of sources that depends on the seed and
-    the weights only. So any row is found without the ones before it, and a source that grows or shrinks moves no row of
-    the others. The alternation is the same in every epoch. To see rows in another order, shuffle the sources, not the
-    mixture: it is made to be read in turn, and a row far from the last one takes about 1 ms to find.
+    the weights only. So any row is found without the rows before it, and a source that grows or shrinks moves no row of
+    the others. The order of sources is the same in every epoch. For rows in another order, shuffle the sources, not the
+    mixture: a mixture is fast when it is read in turn, and takes about 1 ms to find a row far from the last one.
 
     A source that is read `p` times in an epoch of `until="all"` comes in its epochs 0 to `p - 1`, in the next epoch of
     the mixture in its epochs `p` to `2 * p - 1`, and so on: shuffle it, and no pass repeats the order of another.
@@ -43,7 +43,7 @@ class MixedDataset(ChoosingDataset[T_co]):
             1/16,384, but none to nothing.
         seed: Any integer of at least 0.
         until: When the mixture ends. "first": with the first source that has no row left. "all": when every source has
-            been read to its end at least once; those that end sooner start again, each pass in an order of its own.
+            been read to its end at least once. Sources that end sooner start again, each pass in an order of its own.
 
     Raises:
         TypeError: If a source cannot be counted or read by number, or `seed` is not an integer.
@@ -179,7 +179,7 @@ class MixedDataset(ChoosingDataset[T_co]):
         return view
 
     def fingerprint(self) -> dict[str, Any]:
-        """The shares, the seed, how it ends, and the sources."""
+        """The shares, the seed, how it ends, the number of passes over each source, and the sources."""
         facts: dict[str, Any] = {"mix": self._shares, "seed": self._seed, "until": self._until}
         if self._until == "all":
             facts["passes"] = self._passes
@@ -214,14 +214,14 @@ class MixedDataset(ChoosingDataset[T_co]):
         return which[np.argsort(random_words(key, np.arange(BLOCK)))]
 
     def _end(self) -> int:
-        """Where the first source, or the last, has no row left."""
+        """The row at which the first source, or the last, has no row left."""
         if self._until == "first":
-            # The row that would be one too many.
+            # The place of the first row that a source does not have.
             return min(self._position(number, length) for number, length in enumerate(self._lengths.tolist()))
         return max(self._position(number, length - 1) + 1 for number, length in enumerate(self._lengths.tolist()))
 
     def _count_passes(self) -> list[int]:
-        """How often each source is begun in one epoch: once, unless it starts again."""
+        """The number of passes over each source in one epoch, the last of which may be cut short."""
         if self._until == "first" or not self._length:
             return [1] * len(self._sources)
         index, offset = divmod(self._length, BLOCK)
@@ -237,7 +237,7 @@ class MixedDataset(ChoosingDataset[T_co]):
 
 
 def shares_of(weights: Sequence[float], count: int) -> list[int]:
-    """How many of the rows of a block each source has, by largest remainder, none less than one."""
+    """The number of rows of each source in a block, by largest remainder, each at least 1."""
     array = np.asarray(weights, np.float64)
     if array.shape != (count,) or not (np.isfinite(array) & (array > 0)).all():
         raise ValueError(f"weights must be one finite number above 0 for each of {count} sources, got {weights!r}")

@@ -1,4 +1,4 @@
-"""Random functions of rows, reproducible wherever and whenever a row is read."""
+"""Random functions of rows, reproducible in every worker and after every resume."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ U_co = TypeVar("U_co", covariant=True)
 class RandomMappedDataset(Transform[U_co]):
     """Every item of a source, passed through a function together with a random generator of its own.
 
-    What the generator yields depends on the seed, the epoch, the row, and how many random maps the row came through
-    before, and on nothing else: not on which worker reads the row, nor on what was read before. Random maps of two
-    datasets that are zipped draw the same where their seeds are the same, as an image and its mask may want it.
+    The random numbers depend on the seed, the epoch, the row, and the number of random maps that the row came through
+    before. They do not depend on the worker that reads the row, nor on the rows that were read before. Random maps of
+    two datasets that are zipped draw the same numbers if their seeds are equal, as for an image and its mask.
 
     Args:
         source: Any object with `len()` and `[i]`.
@@ -45,22 +45,22 @@ class RandomMappedDataset(Transform[U_co]):
     def __init__(self, source: Dataset[T], fn: Callable[[T, np.random.Generator], U_co], *, seed: int = 0) -> None:
         if not callable(fn):
             raise TypeError(f"random_map takes a function of an item and a generator, got {fn!r}")
-        from ..orders.row_seed import RowSeed  # noqa: PLC0415 - a sixth of what importing `loadax` would take
+        from ..orders.row_seed import RowSeed  # noqa: PLC0415 - its import takes a sixth of the time of that of `loadax`
 
         super().__init__(source)
         self._row_seed = RowSeed
         self._fn: Callable[[Any, np.random.Generator], U_co] = fn
         self._seed = check_int("seed", seed, 0)
-        # Each of several with one seed draws anew.
+        # A second random map of the same seed draws other numbers.
         self._purpose = nth_purpose("random_map", count_kind(RandomMappedDataset, self._source))
         self._set_epoch(0)
 
     def read(self, row: int) -> U_co:
-        """The function of the source's row and of the generator for that row."""
+        """The function of the source's row and of that row's generator."""
         return timed_transform(self._draw, self._source.read(row), row)
 
     def read_many(self, rows: list[int]) -> list[U_co]:
-        """The function of each of the rows."""
+        """The function of each row and of its generator."""
         wanted = rows_in_range(rows, len(self))
         items = self._source.read_many(wanted)
         return timed_transform(lambda: [self._draw(item, row) for row, item in zip(wanted, items, strict=True)])
@@ -71,7 +71,7 @@ class RandomMappedDataset(Transform[U_co]):
 
     def _draw(self, item: Any, row: int) -> U_co:
         # Philox is a block cipher over a 256-bit counter. With the row in the upper half, every row has 2**128 blocks
-        # of its own, which no other row reaches.
+        # of its own.
         counter = np.array((0, 0, row, 0), np.uint64)
         # NumPy's stubs know its own seeds only.
         seed: Any = self._row_seed(self._key, row)

@@ -1,4 +1,4 @@
-"""Rows more than once, and rows that fill up a last batch."""
+"""Rows several times over, and rows that fill a last batch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ T = TypeVar("T")
 class RepeatedDataset(ReorderedDataset[T_co]):
     """The rows of a source several times over, in the same order each time.
 
-    This is one long epoch. For passes that differ in their order, ask the loader for several epochs instead.
+    All repetitions are one epoch. For another order in each pass, use `DataLoader().epochs(n)` instead.
 
     Args:
         source: Any object with `len()` and `[i]`.
-        times: How often, at least 0.
+        times: The number of repetitions, at least 0.
 
     Raises:
         TypeError: If `times` is not an integer.
@@ -62,14 +62,14 @@ class RepeatedDataset(ReorderedDataset[T_co]):
 
 
 class PaddedDataset(Transform[tuple[T_co, bool]]):
-    """The rows of a source, filled up so that their number is a multiple of the batch size.
+    """The rows of a source, padded so that their number is a multiple of the batch size.
 
-    Items become pairs of the item and whether it is real. What is not real repeats the first rows, so that it has
-    the right shapes; weigh the loss or the metric with the flag. An empty dataset stays empty.
+    Items become pairs of the item and whether it is real. Padding repeats the first rows, which have the right shapes.
+    Multiply the loss or the metric by the flag. An empty dataset stays empty.
 
     Args:
         source: Any object with `len()` and `[i]`.
-        multiple: What the length becomes a multiple of, at least 1.
+        multiple: The length becomes a multiple of this number, which is at least 1.
 
     Raises:
         TypeError: If `multiple` is not an integer.

@@ -1,4 +1,4 @@
-"""Reads that are tried again."""
+"""Reads that are tried again after an error."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ R = TypeVar("R")
 
 
 class RetriedDataset(Transform[T_co]):
-    """The rows of a source whose reads may fail now and then, as over a network.
+    """The rows of a source whose reads may fail at times, as over a network, and are tried again.
 
     Args:
         source: Any object with `len()` and `[i]`.
-        attempts: How often a read is tried before its error is passed on, at least 1.
-        on: The types of error after which it is tried again; all others are passed on at once.
-        backoff: Seconds to wait before the second attempt; doubled before each further one.
+        attempts: The number of attempts before the error is raised, at least 1.
+        on: The types of error after which a read is tried again. Other errors are raised at once.
+        backoff: Seconds before the second attempt; doubled before each further one.
 
     Raises:
         TypeError: If `attempts` is not an integer, `backoff` not a number, or `on` has anything but exception types.

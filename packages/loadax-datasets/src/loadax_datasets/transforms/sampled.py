@@ -21,17 +21,18 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SampledDataset(ReorderedDataset[T_co]):
-    """A number of rows of a source, drawn at random, anew each epoch, and anew where they are drawn from a sample.
+    """Rows of a source, drawn at random; every epoch draws other ones.
 
-    Without weights, memory is constant. With weights it is 16 bytes for each row of the source, and drawing without
-    replacement takes time proportional to the source at the first read of each epoch.
+    Without weights, memory is constant. With weights it is 16 bytes for each row of the source, and the first read of
+    each epoch without replacement takes time in proportion to the source's length. A sample of a sample draws other
+    rows, also with the same seed.
 
     Args:
         source: Any object with `len()` and `[i]`.
         count: How many rows to draw.
         replace: Whether a row may be drawn more than once.
-        weights: How likely each row is to be drawn, relative to the others; of shape `(len(source),)`. One of weight 0
-            never is. With replacement, nor may be one whose share of all weights is below 1e-16.
+        weights: How likely each row is to be drawn, relative to the others; of shape `(len(source),)`. A row of weight
+            0 is never drawn. With replacement, a row whose share of all weights is below 1e-16 may never be drawn.
         seed: Any integer of at least 0.
 
     Raises:
@@ -62,7 +63,7 @@ class SampledDataset(ReorderedDataset[T_co]):
         self._replace = check_bool("replace", replace)
         self._weights = None if weights is None else _check_weights(weights, len(self._source))
         self._seed = check_int("seed", seed, 0)
-        # Each of several with one seed draws anew.
+        # A sample of a sample of the same seed draws other rows.
         self._before = count_kind(SampledDataset, self._source)
         available = len(self._source) if self._weights is None else int(np.count_nonzero(self._weights))
         if self._count > available and not (self._replace and available):
@@ -92,15 +93,15 @@ class SampledDataset(ReorderedDataset[T_co]):
         words = random_words(self._key, as_array(rows))
         if self._cumulative is None:
             return (words % np.uint64(max(1, len(self._source)))).astype(np.int64)
-        # The first row whose sum reaches the target. Targets are above 0 and never above the last sum, so that there is
-        # one, and it is not of weight 0: such a row has the sum of the row before.
+        # The first row whose cumulative weight reaches the target. Targets are above 0 and at most the last sum, so
+        # there is such a row, and its weight is not 0: a row of weight 0 has the sum of the row before.
         return np.searchsorted(self._cumulative, uniform(words) * float(self._cumulative[-1]))
 
     def _order_changes(self) -> bool:
         return True
 
     def fingerprint(self) -> dict[str, Any]:
-        """What was asked for, with the weights as a hash, how many samples were before, and the source."""
+        """The count, the replacement, the seed, a hash of the weights, the number of samples before, and the source."""
         facts: dict[str, Any] = {"sample": self._count, "replace": self._replace, "seed": self._seed}
         if self._weights is not None:
             facts["weights"] = digest(_scaled(self._weights).tobytes())
@@ -109,7 +110,7 @@ class SampledDataset(ReorderedDataset[T_co]):
         return facts | {"source": self._source.fingerprint()}
 
     def describe(self) -> str:
-        """What was asked for."""
+        """The count, the replacement, the seed, and whether there are weights."""
         weighted = "" if self._weights is None else ", weighted"
         return f"SampledDataset({self._count} rows, replace={self._replace}{weighted}, seed={self._seed})"
 
@@ -121,12 +122,13 @@ class SampledDataset(ReorderedDataset[T_co]):
         self._lock = threading.Lock()
 
     def _ranking(self) -> Rows:
-        """The first rows of a race in which a row of weight w arrives after an exponential time of rate w.
+        """The source's rows in the order in which they are drawn without replacement.
 
-        The order of arrival is that of drawing without replacement (Efraimidis and Spirakis, 2006).
+        A row of weight w gets a random time of the exponential distribution of rate w; the rows are drawn in the order
+        of their times (Efraimidis and Spirakis, 2006).
         """
         if self._ranked is None:
-            # It takes time and memory, and all workers want it at the start of an epoch.
+            # One worker computes it, since all of them need it at the start of an epoch.
             with self._lock:
                 if self._ranked is None:
                     self._ranked = self._race()
@@ -135,7 +137,7 @@ class SampledDataset(ReorderedDataset[T_co]):
     def _race(self) -> Rows:
         assert self._weights is not None, "there is no race without weights"
         runners = np.flatnonzero(self._weights)
-        # Times of tiny weights are too large for a number, their logarithms are not.
+        # The times of tiny weights overflow a float64; their logarithms do not.
         times = np.log(-np.log(uniform(random_words(self._key, runners)))) - np.log(self._weights[runners])
         return runners[np.argsort(times, kind="stable")[: self._count]]
 
@@ -158,5 +160,5 @@ def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float6
 
 
 def _scaled(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Weights in the same ratios, so that no sum of them can overflow; the smallest may become 0."""
+    """The weights divided by the largest, so that no sum of them overflows. The smallest may become 0."""
     return weights / weights.max() if weights.any() else weights

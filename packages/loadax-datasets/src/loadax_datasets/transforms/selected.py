@@ -1,4 +1,4 @@
-"""Rows that are chosen by number."""
+"""Rows that are selected by number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SelectedDataset(ReorderedDataset[T_co]):
-    """The rows of a source that are asked for, in that order; the numbers take 8 bytes for each.
+    """Rows of a source, selected by number, in the order of the numbers. Memory: 8 bytes for each row.
 
     Args:
         source: Any object with `len()` and `[i]`.
@@ -47,11 +47,11 @@ class SelectedDataset(ReorderedDataset[T_co]):
         return len(self._rows)
 
     def _source_row(self, row: int) -> int:
-        """The row that is chosen at that place."""
+        """The selected row at that place."""
         return self._rows.item(row)
 
     def _source_rows(self, rows: Wanted) -> Rows:
-        """The rows that are chosen at those places."""
+        """The selected rows at those places."""
         return self._rows[rows.start : rows.stop] if isinstance(rows, range) else self._rows[rows]
 
     def _leaking_part(self) -> BaseDataset[Any] | None:
@@ -59,11 +59,11 @@ class SelectedDataset(ReorderedDataset[T_co]):
         return self if leaks else super()._leaking_part()
 
     def fingerprint(self) -> dict[str, Any]:
-        """How many rows are chosen, a hash of which, and the source."""
+        """The number of selected rows, a hash of their numbers, and the source."""
         return {"select": len(self), "rows": digest(self._rows.tobytes()), "source": self._source.fingerprint()}
 
     def describe(self) -> str:
-        """How many rows are chosen."""
+        """The numbers of selected rows and of rows of the source."""
         return f"SelectedDataset({len(self)} of {len(self._source)} rows)"
 
 

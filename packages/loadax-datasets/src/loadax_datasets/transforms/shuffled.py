@@ -16,26 +16,26 @@ from .base import ReorderedDataset, count_kind
 T_co = TypeVar("T_co", covariant=True)
 
 WINDOW = 16
-"""Blocks whose rows are mixed, unless another number is asked for."""
+"""The default number of blocks whose rows are mixed."""
 
 
 class ShuffledDataset(ReorderedDataset[T_co]):
-    """The rows of a source in a random order: each exactly once, in an order of its own every epoch.
+    """The rows of a source in a random order, each exactly once; every epoch has another order.
 
-    The order is computed, not stored, so that memory is constant and the first row is there at once, for billions of
-    rows as for ten.
+    The order is computed, not stored: memory is constant, and the first row takes no longer for 10 billion rows than
+    for 10. All rows are shuffled; there is no buffer.
 
-    Where random reads are slow, as from spinning disks or compressed chunks, give `block`, the rows that are stored
-    together: blocks are shuffled, and rows within every `window` of them, so that at most `window` blocks are being
-    read at any time. Wider windows mix better.
+    Where random reads are slow, as from spinning disks or compressed chunks, give `block`, the number of rows that are
+    stored together. Then blocks are shuffled, and the rows of every `window` blocks, so that at most `window` blocks
+    are read at any time. Wider windows mix better.
 
-    A shuffle of rows that were shuffled before has an order of its own, also with the same seed.
+    Rows that are shuffled twice with one seed come in a new order, not in the first one applied twice.
 
     Args:
         source: Any object with `len()` and `[i]`.
         seed: Any integer of at least 0.
-        block: Rows that are read together; None for an order in which every row may follow every other.
-        window: Blocks whose rows are mixed, 16 if left out; only together with `block`.
+        block: The number of rows in a block; None to shuffle single rows.
+        window: The number of blocks whose rows are mixed, by default 16. Only together with `block`.
 
     Raises:
         TypeError: If an argument is not an integer.
@@ -60,23 +60,23 @@ class ShuffledDataset(ReorderedDataset[T_co]):
         self._seed = check_int("seed", seed, 0)
         self._block = None if block is None else check_int("block", block, 1)
         self._window = check_int("window", WINDOW if window is None else window, 1)
-        # Each of several with one seed has another order: one order twice is no random one.
+        # A second shuffle of the same seed has another order: one order applied twice is not random.
         self._before = count_kind(ShuffledDataset, self._source)
         self._set_epoch(0)
 
     def _source_row(self, row: int) -> int:
-        """What the order has at `row`."""
+        """The source's row at `row` of the order."""
         return self._order.at(row)
 
     def _source_rows(self, rows: Wanted) -> Rows:
-        """What the order has at `rows`."""
+        """The source's rows at `rows` of the order."""
         return self._order(rows)
 
     def _order_changes(self) -> bool:
         return True
 
     def fingerprint(self) -> dict[str, Any]:
-        """The seed, the blocks, how many shuffles were before, and the source."""
+        """The seed, the blocks, the number of shuffles before, and the source."""
         blocks = {} if self._block is None else {"block": self._block, "window": self._window}
         before = {"before": self._before} if self._before else {}
         return {"shuffle": self._seed, **blocks, **before, "source": self._source.fingerprint()}

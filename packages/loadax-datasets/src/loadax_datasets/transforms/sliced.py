@@ -1,4 +1,4 @@
-"""A stretch of a dataset."""
+"""Slices of a dataset."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SlicedDataset(ReorderedDataset[T_co]):
-    """The rows `source[rows]`, as a slice of a list, but without a copy; written `dataset[start:stop:step]`.
+    """The rows of `dataset[start:stop:step]`, by the rules of a list's slice, without a copy.
 
     Args:
         source: Any object with `len()` and `[i]`.
-        rows: Which rows; bounds may be negative or beyond the end, and the step may be negative.
+        rows: The slice. Bounds may be negative or beyond the end, and the step may be negative.
 
     Raises:
         TypeError: If a bound is not an integer.
@@ -34,7 +34,7 @@ class SlicedDataset(ReorderedDataset[T_co]):
     def __init__(self, source: Dataset[T_co], rows: slice) -> None:
         super().__init__(source)
         start, stop, step = rows.indices(len(self._source))
-        # A longer step leads out of the source as well, but may not fit int64.
+        # A step may not fit int64. One that is longer than the source selects the same rows as one of its length.
         longest = max(1, len(self._source))
         self._rows = range(start, stop, max(-longest, min(step, longest)))
 
@@ -42,11 +42,11 @@ class SlicedDataset(ReorderedDataset[T_co]):
         return len(self._rows)
 
     def _source_row(self, row: int) -> int:
-        """The row at that distance from the start."""
+        """The source's row at `row` of the slice."""
         return self._rows[row]
 
     def _source_rows(self, rows: Wanted) -> Wanted:
-        """The rows at those distances from the start."""
+        """The source's rows at `rows` of the slice."""
         if isinstance(rows, range) and self._rows.step == 1:
             return self._rows[rows.start : rows.stop]
         return as_array(rows) * self._rows.step + self._rows.start

@@ -1,4 +1,4 @@
-"""Parts of a dataset, drawn at random once and for all: rows to train on, and rows held out."""
+"""Random parts of a dataset that are the same in every epoch, such as training and test data."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SplitDataset(ReorderedDataset[T_co]):
-    """One of the parts into which the rows of a source are divided at random; `random_split` gives all of them.
+    """One of several parts into which the rows of a source are divided at random; `random_split` returns all parts.
 
-    Each row is in one part. Which one follows from the seed and the length of the source, and is the same in every
-    epoch; the rows of a part come in a random order, which is the same as well, so that a part to train on wants its
-    own `shuffle`. Memory is constant.
+    Each row is in one part, which follows from the seed and the length of the source. The rows of a part come in a
+    random order. Part and order are the same in every epoch: `shuffle` a part to train on. Memory is constant.
 
     Args:
         source: Any object with `len()` and `[i]`, whose rows are the same in every epoch.
-        parts: How large each part is: fractions, which sum to 1, or numbers of rows, which sum to `len(source)`.
-        part: Which part this is, in `range(len(parts))`.
+        parts: The size of each part: fractions that sum to 1, or numbers of rows that sum to `len(source)`.
+        part: The number of this part, in `range(len(parts))`.
         seed: Any integer of at least 0.
 
     Raises:
@@ -60,26 +59,26 @@ class SplitDataset(ReorderedDataset[T_co]):
         return self._lengths[self._part]
 
     def _source_row(self, row: int) -> int:
-        """What the order of all parts has at `row` of this one."""
+        """The source's row at `row` of this part."""
         return self._order.at(self._start + row)
 
     def _source_rows(self, rows: Wanted) -> Rows:
-        """What the order of all parts has at `rows` of this one."""
+        """The source's rows at `rows` of this part."""
         start = self._start
         return self._order(range(start + rows.start, start + rows.stop) if isinstance(rows, range) else rows + start)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The lengths of all parts, which one this is, the seed and the source."""
+        """The lengths of all parts, the number of this part, the seed and the source."""
         facts = {"split": self._lengths, "part": self._part, "seed": self._seed}
         return {**facts, "source": self._source.fingerprint()}
 
     def describe(self) -> str:
-        """Which part, and the seed."""
+        """The lengths of the part and the source, the number of the part, and the seed."""
         return f"SplitDataset({len(self)} of {len(self._source)} rows, part={self._part}, seed={self._seed})"
 
 
 def _lengths(parts: Any, rows: int) -> list[int]:
-    """The number of rows of each part."""
+    """The number of rows in each part."""
     if isinstance(parts, str | bytes) or not isinstance(parts, Sequence | np.ndarray):
         raise TypeError(f"parts must be a list, such as [0.9, 0.1], got {parts!r:.80}")
     given = cast("list[Any]", parts.tolist() if isinstance(parts, np.ndarray) else list(cast("Sequence[Any]", parts)))
@@ -96,7 +95,7 @@ def _lengths(parts: Any, rows: int) -> list[int]:
         )
     if counts:
         return [int(part) for part in given]
-    # What sums to 1 may be a little more.
+    # Rounding errors may bring the sum of the fractions above 1.
     ends = [min(round(end * rows), rows) for end in accumulate(map(float, given))]
     lengths = [end - start for start, end in pairwise([0, *ends[:-1], rows])]
     for part, length in zip(given, lengths, strict=True):
