@@ -169,3 +169,31 @@ def test_a_subclass_that_reads_another_way_is_not_passed_by() -> None:
     halved = Halved(one) + ArrayDataset[Any](two)
     assert halved.gather is not None
     assert halved.gather(np.array([3, 4]), aligned_empty).tolist() == [1, 10]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(10).astype("M8[ns]"),
+        np.arange(20).astype("m8[s]").reshape(10, 2),
+        np.array([f"word {i}" for i in range(10)]),
+        np.array([[b"a", b"bcd"]] * 10),
+        np.zeros((10, 2, 3, 4), np.complex64) + np.arange(10)[:, None, None, None],
+        np.full((10, 3), np.nan, np.float16),
+        np.zeros((10, 0)),
+        np.zeros(10, [("a", "i4"), ("b", "f8", (2,))]),
+        np.ones((10, 1), bool),
+    ],
+    ids=lambda array: f"{array.dtype} {array.shape[1:]}",
+)
+def test_arrays_of_every_dtype_are_joined(array: Any) -> None:
+    part = ArrayDataset[Any](array)
+    check_gathers(part + part.shuffle(seed=1), [0, 19, 5, 12, 3])
+    check_gathers(part.mix(part, seed=1), list(range(1, 9)))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_windows_of_one_token(stride: int) -> None:
+    windows = TokenDataset(np.arange(20, dtype=np.uint16), 1, stride=stride)
+    check_gathers(windows, [3, 0, len(windows) - 1])
+    check_gathers(windows + windows, [3, len(windows) + 1, 0])

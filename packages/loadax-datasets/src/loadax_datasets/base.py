@@ -157,8 +157,8 @@ class BaseDataset(ABC, Generic[T_co]):
         """What a gathered batch consists of, if that is known without reading; there is a `_write_rows` then."""
         return None
 
-    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
-        """Writes `rows`, which are in range, to `places` of a batch's arrays, which are those of `_batch_layout`."""
+    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
+        """Writes `rows`, which are in range, to `places` of the `records` of a batch's arrays; see `Layout`."""
         raise NotImplementedError(f"{type(self).__name__} has a `_batch_layout`, and no `_write_rows`")
 
     @property

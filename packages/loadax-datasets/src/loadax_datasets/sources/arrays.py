@@ -10,7 +10,7 @@ from loadax_core import Alloc, Gather, Rows, take_rows, tree
 
 from ..base import BaseDataset
 from ..files import memory_map
-from ..layout import Layout, fill, is_native, is_plain, layout_of
+from ..layout import Layout, is_native, layout_of
 from ..rows import Wanted
 
 T_co = TypeVar("T_co", covariant=True)
@@ -59,8 +59,8 @@ class ArrayDataset(BaseDataset[T_co]):
 
     def _flatten(self) -> None:
         self._flat, self._build = tree.flatten(self._arrays)
-        self._known_layout = layout_of(self._arrays) if self._gathers else None
-        self._plain = is_plain(self._flat)
+        self._known_layout = layout_of(self._arrays)
+        self._records = [] if self._known_layout is None else self._known_layout.records(self._flat)
 
     def __len__(self) -> int:
         return self._length
@@ -83,11 +83,13 @@ class ArrayDataset(BaseDataset[T_co]):
         return self._build([take_leaf(array, rows, alloc) for array in self._flat])
 
     def _batch_layout(self) -> Layout | None:
-        """The shape of each array's rows; None if an array holds Python objects."""
+        """The arrays, if their rows can be copied as they are."""
         return self._known_layout
 
-    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
-        fill(self._flat, rows, outs, places, self._plain)
+    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
+        wanted = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+        for own, out in zip(self._records, records, strict=True):
+            out[places] = own[wanted]
 
     def _own_contents(self) -> dict[str, Any]:
         """Each array's dtype and shape of a row."""
@@ -101,7 +103,7 @@ class ArrayDataset(BaseDataset[T_co]):
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self) | {"_arrays": tree.map_leaves(lambda _, array: memory_map.reference(array), self._arrays)}
-        del state["_flat"], state["_build"], state["_known_layout"]
+        del state["_flat"], state["_build"], state["_known_layout"], state["_records"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

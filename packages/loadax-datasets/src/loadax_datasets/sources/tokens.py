@@ -15,7 +15,7 @@ from ..checks import check_bool, check_int
 from ..files import memory_map
 from ..files.fingerprints import digest
 from ..files.folders import shown
-from ..layout import Layout, fill, is_plain, layout_of
+from ..layout import Layout, layout_of
 from ..rows import Wanted
 from .arrays import take_leaf
 
@@ -99,9 +99,11 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             self._views = [tokens[start : start + end].reshape(rows, size) for start in range(1 + self._targets)]
         else:
             self._views = [np.lib.stride_tricks.sliding_window_view(tokens, self._window)[:: self._stride]]
-        self._plain = is_plain(self._views)
         names = ["tokens", "targets"] if self._targets else ["tokens"]
-        self._known_layout = layout_of({name: np.empty((0, size), tokens.dtype) for name in names})
+        self._known_layout = layout_of({name: np.empty((1, size), tokens.dtype) for name in names})
+        # Of windows that are not side by side, too, each is a run of tokens.
+        windows = list(self._split(self._views[0]).values()) if len(self._views) < len(names) else self._views
+        self._records = [] if self._known_layout is None else self._known_layout.records(windows)
 
     @property
     def _window(self) -> int:
@@ -129,26 +131,27 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         return self._gather
 
     def _take(self, rows: Wanted, alloc: Alloc) -> dict[str, npt.NDArray[Any]]:
-        views = self._views
-        if self._stride != self._size:
-            wanted = views[0][slice(rows.start, rows.stop) if isinstance(rows, range) else rows]
+        if self._stride == self._size:
+            batch = {"tokens": take_leaf(self._views[0], rows, alloc)}
+            if self._targets:
+                batch["targets"] = take_leaf(self._views[1], rows, alloc)
+            return batch
+        layout = self._known_layout
+        if layout is None:
+            wanted = self._views[0][slice(rows.start, rows.stop) if isinstance(rows, range) else rows]
             return {name: _copied(values, alloc) for name, values in self._split(wanted).items()}
-        batch = {"tokens": take_leaf(views[0], rows, alloc)}
-        if self._targets:
-            batch["targets"] = take_leaf(views[1], rows, alloc)
-        return batch
+        outs = layout.empty(len(rows), alloc)
+        self._write_rows(rows, layout.records(outs), slice(None))
+        return layout.build(outs)
 
     def _batch_layout(self) -> Layout | None:
-        """The tokens and the targets, each of shape `(length,)`."""
+        """The tokens and the targets, each of shape `(length,)`; None if they have another byte order."""
         return self._known_layout
 
-    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
-        if self._stride == self._size:
-            fill(self._views, rows, outs, places, self._plain)
-        else:
-            windows = self._views[0][slice(rows.start, rows.stop) if isinstance(rows, range) else rows]
-            for out, values in zip(outs, self._split(windows).values(), strict=True):
-                out[places] = values
+    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
+        wanted = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+        for own, out in zip(self._records, records, strict=True):
+            out[places] = own[wanted]
 
     def _split(self, windows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """Tokens and targets, of windows of shape `(..., window)`."""
@@ -181,7 +184,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self) | {"_tokens": memory_map.reference(self._tokens)}
-        del state["_views"], state["_known_layout"]
+        del state["_views"], state["_known_layout"], state["_records"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

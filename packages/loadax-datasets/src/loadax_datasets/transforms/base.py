@@ -119,8 +119,8 @@ class ReorderedDataset(Transform[T_co]):
         """The source's."""
         return self._source._batch_layout()  # noqa: SLF001
 
-    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
-        self._source._write_rows(self._source_rows(rows), outs, places)  # noqa: SLF001
+    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
+        self._source._write_rows(self._source_rows(rows), records, places)  # noqa: SLF001
 
 
 def count_kind(kind: type[BaseDataset[Any]], dataset: BaseDataset[Any]) -> int:

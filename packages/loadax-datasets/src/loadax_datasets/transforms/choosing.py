@@ -35,9 +35,6 @@ class Part(NamedTuple):
 class ChoosingDataset(CombinedDataset[T_co]):
     """A dataset whose every row is a row of one of its sources; a subclass defines which row of which source."""
 
-    _once: bool = True
-    """Whether `_locate` gives rows of the sources as they are, in `range(len(source))`."""
-
     def __init__(self, sources: Sequence[Dataset[Any]]) -> None:
         super().__init__(sources)
         self._compare_layouts()
@@ -95,8 +92,6 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         rows = as_range(rows)
-        if self._common is not None and not isinstance(rows, range) and self._once and len(rows):
-            return self._take_in_order(self._common, *self._sorted(rows), alloc)
         parts = self._open(self._parts(rows))
         if not parts:
             return take_from(self._sources[0], rows, alloc)
@@ -104,40 +99,13 @@ class ChoosingDataset(CombinedDataset[T_co]):
             return take_from(parts[0][0], parts[0][1].rows, alloc)
         if self._common is not None:
             outs = self._common.empty(len(rows), alloc)
+            records = self._common.records(outs)
             for source, part in parts:
-                source._write_rows(part.rows, outs, part.places)  # noqa: SLF001
+                source._write_rows(part.rows, records, part.places)  # noqa: SLF001
             return self._common.build(outs)
         parts.sort(key=lambda opened: first_of(opened[1].places))
         gathered = [self._take_part(source, part) for source, part in parts]
         return join_batches(gathered, [part.places for _, part in parts], alloc)
-
-    def _sorted(self, rows: Rows) -> tuple[Rows, npt.NDArray[np.integer[Any]], Rows]:
-        """An order of `rows` by source; and in that order, the numbers of the sources, and the rows there."""
-        which, source_rows = self._locate(rows)
-        order = which.argsort(kind="stable")
-        return order, which[order], source_rows[order]
-
-    def _take_in_order(
-        self, layout: Layout, order: Rows, which: npt.NDArray[np.integer[Any]], rows: Rows, alloc: Alloc
-    ) -> Any:
-        """What `_sorted` returned, at least one row: gathered source after source, then put in order."""
-        count = len(rows)
-        if which.item(0) == which.item(-1):
-            wanted = np.empty(count, np.int64)
-            wanted[order] = rows
-            return take_from(self._sources[which.item(0)], wanted, alloc)
-        ordered = layout.empty(count, np.empty)
-        start = 0
-        for last in (*(which[1:] != which[:-1]).nonzero()[0].tolist(), count - 1):
-            source = self._sources[which.item(start)]
-            source._write_rows(rows[start : last + 1], ordered, slice(start, last + 1))  # noqa: SLF001
-            start = last + 1
-        places = np.empty(count, np.int64)
-        places[order] = np.arange(count)
-        outs = layout.empty(count, alloc)
-        for array, out in zip(ordered, outs, strict=True):
-            array.take(places, 0, out, "clip")
-        return layout.build(outs)
 
     def _take_part(self, source: BaseDataset[Any], part: Part) -> Any:
         try:
@@ -162,10 +130,10 @@ class ChoosingDataset(CombinedDataset[T_co]):
         """That of the sources, if it is the same for all."""
         return self._common
 
-    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
+    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
         where = positions(places)
         for source, part in self._open(self._parts(rows)):
-            source._write_rows(part.rows, outs, where[part.places])  # noqa: SLF001
+            source._write_rows(part.rows, records, where[part.places])  # noqa: SLF001
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self).copy()

@@ -7,7 +7,6 @@ from bisect import bisect_right
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from loadax_core import Dataset, Rows
 
 from .base import check_length
@@ -52,10 +51,6 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
         ends, starts = self._bounds
         which = ends.searchsorted(rows, "right")
         return which, rows - starts[which]
-
-    def _sorted(self, rows: Rows) -> tuple[Rows, npt.NDArray[np.integer[Any]], Rows]:
-        order = rows.argsort()
-        return order, *self._locate(rows[order])
 
     def _parts_of_range(self, rows: range) -> list[Part]:
         """One range of rows of each source that has some of the rows."""

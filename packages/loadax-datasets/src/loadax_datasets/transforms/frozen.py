@@ -69,8 +69,8 @@ class FrozenDataset(Transform[T_co]):
     def _batch_layout(self) -> Layout | None:
         return self._source._batch_layout()  # noqa: SLF001
 
-    def _write_rows(self, rows: Wanted, outs: list[Any], places: Rows | slice) -> None:
-        self._source._write_rows(rows, outs, places)  # noqa: SLF001
+    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
+        self._source._write_rows(rows, records, places)  # noqa: SLF001
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """Itself."""
