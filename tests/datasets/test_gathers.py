@@ -197,3 +197,20 @@ def test_windows_of_one_token(stride: int) -> None:
     windows = TokenDataset(np.arange(20, dtype=np.uint16), 1, stride=stride)
     check_gathers(windows, [3, 0, len(windows) - 1])
     check_gathers(windows + windows, [3, len(windows) + 1, 0])
+
+
+class Growing(ArrayDataset[Any]):
+    """Rows that are computed from epoch 1 on, and so have no arrays to copy from."""
+
+    def at_epoch(self, epoch: int, /) -> BaseDataset[Any]:
+        return self.map(lambda batch: batch + epoch, vectorized=True) if epoch else self
+
+
+@pytest.mark.parametrize("until", ["first", "all"])
+def test_a_source_may_be_of_another_kind_in_another_epoch(until: Any) -> None:
+    growing, plain = Growing(np.arange(6)), ArrayDataset[Any](np.arange(100, 140))
+    mixture = growing.mix(plain, until=until)
+    joined = growing + plain
+    for epoch in (0, 1, 2):
+        check_gathers(mixture.at_epoch(epoch), list(range(len(mixture))))
+        check_gathers(joined.at_epoch(epoch), [0, 7, 3, 30])

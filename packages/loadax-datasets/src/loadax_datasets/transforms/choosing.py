@@ -121,10 +121,18 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def _compare_layouts(self) -> None:
         """Finds out whether all sources can write their rows into the same arrays."""
-        layouts = [source._batch_layout() for source in self._sources]  # noqa: SLF001
-        first = layouts[0]
-        alike = first is not None and all(layout is not None and layout.key == first.key for layout in layouts)
+        first = self._sources[0]._batch_layout()  # noqa: SLF001
+        alike = first is not None and all(self._is_alike(source, first) for source in self._sources)
         self._common = first if alike else None
+
+    def _is_alike(self, source: BaseDataset[Any], layout: Layout) -> bool:
+        """Whether a source can write its rows into the arrays of a layout."""
+        own = source._batch_layout()  # noqa: SLF001
+        return own is not None and own.key == layout.key
+
+    def _use(self, sources: tuple[BaseDataset[Any], ...]) -> None:
+        super()._use(sources)
+        self._compare_layouts()
 
     def _batch_layout(self) -> Layout | None:
         """That of the sources, if it is the same for all."""

@@ -53,8 +53,12 @@ class CombinedDataset(BaseDataset[T_co]):
             return self
         moved = copy.copy(self)
         moved.in_epoch = epoch
-        moved._sources = sources  # noqa: SLF001 (a copy of self)
+        moved._use(sources)  # noqa: SLF001 (a copy of self)
         return moved
+
+    def _use(self, sources: tuple[BaseDataset[Any], ...]) -> None:
+        """Reads from other sources, in a new copy."""
+        self._sources = sources
 
 
 class ZippedDataset(CombinedDataset[T_co]):

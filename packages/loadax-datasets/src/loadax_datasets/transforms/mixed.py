@@ -96,7 +96,8 @@ class MixedDataset(ChoosingDataset[T_co]):
         if all(new is old for new, old in zip(sources, self._sources, strict=True)):
             return self
         moved = copy.copy(self)
-        moved._sources, moved._epoch, moved._views = sources, epoch, ()  # noqa: SLF001 (a copy of self)
+        moved._use(sources)  # noqa: SLF001 (a copy of self)
+        moved._epoch, moved._views = epoch, ()  # noqa: SLF001
         return moved
 
     def _locate_one(self, row: int) -> tuple[int, int]:
@@ -174,6 +175,9 @@ class MixedDataset(ChoosingDataset[T_co]):
             if (known, its_turn) == (number, turn):
                 return view
         view = source.at_epoch(self._epoch * self._passes[number] + turn)
+        if self._common is not None and not self._is_alike(view, self._common):
+            # A source of somebody else's, which is another kind of dataset in this epoch.
+            self._common = None
         # Two of each source, as workers straddle the end of a pass.
         self._views = (*self._views[-2 * len(self._sources) + 1 :], (number, turn, view))
         return view
