@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import Alloc, DataLoader, Rows, aligned_empty, gather_array
 from loadax_core.memory.pool import LEAST_PINNED, MOST_IDLE, Pool
-from loadax_core.memory.shared import Segments
+from loadax_core.memory.segments import Segments
 
 
 @given(

@@ -52,10 +52,10 @@ from elsewhere import (
     with_descriptors,
 )
 from loadax_core import ClosedError, DataLoader, PadBatcher, StackError, WorkerError
-from loadax_core.backends.process import END_SECONDS
+from loadax_core.backends.spawned import END_SECONDS
 from loadax_core.errors import add_note
 from loadax_core.memory.pool import MOST_IDLE
-from loadax_core.memory.shared import LEAST_SHARED
+from loadax_core.memory.segments import LEAST_SHARED
 from loadax_core.run.window import Window
 from loadax_core.testing import check_loader, check_same
 

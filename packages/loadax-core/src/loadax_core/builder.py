@@ -88,12 +88,22 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         return self._with(batch_size=check_int("batch_size", n, 1), drop_remainder=drop_remainder)
 
     @overload
-    def workers(self, n: int, *, kind: Literal["thread", "process"] = "thread") -> DataLoader[T_contra, B_co]: ...
+    def workers(
+        self,
+        n: int,
+        *,
+        kind: Literal["thread", "process"] = "thread",
+        initializer: Callable[[], object] | None = None,
+    ) -> DataLoader[T_contra, B_co]: ...
     @overload
     def workers(self, n: Executor) -> DataLoader[T_contra, B_co]: ...
 
     def workers(
-        self, n: int | Executor, *, kind: Literal["thread", "process"] = "thread"
+        self,
+        n: int | Executor,
+        *,
+        kind: Literal["thread", "process"] = "thread",
+        initializer: Callable[[], object] | None = None,
     ) -> DataLoader[T_contra, B_co]:
         """Sets who loads batches: threads, processes, or an executor of your own.
 
@@ -103,7 +113,9 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         Threads suit reading, NumPy, and other code that releases the GIL. Processes suit Python code that holds the
         GIL: of such code only one thread runs at a time. A process is spawned in about 1 s, receives a pickled copy of
         the dataset, and returns batches through shared memory. A program that uses processes does its work under
-        `if __name__ == "__main__":`. In a worker process, JAX has CPU devices only.
+        `if __name__ == "__main__":`. In a worker process, JAX has CPU devices only. If the program has imported JAX,
+        each process gets its `jax.config` (x64, PRNG implementation, matmul precision and others, but not the choice of
+        devices), as it is when the run starts. An `initializer` makes the settings of other libraries.
 
         An executor may be a `ProcessPoolExecutor`, a Dask client's `get_executor()`, an executor of mpi4py, or any
         other `concurrent.futures.Executor`. Each of its processes receives the dataset once. Loadax does not shut it
@@ -112,14 +124,19 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         Args:
             n: Number of workers; 0 loads in the caller's thread. Or an executor.
             kind: `"thread"` or `"process"`.
+            initializer: Is called without arguments in each worker process, before the dataset is unpickled there. It
+                makes the settings that a script makes at its top, such as Pillow's `LOAD_TRUNCATED_IMAGES`, or parses
+                absl flags. What it raises is raised by `next`.
 
         Raises:
-            TypeError: If `n` is neither an integer nor an executor.
-            ValueError: If `n` is negative; if `n` is 0 and `prefetch`, `timeout` or `kind` needs a worker; or if `kind`
-                is unknown.
+            TypeError: If `n` is neither an integer nor an executor, or `initializer` is not callable.
+            ValueError: If `n` is negative; if `n` is 0 and `prefetch`, `timeout` or `kind` needs a worker; if `kind` is
+                unknown; or if `initializer` is given without `kind="process"`.
         """
         if kind not in ("thread", "process"):
             raise ValueError(f"kind must be 'thread' or 'process', got {kind!r}")
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"initializer must be a function without arguments, got {initializer!r:.80}")
         if not hasattr(n, "__index__"):
             # Executors are imported only if one is given: the import takes half as long as that of all other modules.
             from concurrent.futures import Executor  # noqa: PLC0415
@@ -130,9 +147,18 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
                 raise TypeError(f"workers must be an integer of at least 0, or an executor, got {n!r}")
             if kind != "thread":
                 raise ValueError("an executor brings its own workers; leave out kind")
-            return self._with(workers=capacity(n), executor=n, kind="thread")
+            if initializer is not None:
+                raise ValueError(
+                    "an executor starts its own processes; give the initializer to it, as in "
+                    "ProcessPoolExecutor(4, initializer=...)"
+                )
+            return self._with(workers=capacity(n), executor=n, kind="thread", initializer=None)
+        if initializer is not None and kind != "process":
+            raise ValueError(
+                "initializer runs in worker processes, but kind is 'thread'; add kind='process', or call it yourself"
+            )
         least = 1 if kind == "process" else 0
-        return self._with(workers=check_int("workers", n, least), kind=kind, executor=None)
+        return self._with(workers=check_int("workers", n, least), kind=kind, executor=None, initializer=initializer)
 
     @overload
     def prefetch(self, n: int | None = None, *, to_device: Literal[False] = False) -> DataLoader[T_contra, B_co]: ...

@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     workers: int | None = None
     kind: Literal["thread", "process"] = "thread"
     executor: Executor | None = None
+    initializer: Callable[[], object] | None = None
     prefetch: int | Literal["auto"] | None = None
     to_device: bool = False
     placement: Placement | None = None
@@ -108,7 +109,8 @@ def loading_of(settings: Settings, fetch: Fetch) -> Loading:
     elif settings.kind == "process":
         from .backends.process import Processes  # noqa: PLC0415
 
-        crew, kind = Processes(fetch, f"workers({workers}, kind='process')").crew, "process"
+        setting = f"workers({workers}, kind='process')"
+        crew, kind = Processes(fetch, setting, settings.initializer, settings.timeout).crew, "process"
     return Loading(workers, crew, kind, None if prefetch == "auto" else prefetch)
 
 

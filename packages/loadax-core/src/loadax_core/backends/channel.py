@@ -1,4 +1,4 @@
-"""Messages between a worker process and its parent: bytes, and open files, over a socket."""
+"""Messages between a worker process and its parent: bytes and open files, over a socket."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import socket
 import struct
 
 HEADER = struct.Struct("<QI")
+"""The number of bytes of a message, and the number of its files."""
+
 MOST_FILES = 200
-"""Files that travel together; the kernel takes no more than some 250."""
+"""The most files that travel with one call; the kernel takes no more than 253."""
 
 READ_BYTES = 1 << 16
-"""What is read at once, so that most messages wake the receiver once and not twice, for the header and for the rest."""
+"""The most bytes of one read. A message that fits wakes the receiver once, not once for its header and once for its
+bytes."""
 
 
 class Channel:
-    """One end of a connection. It may be read by one thread at a time, and written by one.
+    """One end of a connection. One thread at a time may receive, and one may send.
 
-    A message is its header and its bytes. Its files come with the header; for each further `MOST_FILES` of them there
-    is a byte more before the message, which they come with.
+    A message is a header and bytes. The first `MOST_FILES` files travel with the header. For each further `MOST_FILES`
+    files there is one byte between header and bytes, which they travel with.
     """
 
     def __init__(self, end: socket.socket) -> None:
@@ -27,6 +30,8 @@ class Channel:
         # What was received beyond the last message.
         self._bytes = bytearray()
         self._fds: list[int] = []
+        # Whether files of a message were lost, so that neither it nor any after it can be received.
+        self._broken = False
 
     def send(self, message: bytes, fds: list[int] | None = None) -> None:
         """Sends a message.
@@ -52,18 +57,20 @@ class Channel:
         """Waits for a message.
 
         Returns:
-            The message, and the files that came with it.
+            The message, and the descriptors of the files that came with it, which are the caller's to close.
 
         Raises:
             EOFError: If the other side is gone.
-            OSError: If this process may not have so many files open.
+            OSError: If this process may not have more files open. No message can be received after that.
+            TimeoutError: If the message does not come in the time that `limit` allows.
         """
+        if self._broken:
+            raise _too_many_files()
         while len(self._bytes) < HEADER.size:
             self._more()
         nbytes, files = HEADER.unpack_from(self._bytes)
         while len(self._fds) < files:
             self._more()
-        fds, self._fds = self._fds[:files], self._fds[files:]
         begin = HEADER.size + max(0, -(-files // MOST_FILES) - 1)
         message = bytearray(nbytes)
         got = min(nbytes, len(self._bytes) - begin)
@@ -78,6 +85,7 @@ class Channel:
             if not count:
                 raise EOFError
             got += count
+        fds, self._fds = self._fds[:files], self._fds[files:]
         return message, fds
 
     def _more(self) -> None:
@@ -90,15 +98,27 @@ class Channel:
         self._bytes += data
         self._fds += fds
         if flags & socket.MSG_CTRUNC:
-            # Those that did not fit are lost, so that no message can follow.
-            for fd in self._fds:
-                os.close(fd)
-            raise OSError(
-                errno.EMFILE,
-                "this process has as many files open as it may, and cannot receive memory of a worker process; "
-                "raise the limit (ulimit -n), or close some",
-            )
+            self._broken = True
+            self._close_files()
+            raise _too_many_files()
+
+    def limit(self, seconds: float | None) -> None:
+        """Sets how long `receive` may wait for the other side; None waits for ever."""
+        self._end.settimeout(seconds)
 
     def close(self) -> None:
-        """Closes this end; the other side reads the end of the stream."""
-        self._end.close()
+        """Closes the files that no message was returned with. The socket is closed by whoever opened it."""
+        self._close_files()
+
+    def _close_files(self) -> None:
+        # Each once: a number that is free is soon that of another file of this process.
+        while self._fds:
+            os.close(self._fds.pop())
+
+
+def _too_many_files() -> OSError:
+    return OSError(
+        errno.EMFILE,
+        "this process has as many files open as it may, and cannot receive memory of a worker process; raise the limit "
+        "(ulimit -n), or close some",
+    )

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import mmap
 import pickle
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from types import FunctionType, ModuleType
 from typing import Any, cast
 
 from ..errors import WorkerError, add_note
 
 DEPTH = 12
+"""How many parts within each other are looked into, to find the one that cannot be pickled."""
+
+OPENED_PACKAGES = {"h5py", "sqlite3", "lmdb", "netCDF4", "tarfile", "zipfile"}
+OPENED_TYPES = io.IOBase, mmap.mmap, socket.socket
+"""What is opened in one process: files, databases, connections."""
 
 
-def check_picklable(value: Any, setting: str) -> None:
+def check_picklable(value: Any, setting: str, name: str = "the dataset") -> None:
     """Raises an error that names the innermost part of `value` that cannot be pickled, if there is one.
 
     Args:
         value: Anything.
         setting: The call that needs it pickled.
+        name: What it is called in the error.
 
     Raises:
         TypeError: If a part cannot be pickled; names it, the way to it, and the remedy.
@@ -33,19 +43,42 @@ def check_picklable(value: Any, setting: str) -> None:
                 break
         else:
             break
-    name = getattr(culprit, "__qualname__", None)
-    what = f"{name} of module {culprit.__module__}" if name else f"a {type(culprit).__name__}"
-    remedy = "define functions with `def` at the top of a module, and leave out what belongs to this process"
+    part = getattr(culprit, "__qualname__", None)
+    what = f"{part} of module {culprit.__module__}" if part else f"a {type(culprit).__name__}"
     raise TypeError(
-        f"{setting} sends the dataset to other processes, but {what} ({path.lstrip('.') or 'the dataset'}) cannot be "
-        f"pickled: {error}; {remedy}, or use threads: .workers(n)"
+        f"{setting} sends {name} to other processes, but {what} ({path.lstrip('.') or name}) cannot be pickled: "
+        f"{error}; {_remedy(culprit)}, or use threads: .workers(n)"
     ) from error
+
+
+def _remedy(culprit: Any) -> str:
+    """What to do about an object that cannot be pickled."""
+    kind = cast("type[Any]", type(culprit))
+    if isinstance(culprit, FunctionType):
+        return "define the function with `def` at the top of a module"
+    if isinstance(culprit, ModuleType):
+        return "keep the module's name, or import it in the function that uses it"
+    if isinstance(culprit, Iterator):
+        return "keep what the generator or iterator is made from, and make a new one in each process"
+    if "<locals>" in (culprit if isinstance(culprit, type) else kind).__qualname__:
+        return "define the class at the top of a module"
+    if kind.__module__.partition(".")[0] in OPENED_PACKAGES or isinstance(culprit, OPENED_TYPES):
+        return "keep its path or address instead, and open it in each process when the first row is read there"
+    if kind.__module__ in ("_thread", "threading", "_contextvars", "multiprocessing.synchronize"):
+        return "leave it out in `__getstate__`, and make a new one in `__setstate__`"
+    return "leave it out in `__getstate__`, and make it anew in `__setstate__`"
 
 
 def explain_arrival(error: BaseException) -> None:
     """Notes what to do about an error that was raised by unpickling in another process, if that is known."""
     if "__mp_main__" in str(error):
         add_note(error, 'loadax: define it above `if __name__ == "__main__":`, where a worker process finds it')
+    elif isinstance(error, AttributeError) and "'__main__'" in str(error):
+        add_note(
+            error,
+            "loadax: move it to a module; a worker process cannot import the main program, which is interactive or a "
+            "package's",
+        )
 
 
 def _error_of(value: Any) -> Exception | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import weakref
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..protocols import Array
+from .lease import Lease, Loan
 
 Pin: TypeAlias = Callable[[Array], object]
 """Prepares memory for whoever reads batches from it: see `Placement`."""
@@ -106,6 +106,8 @@ class Pool:
     """
 
     def __init__(self, pin: Pin | None = None) -> None:
+        # This dict is never changed, but replaced, so that a thread may go through it while another adds a shelf. If two
+        # threads add one at once, one of the shelves is lost: the memory of its arrays is freed instead of being kept.
         self._shelves: dict[tuple[tuple[int, ...], Any], _Shelf] = {}
         self._clock = count()
         self._pin = pin
@@ -117,41 +119,41 @@ class Pool:
             return np.empty(shape, dtype)
         shelf.used = next(self._clock)
         try:
-            memory = shelf.idle.pop().memory
+            memory: Memory = shelf.idle.pop().what
         except IndexError:
             self._make_room(shelf)
             memory = shelf.make()
         else:
-            if memory.pin is not None:
-                memory.again()
-        # Without a constructor, which would take a tenth of the time of this call.
-        lease = _Lease()
-        lease.__array_interface__ = memory.interface
-        lease.loan = loan = _Loan(lease, shelf.idle.append)
-        loan.memory = memory
-        array = np.asarray(lease)
+            memory.again()
+        array = np.asarray(Lease(memory.interface, shelf.idle.append, memory))
         return array if shelf.plain else array.view(dtype).reshape(shape)
 
     def _shelf(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> _Shelf | None:
-        """Where memory for arrays of a kind is kept that was not asked for yet; None if none is."""
+        """Makes the place where memory for arrays of a kind is kept; None if no memory is kept for that kind."""
         if dtype.hasobject or 0 in shape or not dtype.itemsize:
             return None
         shelf = _Shelf(shape, dtype, self._pin)
-        return self._shelves.get((shape, dtype)) or self._shelves.setdefault((shape, dtype), shelf)
+        self._shelves = {**self._shelves, (shape, dtype): shelf}
+        return shelf
 
     def _make_room(self, shelf: _Shelf) -> None:
         """Before memory is added, frees what lies idle for arrays of other kinds, as far as that is too much.
 
         What was asked for the longest ago goes first.
         """
-        others = [other for other in list(self._shelves.items()) if other[1] is not shelf]
+        shelves = self._shelves
+        others = [other for other in shelves.items() if other[1] is not shelf]
         idle = sum(len(other.idle) * other.nbytes for _, other in others)
+        if idle <= MOST_IDLE:
+            return
+        dropped: set[tuple[tuple[int, ...], Any]] = set()
         for key, other in sorted(others, key=lambda item: item[1].used):
             if idle <= MOST_IDLE:
                 break
             idle -= len(other.idle) * other.nbytes
             # Leases that still live return their memory to a shelf that nobody uses, and so free it.
-            self._shelves.pop(key, None)
+            dropped.add(key)
+        self._shelves = {key: other for key, other in self._shelves.items() if key not in dropped}
 
 
 class _Shelf:
@@ -173,7 +175,7 @@ class _Shelf:
         self._pin = pin if self.nbytes >= LEAST_PINNED else None
         # What other packages define has a name there that means nothing, or something else.
         self.plain = not dtype.metadata and dtype.isbuiltin != 2 and np.dtype(dtype.str) == dtype
-        self.idle: deque[_Loan] = deque(maxlen=min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS))
+        self.idle: deque[Loan] = deque(maxlen=min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS))
 
     def make(self) -> Memory:
         """New memory, with the interface of the array that it is for, or of its bytes."""
@@ -186,30 +188,11 @@ class _Shelf:
         return Memory(memory, array.__array_interface__, self._pin)
 
 
-class _Lease:
-    """Owns memory as long as an array that is made from it, or anything made from that array, lives."""
-
-    __slots__ = ("__array_interface__", "__weakref__", "loan")
-    __array_interface__: dict[str, Any]
-    loan: _Loan
-
-
-class _Loan(weakref.ref["_Lease"]):
-    """Returns itself, with the memory, to its shelf when the lease ends.
-
-    That is done without running Python code, as a `__del__` would: it may happen at any instruction, where an interrupt
-    would be printed and lost, and while a training step has left none of that code in the processor's cache.
-    """
-
-    __slots__ = ("memory",)
-    memory: Memory
-
-
 def is_leased(array: Any) -> bool:
     """Whether an array is a view of memory from a `Pool`."""
     while isinstance(array, np.ndarray):
         array = array.base
-    return isinstance(array, _Lease)
+    return isinstance(array, Lease)
 
 
 def _aligned_bytes(nbytes: int, alignment: int = ALIGNMENT) -> Array:
