@@ -26,8 +26,8 @@ class Lease:
 
     def __init__(self, interface: dict[str, Any], give_back: Callable[[Loan], object], what: Any) -> None:
         self.__array_interface__ = interface
-        # In a cycle, the garbage collector would clear the loan without calling it. But it finds no lease in one, since it
-        # does not look into NumPy's arrays.
+        # In a cycle, the garbage collector would clear the loan without calling it. But it finds no lease in one, since
+        # it does not look into NumPy's arrays.
         self._loan = loan = Loan(self, give_back)
         loan.what = what
 

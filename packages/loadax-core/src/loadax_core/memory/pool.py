@@ -106,8 +106,8 @@ class Pool:
     """
 
     def __init__(self, pin: Pin | None = None) -> None:
-        # This dict is never changed, but replaced, so that a thread may go through it while another adds a shelf. If two
-        # threads add one at once, one of the shelves is lost: the memory of its arrays is freed instead of being kept.
+        # This dict is never changed, but replaced, so that a thread may go through it while another adds a shelf. If
+        # two threads add one at once, one of the shelves is lost: the memory of its arrays is freed, not kept.
         self._shelves: dict[tuple[tuple[int, ...], Any], _Shelf] = {}
         self._clock = count()
         self._pin = pin
