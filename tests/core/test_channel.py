@@ -67,3 +67,37 @@ def test_files_that_this_process_may_not_open_are_an_error(ends: Ends) -> None:
                 receiver.receive()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        # What is opened now gets the numbers of the descriptors that were closed.
+        others = [open(os.devnull) for _ in range(3)]  # noqa: SIM115
+        sender.send(b"another")
+        for _ in range(2):
+            with pytest.raises(OSError, match="as many files open as it may"):
+                receiver.receive()
+        receiver.close()
+        for other in others:
+            os.fstat(other.fileno())
+            other.close()
+
+
+def test_files_of_a_message_that_never_comes_whole_are_closed(ends: Ends) -> None:
+    before = len(os.listdir("/dev/fd"))
+    receiver = Channel(ends[1])
+    with open(os.devnull) as file:
+        socket.send_fds(ends[0], [HEADER.pack(10, 2), b"part"], [file.fileno()] * 2)
+    ends[0].shutdown(socket.SHUT_RDWR)
+    with pytest.raises(EOFError):
+        receiver.receive()
+    assert len(os.listdir("/dev/fd")) == before + 2
+    receiver.close()
+    receiver.close()
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_limit_of_time_ends_with_the_message(ends: Ends) -> None:
+    sender, receiver = map(Channel, ends)
+    receiver.limit(0.01)
+    with pytest.raises(TimeoutError):
+        receiver.receive()
+    sender.send(b"late")
+    receiver.limit(None)
+    assert receiver.receive() == (b"late", [])
