@@ -43,8 +43,9 @@ def check_picklable(value: Any, setting: str, name: str = "the dataset") -> None
                 break
         else:
             break
-    part = getattr(culprit, "__qualname__", None)
-    what = f"{part} of module {culprit.__module__}" if part else f"a {type(culprit).__name__}"
+    own, module = getattr(culprit, "__qualname__", None), getattr(culprit, "__module__", None)
+    # A generator has a name, and no module.
+    what = f"{own} of module {module}" if own and module else f"a {type(culprit).__name__}"
     raise TypeError(
         f"{setting} sends {name} to other processes, but {what} ({path.lstrip('.') or name}) cannot be pickled: "
         f"{error}; {_remedy(culprit)}, or use threads: .workers(n)"
@@ -58,12 +59,13 @@ def _remedy(culprit: Any) -> str:
         return "define the function with `def` at the top of a module"
     if isinstance(culprit, ModuleType):
         return "keep the module's name, or import it in the function that uses it"
+    # Before iterators, since files are some.
+    if kind.__module__.partition(".")[0] in OPENED_PACKAGES or isinstance(culprit, OPENED_TYPES):
+        return "keep its path or address instead, and open it in each process when the first row is read there"
     if isinstance(culprit, Iterator):
         return "keep what the generator or iterator is made from, and make a new one in each process"
     if "<locals>" in (culprit if isinstance(culprit, type) else kind).__qualname__:
         return "define the class at the top of a module"
-    if kind.__module__.partition(".")[0] in OPENED_PACKAGES or isinstance(culprit, OPENED_TYPES):
-        return "keep its path or address instead, and open it in each process when the first row is read there"
     if kind.__module__ in ("_thread", "threading", "_contextvars", "multiprocessing.synchronize"):
         return "leave it out in `__getstate__`, and make a new one in `__setstate__`"
     return "leave it out in `__getstate__`, and make it anew in `__setstate__`"
