@@ -87,7 +87,7 @@ def check_end(folder: Path, how: str, exit_by: str, status: int, lonely: bool = 
         exit=exit_by,
     )
     command = [sys.executable, "-W", "always", "-c", program]
-    streams: Any = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    streams: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, **streams, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdin is not None
@@ -126,7 +126,7 @@ def test_a_run_that_ends_kills_a_process_that_is_stopped(tmp_path: Path) -> None
             """
         ),
     )
-    streams: Any = {name: subprocess.PIPE for name in ("stdin", "stdout")}
+    streams: Any = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
     with subprocess.Popen([sys.executable, "-X", "dev", "-c", program], **streams, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdin is not None

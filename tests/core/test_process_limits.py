@@ -1,4 +1,4 @@
-"""Worker processes where descriptors and memory are scarce: enough of them goes far, and too little is a plain error."""
+"""Worker processes where descriptors and memory are scarce: few go far, and too few are a plain error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from loadax_core.memory.maps import anonymous_file, map_file
 
@@ -95,8 +94,8 @@ def test_memory_of_many_batches_takes_few_descriptors(dataset: str, batcher: str
     output = run(
         f"""
         limit_files(100)
-        loader = DataLoader({batcher}).batch_size({4 if not batcher else 200}).workers(1, kind="process").build({dataset})
-        batches = list(loader)
+        chain = DataLoader({batcher}).batch_size({4 if not batcher else 200}).workers(1, kind="process")
+        batches = list(chain.build({dataset}))
         print(len(batches), files() < 20)
         """
     )

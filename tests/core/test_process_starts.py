@@ -11,12 +11,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from elsewhere import Numbers
 from faults import Logged, OpensSlowly, initialize, initialize_badly, numbered
 from loadax_core import DataLoader
 from loadax_core.backends.pickling import check_picklable
+from loadax_core.loader import B_co
 from loadax_core.memory.pickled import pickled
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no worker processes")
@@ -78,9 +80,8 @@ def test_a_dataset_that_takes_too_long_to_open_is_a_timeout_that_says_so() -> No
         next(iter(loader))
     with iter(loader) as batches:
         for _ in range(2):
-            with pytest.raises(TimeoutError, match=r"(?s)timeout of 0\.3 s.*in opens_slowly\n") as caught:
+            with pytest.raises(TimeoutError, match=r"(?s)timeout of 0\.3 s.*in opens_slowly\n    time\.sleep"):
                 next(batches)
-    assert "    time.sleep(seconds)\n" in str(caught.value)
     assert perf_counter() - began < 30
 
 
@@ -123,10 +124,6 @@ def test_main_may_be_a_word_in_the_data() -> None:
         assert done.stdout.startswith("[\"if __name__ == '__main__':\"")
 
 
-T = TypeVar("T")
-T.__module__ = "__main__"  # type: ignore[attr-defined]
-
-
 def test_modules_of_a_pickle_are_those_that_opening_it_imports() -> None:
     value = {"__main__": ["__main__", b"__mp_main__"], "array": np.arange(3), "partial": partial(initialize)}
     body, modules = pickled(value)
@@ -135,6 +132,8 @@ def test_modules_of_a_pickle_are_those_that_opening_it_imports() -> None:
     assert b"__main__" in body
     assert "elsewhere" in pickled([Numbers(3)])[1]
     assert "elsewhere" in pickled(Numbers)[1]
+    # It is pickled by its name, and is neither a class nor a function.
+    assert pickled(B_co)[1] == {"loadax_core.loader"}
 
 
 PACKAGE = """
@@ -206,28 +205,47 @@ def h5py_file(folder: Path) -> Any:
     return h5py.File(folder / "x.h5", "w").create_dataset("x", (3,), "f4")
 
 
+def open_file(folder: Path) -> Any:
+    return (folder / "x").open("w")
+
+
+def database(folder: Path) -> Any:
+    return sqlite3.connect(folder / "x.db")
+
+
+def a_function(folder: Path) -> Any:
+    def double(row: int) -> int:
+        return 2 * row
+
+    return double
+
+
+def a_class(folder: Path) -> Any:
+    return type(in_a_function())
+
+
 OPEN = "keep its path or address instead, and open it in each process when the first row is read there"
 LEAVE = "leave it out in `__getstate__`, and make a new one in `__setstate__`"
-CULPRITS: list[Any] = [
+CULPRITS: list[tuple[Callable[[Path], Any], str]] = [
     (h5py_file, OPEN),
-    (lambda folder: (folder / "x").open("w"), OPEN),
-    (lambda folder: sqlite3.connect(folder / "x.db"), OPEN),
-    (lambda folder: socket.socket(), OPEN),
-    (lambda folder: mmap.mmap(-1, 10), OPEN),
-    (lambda folder: threading.Lock(), LEAVE),
-    (lambda folder: threading.RLock(), LEAVE),
-    (lambda folder: threading.local(), LEAVE),
-    (lambda folder: numbered(), "keep what the generator or iterator is made from, and make a new one in each process"),
-    (lambda folder: lambda row: row, "define the function with `def` at the top of a module"),
-    (lambda folder: in_a_function(), "define the class at the top of a module"),
-    (lambda folder: type(in_a_function()), "define the class at the top of a module"),
-    (lambda folder: os, "keep the module's name, or import it in the function that uses it"),
-    (lambda folder: sys._getframe(), "leave it out in `__getstate__`, and make it anew in `__setstate__`"),
+    (open_file, OPEN),
+    (database, OPEN),
+    (lambda _: socket.socket(), OPEN),
+    (lambda _: mmap.mmap(-1, 10), OPEN),
+    (lambda _: threading.Lock(), LEAVE),
+    (lambda _: threading.RLock(), LEAVE),
+    (lambda _: threading.local(), LEAVE),
+    (lambda _: numbered(), "keep what the generator or iterator is made from, and make a new one in each process"),
+    (a_function, "define the function with `def` at the top of a module"),
+    (lambda _: in_a_function(), "define the class at the top of a module"),
+    (a_class, "define the class at the top of a module"),
+    (lambda _: os, "keep the module's name, or import it in the function that uses it"),
+    (lambda _: sys._getframe(), "leave it out in `__getstate__`, and make it anew in `__setstate__`"),
 ]
 
 
 @pytest.mark.parametrize(("make", "remedy"), CULPRITS)
-def test_advice_fits_what_cannot_be_pickled(make: Any, remedy: str, tmp_path: Path) -> None:
+def test_advice_fits_what_cannot_be_pickled(make: Callable[[Path], Any], remedy: str, tmp_path: Path) -> None:
     dataset: Any = Numbers(3)
     culprit = dataset.culprit = make(tmp_path)
     with pytest.raises(TypeError) as caught:

@@ -124,8 +124,9 @@ def test_a_setting_that_cannot_be_sent_is_an_error_that_names_it(tmp_path: Path)
         """,
     )
     message = (
-        "workers(1, kind='process') gives each worker process the settings of jax.config, but jax_random_seed_offset is 3, "
-        "which cannot be pickled: only here; set jax_random_seed_offset to a plain value, or use threads: .workers(n)"
+        "workers(1, kind='process') gives each worker process the settings of jax.config, but jax_random_seed_offset "
+        "is 3, which cannot be pickled: only here; set jax_random_seed_offset to a plain value, or use threads: "
+        ".workers(n)"
     )
     assert lines == [message] * 2
 

@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -70,7 +69,7 @@ class Dying(Numbers):
                     time.sleep(60)
                     os._exit(0)
             else:
-                quiet: Any = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+                quiet: Any = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
                 subprocess.Popen(["sleep", "60"], close_fds=False, **quiet)
             os.kill(os.getpid(), signal.SIGKILL)
         return row
@@ -135,15 +134,5 @@ class Allocating(Numbers):
         return array
 
 
-class SlowToReachTheEnd(Numbers):
-    def __getitem__(self, row: int) -> int:
-        time.sleep(0.05)
-        return row
-
-
 def numbered() -> Iterator[int]:
     yield from range(3)
-
-
-def module_of(items: list[Any]) -> str:
-    return sys.modules["__main__"].__name__

@@ -240,7 +240,8 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         """Raises a `TimeoutError` if a read takes too long; the error names the row and shows the worker's stack.
 
         Args:
-            seconds: The longest time that reading a row, batching or placing may take; None sets no limit.
+            seconds: The longest time that reading a row, batching or placing may take, or opening the dataset in a
+                worker process; None sets no limit.
 
         Raises:
             TypeError: If `seconds` is not a number.

@@ -1,8 +1,9 @@
-"""Work done by an executor that somebody else runs: a pool of processes, a Dask cluster, MPI.
+"""Work done by an executor of the user's: a pool of processes, a Dask cluster, MPI.
 
-The dataset travels once to each of the executor's processes, not with each task: a task names it, and a process that
-does not know it yet says so and is sent it. An executor whose workers share this process's memory is handed the dataset
-as it is.
+The dataset is sent once to each of the executor's processes, not with each task. A task names the dataset; a process
+that does not know the name answers so, and the task is sent again with the dataset. An executor whose workers are
+threads of this process gets the dataset itself. JAX's settings are not sent: the processes are the user's, who may give
+the executor an initializer.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ from .remote import Stopwatch, failed, perform_remotely
 from .task import Done, Task, Watch
 
 MOST_KNOWN = 4
-"""Datasets that a process remembers; the executor outlives the runs that use it."""
+"""How many datasets a process remembers: the last that it was sent. The executor outlives the runs that use it."""
 
 _known: OrderedDict[str, Epochs] = OrderedDict()
+"""The datasets that this process remembers, by their names."""
+
 _UNKNOWN = "unknown"
+"""What a process returns that does not know the dataset of a task."""
 
 
 class _Reference:
@@ -40,8 +44,8 @@ class _Reference:
         token: The name.
         fetch: Reads the dataset.
         sent: Whether it is sent beside its name.
-        wrapped: Whether it is sent as bytes, so that the executor need not be able to unpickle it: a pool of processes
-            would break.
+        wrapped: Whether it is sent as bytes. An error of unpickling it is then the outcome of the task; otherwise it
+            would break a pool of processes.
     """
 
     def __init__(self, token: str, fetch: Fetch, *, sent: bool, wrapped: bool) -> None:
@@ -57,7 +61,7 @@ class _Reference:
 
 
 def _recall(token: str, sent: Fetch | bytes | None = None) -> Epochs | Done | None:
-    """What a reference becomes in another process; an outcome that tells why, if it cannot."""
+    """What a reference becomes in another process: the dataset, an outcome with the error of unpickling it, or None."""
     if sent is not None:
         try:
             fetch: Fetch = pickle.loads(sent) if isinstance(sent, bytes) else sent
@@ -69,13 +73,13 @@ def _recall(token: str, sent: Fetch | bytes | None = None) -> Epochs | Done | No
             _known.popitem(last=False)
     epochs = _known.get(token)
     with suppress(KeyError):
-        # A thread that runs another task may have dropped it meanwhile.
+        # A thread that runs another task may have dropped the dataset meanwhile.
         _known.move_to_end(token)
     return epochs
 
 
 def _work(reference: _Reference | Epochs | Done | None, task: Task) -> Done | str:
-    """What the executor runs."""
+    """Does a task, in the executor's process or thread; returns its outcome, or that the dataset is unknown."""
     epochs = reference.epochs if isinstance(reference, _Reference) else reference
     if isinstance(epochs, Done):
         return epochs
@@ -108,7 +112,7 @@ class Submitting:
         return self._executor.submit(_work, self._whole if whole else self._named, task)
 
     def stop(self) -> None:
-        """Tasks that are under way end in the background."""
+        """Does nothing: tasks that are under way end in the background."""
 
 
 class _Submitter:
@@ -119,7 +123,7 @@ class _Submitter:
         self._submitted: deque[Future[Done | str] | BaseException] = deque()
 
     def open(self) -> None:
-        """There is nothing to start."""
+        """Does nothing: the executor has been started."""
 
     def send(self, task: Task, /) -> None:
         """Submits a task."""
@@ -143,17 +147,17 @@ class _Submitter:
         return done
 
     def where(self) -> None:
-        """The executor does not tell."""
+        """Returns None: an executor does not tell what its workers are doing."""
 
     def close(self) -> None:
-        """Takes back what has not begun; the executor is its owner's."""
+        """Cancels the tasks that have not begun. The executor is not shut down."""
         for submitted in self._submitted:
             if not isinstance(submitted, BaseException):
                 submitted.cancel()
 
 
 def check_sendable(executor: Executor, fetch: Fetch) -> None:
-    """Refuses at once what an executor's processes could not be sent, where it is known how they would be.
+    """Refuses a dataset that a `ProcessPoolExecutor` cannot send to its processes. Other executors may have ways to.
 
     Raises:
         TypeError: If a part cannot be pickled; names it.
@@ -163,7 +167,7 @@ def check_sendable(executor: Executor, fetch: Fetch) -> None:
 
 
 def capacity(executor: Executor) -> int:
-    """How many tasks an executor works on at the same time, as far as it tells."""
+    """How many tasks an executor works on at the same time; if it does not tell, the number of this machine's cores."""
     own: Any = getattr(executor, "_max_workers", None)
     client: Any = getattr(executor, "_client", None)
     if own is None and hasattr(client, "nthreads"):

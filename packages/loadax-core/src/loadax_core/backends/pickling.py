@@ -1,4 +1,4 @@
-"""What to say of an object that cannot be pickled, or not be unpickled elsewhere."""
+"""Errors about pickling: what cannot be pickled, what cannot be unpickled elsewhere, and how errors are sent."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _remedy(culprit: Any) -> str:
 
 
 def explain_arrival(error: BaseException) -> None:
-    """Notes what to do about an error that was raised by unpickling in another process, if that is known."""
+    """Adds a note to an error that unpickling raised in another process, where there is advice to give."""
     if "__mp_main__" in str(error):
         add_note(error, 'loadax: define it above `if __name__ == "__main__":`, where a worker process finds it')
     elif isinstance(error, AttributeError) and "'__main__'" in str(error):
@@ -92,7 +92,7 @@ def _error_of(value: Any) -> Exception | None:
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    """What an object consists of, each part with the step that leads to it."""
+    """The parts that an object consists of, each with the step that leads to it, such as `[3]` or `.name`."""
     if isinstance(value, Mapping):
         for key, part in cast("Mapping[Any, Any]", value).items():
             yield f"[{key!r}]", part
@@ -125,9 +125,9 @@ def _attributes(state: Any) -> Iterator[tuple[str, Any]]:
 def pack(error: BaseException) -> bytes:
     """An error as bytes, with its notes, which some types forget when they are pickled.
 
-    Pickle would make an error anew from its arguments, which fails, or says something else, for many a type whose
-    `__init__` does not take a message. Such an error is sent as its arguments and attributes. One that cannot be sent
-    at all becomes a `WorkerError`, which tells its type and message.
+    Pickle calls the error's type with its arguments. Where `__init__` does not take a message, that fails, or gives
+    another message. Such an error is sent as its arguments and attributes. An error that cannot be sent at all becomes
+    a `WorkerError` with its type and message.
     """
     kind, notes = type(error), getattr(error, "__notes__", [])
     with suppress(Exception):

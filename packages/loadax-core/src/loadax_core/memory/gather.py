@@ -27,7 +27,7 @@ def gather_array(array: Array, rows: Rows, alloc: Alloc) -> Array:
 
 
 def take_rows(array: Array, rows: Rows, alloc: Alloc) -> Array:
-    """`gather_array` of rows that have been checked already; others give wrong values.
+    """`gather_array` without the check of the rows: rows outside the array give wrong values.
 
     Args:
         array: Array of shape `(length, ...)`.
@@ -61,8 +61,8 @@ def check_rows(rows: Rows, length: int) -> None:
     dtype = rows.dtype
     if dtype.kind not in "iu":
         raise TypeError(f"rows must be integers, got dtype {dtype}")
-    # As unsigned numbers, negative ones are beyond every length, so that one pass finds both kinds. `argmax` takes a
-    # fifth of the time of `max`, which is Python code.
+    # As unsigned numbers, negative rows are larger than every length, so that one pass finds both kinds of error.
+    # `argmax` takes a fifth of the time of `max`, which is Python code.
     numbers = (rows if dtype == np.int64 else rows.astype(np.int64)).view(np.uint64)
     if len(numbers) and numbers.item(numbers.argmax()) >= length:
         bad = rows[(rows < 0) | (rows >= length)][0]

@@ -8,16 +8,16 @@ from .. import tree
 
 
 def size(batch: Any) -> int:
-    """The bytes of a batch's arrays, as far as they are this process's; 0 for what cannot be looked into."""
+    """The bytes of a batch's arrays; of a global array, those on this process's devices. 0 for any other object."""
     try:
         return sum(_bytes(leaf) for _, leaf in tree.leaves(batch))
     except Exception:
-        # A batch may be any object, and statistics are no reason to fail.
+        # A batch may be any object, and a loop must not fail for the sake of statistics.
         return 0
 
 
 def _bytes(leaf: Any) -> int:
     if getattr(leaf, "is_fully_addressable", True):
         return int(getattr(leaf, "nbytes", 0))
-    # Of a global array, each row once that a device of this process has.
+    # Several devices of this process may have the same rows, which count once.
     return sum({str(shard.index): int(shard.data.nbytes) for shard in leaf.addressable_shards}.values())

@@ -11,10 +11,10 @@ from ..protocols import Alloc, Array
 
 
 class Parts:
-    """The memory of a batch that is gathered in parts, which are made where they belong, and so need not be joined.
+    """The memory of a batch that is gathered in parts. Each part is a view of it, so that nothing is joined later.
 
     Args:
-        rows: The rows of the whole batch.
+        rows: The number of rows of the whole batch.
         alloc: Provides memory.
     """
 
@@ -25,10 +25,14 @@ class Parts:
         self._lock = threading.Lock()
 
     def part(self, start: int, rows: int) -> Alloc:
-        """The `Alloc` for one gather of some rows, from `start` on.
+        """The `Alloc` for the gather of one part.
 
-        The first part to ask for an array has it made for all rows. What other parts do not ask for in the same order
-        is memory of their own.
+        The n-th array that a part asks for is a view of the n-th array of the batch, which the first part to ask for it
+        makes. If the parts do not ask for the same arrays in the same order, a part gets memory of its own.
+
+        Args:
+            start: The part's first row in the batch.
+            rows: The number of its rows.
         """
         calls = count()
 

@@ -1,10 +1,9 @@
 """Memory for batches: aligned so that a CPU `jax.Array` can use it in place, and recycled once nobody can see it.
 
 Large fresh allocations are slow, since the kernel hands them out page by page, zeroed. A ring of reused buffers is
-fast, and wrong: whoever still holds an earlier batch, be it a `jax.Array` that aliases it, sees it change. Here an
-array that comes from a `Pool` is a view of a lease, an object that owns the memory. Whatever can still see the memory
-(a view, a slice, a `jax.Array` and the computations that read it) keeps the lease alive, and only when the last of
-them is gone does the lease return the memory to its pool.
+fast, and wrong: an earlier batch that is still held, be it by a `jax.Array` that aliases it, would change. An array
+from a `Pool` is a view of a lease (`lease`). The memory returns to the pool when the lease ends, that is, when nothing
+can see the memory any more.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ ALIGNMENT = 64
 """Bytes; XLA's CPU client uses host memory without a copy only when it starts at a multiple of this."""
 
 MOST_IDLE = 1 << 26
-"""Bytes that a pool keeps for later; what is returned beyond that is freed."""
+"""Bytes of the idle memory that a pool keeps for later; memory that is returned beyond that is freed."""
 
 LEAST_PINNED = 1 << 16
-"""Bytes; whatever is smaller is not worth preparing."""
+"""Bytes of the smallest array whose memory is prepared; a transfer of less gains nothing."""
 
 LEAST_ARRAYS, MOST_ARRAYS = 4, 256
-"""Arrays of one kind that a pool keeps for later: so many however large they are, and so many at most.
+"""How many arrays of one kind a pool keeps for later: at least 4, however large they are, and at most 256.
 
-There are four large batches if two are loaded ahead and the caller holds two, and all may come back at once. New memory
-is only made when none is idle, so that what is kept adds nothing to the most that was in use at a time.
+There are 4 large batches if 2 are loaded ahead and the caller holds 2, and all may come back at once. New memory is
+made only when none is idle, so that idle memory adds nothing to the most that was in use at a time.
 """
 
 
@@ -62,12 +61,12 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
 class Memory:
     """Bytes that arrays are made in, one after the other.
 
-    To prepare them for a device takes as long as to read them several times. So that is done when they are used for the
-    second time: many batches of ever other shapes use theirs only once.
+    Preparing them for a device takes as long as reading them several times. It is done when they are used for the
+    second time: where each batch has another shape, most memory is used only once.
 
     Attributes:
         array: The bytes, of shape `(n,)`.
-        interface: The array interface of what lies in them.
+        interface: The array interface of the array that lies in them.
         pin: Prepares them; None if that is done, or not wanted.
     """
 
@@ -161,9 +160,10 @@ class _Shelf:
 
     Attributes:
         plain: Whether an array interface can describe the dtype.
-        idle: Memory, each with its array interface. A deque, whose append and pop are atomic, because a lease may end
-            in any thread, at any instruction; the longest idle goes where there is too much.
-        used: When memory was last asked for; larger is later.
+        idle: Loans of the memory. A deque, whose `append` and `pop` are atomic, because a lease may end in any thread,
+            at any instruction. A full deque drops the memory that has been idle the longest.
+        nbytes: The bytes of one array.
+        used: When memory was last asked for; a larger number is later.
     """
 
     __slots__ = ("_dtype", "_pin", "_shape", "idle", "nbytes", "plain", "used")
@@ -173,7 +173,7 @@ class _Shelf:
         self.used = 0
         self.nbytes = math.prod(shape) * dtype.itemsize
         self._pin = pin if self.nbytes >= LEAST_PINNED else None
-        # What other packages define has a name there that means nothing, or something else.
+        # An array interface cannot name the dtypes of other packages, such as `bfloat16`.
         self.plain = not dtype.metadata and dtype.isbuiltin != 2 and np.dtype(dtype.str) == dtype
         self.idle: deque[Loan] = deque(maxlen=min(max(LEAST_ARRAYS, MOST_IDLE // self.nbytes), MOST_ARRAYS))
 
