@@ -221,7 +221,10 @@ def a_function(folder: Path) -> Any:
 
 
 def a_class(folder: Path) -> Any:
-    return type(in_a_function())
+    class Mine:
+        pass
+
+    return Mine
 
 
 OPEN = "keep its path or address instead, and open it in each process when the first row is read there"
