@@ -64,9 +64,6 @@ def _forget_all() -> None:
     for end in _ends:
         end.close()
     _ends.clear()
-    for process in _processes:
-        # As if it had ended, or its `__del__` would warn of it.
-        process.returncode = 0
     _processes.clear()
     _lock.release()
 

@@ -166,13 +166,16 @@ class Segments:
         return (segment, offset) if offset < segment.memory.nbytes else None
 
     def _take(self, nbytes: int) -> Array:
-        """The memory of the smallest idle segment that is large enough, or of a new one."""
+        """The memory of the smallest idle segment that is large enough, or of a new one.
+
+        Of several that are equally large, the one that was used last is taken: more of it is in the processor's cache.
+        """
         with suppress(IndexError):
             while True:
                 segment = self._ended.popleft().what
                 segment.here = False
                 self._note_idle(segment)
-        large = [segment for segment in self._idle.values() if segment.memory.nbytes >= nbytes]
+        large = [segment for segment in reversed(self._idle.values()) if segment.memory.nbytes >= nbytes]
         segment = min(large, key=lambda segment: segment.memory.nbytes, default=None) or self._make(nbytes)
         self._idle.pop(segment.number, None)
         segment.here = True
