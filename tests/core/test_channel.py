@@ -99,5 +99,13 @@ def test_a_limit_of_time_ends_with_the_message(ends: Ends) -> None:
     with pytest.raises(TimeoutError):
         receiver.receive()
     sender.send(b"late")
-    receiver.limit(None)
+    # In the midst of a message, too, which is received when the rest has come.
+    message = os.urandom(2 * READ_BYTES)
+    ends[0].sendall(HEADER.pack(len(message), 0) + message[:READ_BYTES])
     assert receiver.receive() == (b"late", [])
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            receiver.receive()
+    ends[0].sendall(message[READ_BYTES:])
+    receiver.limit(None)
+    assert receiver.receive() == (message, [])

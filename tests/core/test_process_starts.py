@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 from elsewhere import Numbers
-from faults import Logged, OpensSlowly, initialize, initialize_badly, numbered
+from faults import Logged, OpensSlowly, initialize, initialize_badly, numbered, stranger
 from loadax_core import DataLoader
 from loadax_core.backends.pickling import check_picklable
 from loadax_core.loader import B_co
@@ -110,6 +110,13 @@ def test_a_process_may_take_its_time_to_import_what_it_needs(tmp_path: Path) -> 
     for initializer in ("None", "initialize"):
         done = run("-c", textwrap.dedent(program.format(initializer)), cwd=tmp_path)
         assert (done.stdout, done.stderr) == ("[1 2]\n", "")
+
+
+def test_a_module_that_unpickling_can_do_without_is_not_needed() -> None:
+    dataset: Any = Numbers(2)
+    dataset.kind = stranger()
+    (batch,) = DataLoader().batch_size(2).workers(1, kind="process").build(dataset)
+    assert batch.tolist() == [0, 1]
 
 
 def test_main_may_be_a_word_in_the_data() -> None:

@@ -62,7 +62,7 @@ class Channel:
         Raises:
             EOFError: If the other side is gone.
             OSError: If this process may not have more files open. No message can be received after that.
-            TimeoutError: If the message does not come in the time that `limit` allows.
+            TimeoutError: If the other side sends nothing for as long as `limit` allows. It may be called again.
         """
         if self._broken:
             raise _too_many_files()
@@ -74,7 +74,7 @@ class Channel:
         begin = HEADER.size + max(0, -(-files // MOST_FILES) - 1)
         message = bytearray(nbytes)
         got = min(nbytes, len(self._bytes) - begin)
-        message[:got] = self._bytes[begin : begin + got]
+        head, message[:got] = self._bytes[:begin], self._bytes[begin : begin + got]
         del self._bytes[: begin + got]
         view = memoryview(message)
         while got < nbytes:
@@ -82,6 +82,9 @@ class Channel:
                 count = self._end.recv_into(view[got:])
             except ConnectionError:
                 count = 0
+            except TimeoutError:
+                self._bytes[:] = head + message[:got]
+                raise
             if not count:
                 raise EOFError
             got += count
@@ -103,7 +106,7 @@ class Channel:
             raise _too_many_files()
 
     def limit(self, seconds: float | None) -> None:
-        """Sets how long `receive` may wait for the other side; None waits for ever."""
+        """Sets how long `receive` waits for the other side to send something; None waits for ever."""
         self._end.settimeout(seconds)
 
     def close(self) -> None:

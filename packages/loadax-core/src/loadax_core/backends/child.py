@@ -147,7 +147,9 @@ def _prepare(start: Start, fd: int) -> Callable[[], Fetch]:
             initializer()
             settings.keep_changes()
         for module in start.modules:
-            importlib.import_module(module)
+            # If it cannot be imported, unpickling the dataset fails too, or can do without it.
+            with contextlib.suppress(Exception):
+                importlib.import_module(module)
     except BaseException:
         os.close(fd)
         starting.clear()
@@ -177,10 +179,10 @@ def _answer(line: Channel, watch: Stopwatch, main: int) -> None:
     """Tells the parent where this process stands, as often as it asks, and ends the process when it is gone."""
     while True:
         try:
-            line.receive()
+            number = int(line.receive()[0])
             frame = sys._current_frames().get(main)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
             stack = "".join(traceback.format_stack(frame)) if frame else ""
-            answer: Any = (*watch.now, perf_counter(), stack)
+            answer: Any = (number, *watch.now, perf_counter(), stack)
             line.send(pickle.dumps(answer))
         except (EOFError, OSError):
             _end()

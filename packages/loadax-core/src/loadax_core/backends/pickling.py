@@ -93,6 +93,9 @@ def _error_of(value: Any) -> Exception | None:
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """The parts that an object consists of, each with the step that leads to it, such as `[3]` or `.name`."""
+    if isinstance(value, type | FunctionType):
+        # These are pickled by their names, whatever they consist of.
+        return
     if isinstance(value, Mapping):
         for key, part in cast("Mapping[Any, Any]", value).items():
             yield f"[{key!r}]", part

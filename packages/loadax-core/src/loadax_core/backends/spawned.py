@@ -85,6 +85,9 @@ class Spawned:
         self._channel: Channel | None = None
         self._work: socket.socket | None = None
         self._line: socket.socket | None = None
+        self._answers: Channel | None = None
+        # How often the process was asked what it is doing. It may answer late, after the next question.
+        self._asked = 0
         # The outcome of every task, once no task can be done any more.
         self._failed: Done | None = None
         # Tasks that were sent and not waited for, and the last of them if it was kept.
@@ -165,15 +168,17 @@ class Spawned:
 
     def where(self) -> tuple[int | None, float, str] | None:
         """Asks the process what it is doing. While it starts, no time passes; see `open`."""
-        line = self._line
-        if line is None:
+        answers = self._answers
+        if answers is None:
             return None
         with self._asking:
+            self._asked += 1
+            number = 0
+            row, since, now, stack = -1, 0.0, 0.0, ""
             try:
-                line.settimeout(ANSWER_SECONDS)
-                channel = Channel(line)
-                channel.send(b"?")
-                row, since, now, stack = pickle.loads(channel.receive()[0])
+                answers.send(b"%d" % self._asked)
+                while number < self._asked:
+                    number, row, since, now, stack = pickle.loads(answers.receive()[0])
             except (OSError, EOFError):
                 return None
         if not since:
@@ -204,6 +209,8 @@ class Spawned:
             theirs.callback(lifelines.disconnect, line)
             self._add_sockets(self._line, self._work)
             channel = self._channel = Channel(self._work)
+            self._answers = Channel(self._line)
+            self._answers.limit(ANSWER_SECONDS)
             self._process = _spawn(work.fileno(), line.fileno())
         preparation: dict[str, Any] = spawn.get_preparation_data("loadax-worker")
         preparation["authkey"] = bytes(preparation["authkey"])
