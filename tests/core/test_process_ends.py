@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
+import numpy as np
 import pytest
+from elsewhere import Numbers
+from loadax_core import DataLoader
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks for processes as Linux shows them")
 
@@ -141,3 +145,11 @@ def test_a_run_that_ends_kills_a_process_that_is_stopped(tmp_path: Path) -> None
         parent.stdin.write("\n")
         parent.stdin.flush()
         assert parent.wait() == 0
+
+
+def test_a_run_outlives_the_thread_that_has_begun_it() -> None:
+    """On Linux, a worker process ends with the thread that started it."""
+    batches = iter(DataLoader().batch_size(4).workers(2, kind="process").prefetch(2).build(Numbers(400)))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(next, batches).result()
+    assert np.concatenate([first, *batches]).tolist() == list(range(400))

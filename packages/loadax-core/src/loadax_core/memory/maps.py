@@ -14,8 +14,6 @@ import numpy as np
 
 from ..protocols import Array
 
-POPULATE: int = getattr(mmap, "MAP_POPULATE", 0)
-
 MAP_FIXED = 0x10
 """The same number on Linux and macOS, but for processors that NumPy does not run on."""
 
@@ -39,13 +37,13 @@ def anonymous_file(nbytes: int) -> int:
     return fd
 
 
-def map_file(fd: int, nbytes: int, flags: int = mmap.MAP_SHARED | POPULATE) -> Array:
+def map_file(fd: int, nbytes: int, *, private: bool = False) -> Array:
     """The bytes of a file, as an array. It needs the descriptor no more, which may be closed.
 
     Args:
         fd: The file.
         nbytes: How many bytes it has, at least 1.
-        flags: `mmap.MAP_SHARED` for memory that all who map the file share, `mmap.MAP_PRIVATE` for a copy on write.
+        private: Whether what is written to the array is seen only in it, and not by all who map the file.
 
     Returns:
         Array of shape `(nbytes,)`, writable.
@@ -53,6 +51,8 @@ def map_file(fd: int, nbytes: int, flags: int = mmap.MAP_SHARED | POPULATE) -> A
     Raises:
         OSError: If the system has no room for another mapping.
     """
+    # All of what is shared is about to be filled, or has been.
+    flags = mmap.MAP_PRIVATE if private else mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
     try:
         if sys.version_info >= (3, 13):
             return np.frombuffer(mmap.mmap(fd, nbytes, flags, trackfd=False), np.uint8)

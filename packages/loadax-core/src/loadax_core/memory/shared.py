@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import pickle
 import threading
@@ -85,7 +84,7 @@ def open_shared(body: bytes, places: list[tuple[int, int]], nbytes: int, fd: int
         Exception: Whatever unpickling raises.
     """
     try:
-        memory = map_file(fd, nbytes, mmap.MAP_PRIVATE) if nbytes else np.empty(0, np.uint8)
+        memory = map_file(fd, nbytes, private=True) if nbytes else np.empty(0, np.uint8)
     finally:
         os.close(fd)
     return pickle.loads(body, buffers=[memory[start : start + size] for start, size in places])
