@@ -83,9 +83,9 @@ def main(work: int, lifeline: int, parent: int) -> None:
     threading.Thread(
         target=_answer, args=(line, watch, threading.get_ident()), name="loadax-lifeline", daemon=True
     ).start()
-    # The parent has gone if it cannot be written to. That this process has nothing to do at its exit is by intent: the
-    # lifeline may end it at any instruction.
-    with contextlib.suppress(EOFError, OSError):
+    # These say that the parent has gone. The process then ends without Python's exit handlers: the lifeline may end it
+    # at any instruction in any case.
+    with contextlib.suppress(EOFError, ConnectionError):
         _serve(channel, watch)
     _end()
 

@@ -188,8 +188,9 @@ class Spawned:
 
     def close(self) -> None:
         """Ends the process and waits until it is gone."""
-        if self._channel is not None and self._work is not None:
+        if self._channel is not None:
             self._channel.close()
+        if self._work is not None:
             lifelines.disconnect(self._work)
         if self._line is not None:
             with contextlib.suppress(OSError):
