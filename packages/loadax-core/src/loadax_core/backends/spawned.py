@@ -22,7 +22,6 @@ from ..memory.pool import Pin
 from ..memory.segments import Packed
 from ..memory.shared import Shared
 from ..protocols import Alloc
-from ..read.fetch import Fetch
 from ..text import describe
 from . import lifelines
 from .channel import Channel
