@@ -239,5 +239,5 @@ def test_arguments_that_a_fingerprint_does_not_tell_are_found() -> None:
         check_public_dataset(Offset(1), other=Offset(2))
     check_public_dataset(Told(1), other=Told(2))
     assert Told(1).shuffle(seed=3).fingerprint()["source"] == {"rows": 10, "start": 1}
-    with pytest.raises(StateError, match="start was 1 when saved, and is 2 here"):
+    with pytest.raises(StateError, match="the state was saved with start 1, and this dataset has 2"):
         iter(DataLoader().build(Told(2))).set_state(iter(DataLoader().build(Told(1))).get_state())

@@ -40,6 +40,9 @@ class Silent(Own):
         return Silent(epoch)
 
 
+# Some are a part of a shuffle, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore::loadax_core.EpochLeakWarning")
+
 ROWS = RangeDataset(10)
 CHANGING: dict[str, Callable[[], Any]] = {
     "shuffle": lambda: ROWS.shuffle(seed=1),

@@ -116,8 +116,8 @@ def test_splits_and_streams_of_hugging_face_are_refused_with_the_way_out() -> No
     hf: Any = pytest.importorskip("datasets")
     data = hf.Dataset.from_dict({"x": [1, 2, 3]})
     stream = data.to_iterable_dataset()
-    splits = r"DatasetDict does not give row i for \[i\]; build one of its splits, such as splits\['train'\]$"
-    streamed = r"does not give row i for \[i\]; it.* stream.*: load it without streaming=True"
+    splits = r"DatasetDict does not give row i for \[i\]; it holds several datasets by name; choose one of them"
+    streamed = r"does not give row i for \[i\]; it is a stream, .*; load it without streaming=True"
     for build in (DataLoader().build, as_dataset):
         with pytest.raises(TypeError, match=splits):
             build(hf.DatasetDict({"train": data}))

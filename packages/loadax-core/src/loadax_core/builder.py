@@ -272,9 +272,9 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         """
         settings = self._settings
         dataset = with_length(dataset)
-        emit_build_warnings(dataset)
         rows = check_length(dataset)
         check_first_epoch(dataset)
+        emit_build_warnings(dataset)
         plan = plan_of(settings, rows)
         fetch = Fetch(dataset, settings.batcher, settings.strategy, placement_of(settings))
         loading = loading_of(settings, fetch)

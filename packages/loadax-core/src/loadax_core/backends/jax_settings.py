@@ -1,7 +1,7 @@
 """JAX's settings of this process, for worker processes: with others, a transform would give other values there.
 
-Nothing here imports JAX. A program that has not imported it sends no settings, and a worker process that does not
-import it applies none.
+Nothing here imports JAX. A program that has not imported JAX sends no settings, and a worker process that does not
+need JAX applies none.
 """
 
 from __future__ import annotations

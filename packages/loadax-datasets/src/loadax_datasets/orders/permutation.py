@@ -17,6 +17,7 @@ import numpy as np
 from loadax_core import Rows
 
 from ..checks import check_int
+from ..forks import renew_after_fork
 from ..rows import Wanted, as_array
 from .hashing import mix_low, mix_low_one, random_words, scale
 from .keys import derive_keys
@@ -75,6 +76,11 @@ class Permutation:
         # Immutable values that are replaced as a whole, so that threads can read them without the lock.
         self._blocks: tuple[tuple[int, Rows], ...] = ()
         self._stray = (-1, 0)
+        self.renew_locks()
+        renew_after_fork(self)
+
+    def renew_locks(self) -> None:
+        """Makes the lock anew; see `forks`."""
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[Permutation], tuple[int, int, int, str]]:

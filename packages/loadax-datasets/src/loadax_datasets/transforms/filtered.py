@@ -12,6 +12,7 @@ from loadax_core import Dataset, Rows, add_note
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest
+from ..forks import renew_after_fork
 from ..log import inform
 from ..naming import name_of
 from ..rows import Wanted
@@ -56,6 +57,11 @@ class FilteredDataset(ReorderedDataset[T_co]):
         check_constant(self._source, "filter")
         self._predicate: Callable[[Any], object] = predicate
         self._kept: Rows | None = None
+        self.renew_locks()
+        renew_after_fork(self)
+
+    def renew_locks(self) -> None:
+        """Makes the lock anew; see `forks`."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -88,7 +94,8 @@ class FilteredDataset(ReorderedDataset[T_co]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._lock = threading.Lock()
+        self.renew_locks()
+        renew_after_fork(self)
 
     def _index(self) -> Rows:
         if self._kept is None:

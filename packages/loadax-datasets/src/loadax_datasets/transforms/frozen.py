@@ -42,6 +42,7 @@ class FrozenDataset(Transform[T_co]):
         self._epoch = check_int("epoch", epoch, 0)
         super().__init__(source)
         self._source = self._source.at_epoch(self._epoch)
+        self.in_epoch = 0
 
     def read(self, row: int) -> T_co:
         """The source's row."""

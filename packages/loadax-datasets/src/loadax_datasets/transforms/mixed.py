@@ -96,6 +96,7 @@ class MixedDataset(ChoosingDataset[T_co]):
         if all(new is old for new, old in zip(sources, self._sources, strict=True)):
             return self
         moved = copy.copy(self)
+        moved.in_epoch = epoch
         moved._use(sources)  # noqa: SLF001 (a copy of self)
         moved._epoch, moved._views = epoch, ()  # noqa: SLF001
         return moved

@@ -11,6 +11,7 @@ from loadax_core import Dataset, Rows
 
 from ..checks import check_bool, check_int
 from ..files.fingerprints import digest
+from ..forks import renew_after_fork
 from ..orders.hashing import random_words, uniform
 from ..orders.keys import derive_keys, nth_purpose
 from ..orders.permutation import Permutation
@@ -119,6 +120,11 @@ class SampledDataset(ReorderedDataset[T_co]):
         self._order = Permutation(len(self._source), self._seed, epoch, purpose)
         self._key = derive_keys(purpose, self._seed, epoch, 1)[0]
         self._ranked: Rows | None = None
+        self.renew_locks()
+        renew_after_fork(self)
+
+    def renew_locks(self) -> None:
+        """Makes the lock anew; see `forks`."""
         self._lock = threading.Lock()
 
     def _ranking(self) -> Rows:
@@ -146,7 +152,9 @@ class SampledDataset(ReorderedDataset[T_co]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._lock, self._ranked = threading.Lock(), None
+        self._ranked = None
+        self.renew_locks()
+        renew_after_fork(self)
 
 
 def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float64]:
