@@ -52,10 +52,10 @@ class Layout(NamedTuple):
         NumPy copies rows of raw bytes two to four times as fast as rows of numbers. The rows must be contiguous.
         """
         views: list[npt.NDArray[Any]] = []
-        for array, (_, _, items, record) in zip(arrays, self.leaves, strict=True):
+        for array, leaf in zip(arrays, self.leaves, strict=True):
             if array.ndim > 2:
-                array = array.reshape(len(array), items)  # noqa: PLW2901
-            views.append(array if array.ndim == 1 else array.view(record)[:, 0])
+                array = array.reshape(len(array), leaf.items)  # noqa: PLW2901
+            views.append(array if array.ndim == 1 else array.view(leaf.record)[:, 0])
         return views
 
 

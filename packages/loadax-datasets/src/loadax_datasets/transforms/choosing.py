@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +18,15 @@ from .combined import CombinedDataset
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Part(NamedTuple):
-    """Rows of a batch that are all of one source.
+FEW_SOURCES = 8
+"""Up to this many sources, a look at each takes less time than to find out which have rows."""
 
-    Attributes:
-        number: Which source.
-        rows: The rows there.
-        places: Where they are in the batch.
-    """
 
-    number: int
-    rows: Wanted
-    places: Rows | slice
+Part: TypeAlias = tuple[int, Wanted, Rows | slice]
+"""Rows of a batch that are all of one source: which source, the rows there, and their places in the batch.
+
+A plain tuple: a gather of few rows makes some of them, and named ones take twice the time.
+"""
 
 
 class ChoosingDataset(CombinedDataset[T_co]):
@@ -62,13 +59,13 @@ class ChoosingDataset(CombinedDataset[T_co]):
     def _open(self, parts: Iterable[Part]) -> list[tuple[BaseDataset[Any], Part]]:
         """Each part with the dataset that holds its rows."""
         sources = self._sources
-        return [(sources[part.number], part) for part in parts]
+        return [(sources[part[0]], part) for part in parts]
 
     def read(self, row: int) -> T_co:
         """The row of the source that it is a row of."""
         number, source_row = self._locate_one(row)
-        [(source, part)] = self._open([Part(number, range(source_row, source_row + 1), slice(0, 1))])
-        source_row = int(part.rows[0])
+        [(source, (_, source_rows, _))] = self._open([(number, range(source_row, source_row + 1), slice(0, 1))])
+        source_row = int(source_rows[0])
         try:
             return source.read(source_row)
         except Exception as error:
@@ -79,9 +76,9 @@ class ChoosingDataset(CombinedDataset[T_co]):
         """The rows, with one read of each source."""
         wanted = np.array(rows_in_range(rows, len(self)), np.int64)
         items: list[Any] = [None] * len(rows)
-        for source, part in self._open(self._parts(wanted)):
-            read = source.read_many(as_array(part.rows).tolist())
-            for place, item in zip(positions(part.places).tolist(), read, strict=True):
+        for source, (_, source_rows, places) in self._open(self._parts(wanted)):
+            read = source.read_many(as_array(source_rows).tolist())
+            for place, item in zip(positions(places).tolist(), read, strict=True):
                 items[place] = item
         return items
 
@@ -96,27 +93,30 @@ class ChoosingDataset(CombinedDataset[T_co]):
         if not parts:
             return take_from(self._sources[0], rows, alloc)
         if len(parts) == 1:
-            return take_from(parts[0][0], parts[0][1].rows, alloc)
-        if self._common is not None:
-            outs = self._common.empty(len(rows), alloc)
-            records = self._common.records(outs)
-            for source, part in parts:
-                source._write_rows(part.rows, records, part.places)  # noqa: SLF001
-            return self._common.build(outs)
-        parts.sort(key=lambda opened: first_of(opened[1].places))
+            return take_from(parts[0][0], parts[0][1][1], alloc)
+        # Asked for once: another thread may open a pass that is not like the others.
+        common = self._common
+        if common is not None:
+            outs = common.empty(len(rows), alloc)
+            records = common.records(outs)
+            for source, (_, source_rows, places) in parts:
+                source._write_rows(source_rows, records, places)  # noqa: SLF001
+            return common.build(outs)
+        parts.sort(key=lambda opened: first_of(opened[1][2]))
         gathered = [self._take_part(source, part) for source, part in parts]
-        return join_batches(gathered, [part.places for _, part in parts], alloc)
+        return join_batches(gathered, [places for _, (_, _, places) in parts], alloc)
 
     def _take_part(self, source: BaseDataset[Any], part: Part) -> Any:
+        number, rows, places = part
         try:
-            return take_from(source, part.rows, aligned_empty)
+            return take_from(source, rows, aligned_empty)
         except StackError as error:
             i, j = error.items
-            places = positions(part.places)
-            error.items = places.item(i), places.item(j)
+            where = positions(places)
+            error.items = where.item(i), where.item(j)
             if error.items != (i, j):
                 there = " and ".join(map(str, error.items))
-                add_note(error, f"items {i} and {j} of source {part.number} are items {there} of the batch")
+                add_note(error, f"items {i} and {j} of source {number} are items {there} of the batch")
             raise
 
     def _compare_layouts(self) -> None:
@@ -140,8 +140,8 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
         where = positions(places)
-        for source, part in self._open(self._parts(rows)):
-            source._write_rows(part.rows, records, where[part.places])  # noqa: SLF001
+        for source, (_, source_rows, there) in self._open(self._parts(rows)):
+            source._write_rows(source_rows, records, where[there])  # noqa: SLF001
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self).copy()
@@ -160,9 +160,9 @@ def parts_of(which: npt.NDArray[np.integer[Any]], source_rows: Rows) -> list[Par
     parts: list[Part] = []
     start = 0
     for before in (which[1:] != which[:-1]).nonzero()[0].tolist():
-        parts.append(Part(which.item(start), source_rows[start : before + 1], order[start : before + 1]))
+        parts.append((which.item(start), source_rows[start : before + 1], order[start : before + 1]))
         start = before + 1
-    parts.append(Part(which.item(start), source_rows[start:], order[start:]))
+    parts.append((which.item(start), source_rows[start:], order[start:]))
     return parts
 
 

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from loadax_core import Dataset, Rows
 
+from ..rows import Wanted
 from .base import check_length
-from .choosing import ChoosingDataset, Part
+from .choosing import FEW_SOURCES, ChoosingDataset, Part
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -52,6 +53,22 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
         which = ends.searchsorted(rows, "right")
         return which, rows - starts[which]
 
+    def _parts(self, rows: Wanted) -> list[Part]:
+        """Rows by source."""
+        if isinstance(rows, range) or len(self._ends) > FEW_SOURCES:
+            return super()._parts(rows)
+        # Sorted rows lie in the order of the sources.
+        order = rows.argsort()
+        rows = rows[order]
+        parts: list[Part] = []
+        begin = 0
+        for number, end in enumerate(rows.searchsorted(self._bounds[0]).tolist()):
+            if end > begin:
+                here = rows[begin:end] - self._starts[number] if number else rows[:end]
+                parts.append((number, here, order[begin:end]))
+                begin = end
+        return parts
+
     def _parts_of_range(self, rows: range) -> list[Part]:
         """One range of rows of each source that has some of the rows."""
         parts: list[Part] = []
@@ -60,9 +77,7 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
         while begin < rows.stop:
             end, start = min(rows.stop, self._ends[number]), self._starts[number]
             if begin < end:
-                parts.append(
-                    Part(number, range(begin - start, end - start), slice(begin - rows.start, end - rows.start))
-                )
+                parts.append((number, range(begin - start, end - start), slice(begin - rows.start, end - rows.start)))
             begin, number = end, number + 1
         return parts
 

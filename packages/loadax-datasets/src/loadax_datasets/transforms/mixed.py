@@ -141,7 +141,7 @@ class MixedDataset(ChoosingDataset[T_co]):
             for last in (*cuts, len(order) - 1):
                 number, places = which.item(first), order[first : last + 1]
                 row = source_rows.item(offset + order.item(first))
-                parts.append(Part(number, range(row, row + last + 1 - first), places + base if base else places))
+                parts.append((number, range(row, row + last + 1 - first), places + base if base else places))
                 first = last + 1
             begin = end
         return parts
@@ -159,13 +159,13 @@ class MixedDataset(ChoosingDataset[T_co]):
         if isinstance(rows, range):
             turn, row = divmod(rows.start, length)
             if row + len(rows) <= length:
-                yield self._view(number, turn), Part(number, range(row, row + len(rows)), places)
+                yield self._view(number, turn), (number, range(row, row + len(rows)), places)
                 return
         numbers, where = as_array(rows), positions(places)
         turns = numbers // length
         for turn in np.unique(turns).tolist():
             here = turns == turn
-            yield self._view(number, turn), Part(number, numbers[here] - turn * length, where[here])
+            yield self._view(number, turn), (number, numbers[here] - turn * length, where[here])
 
     def _view(self, number: int, turn: int) -> BaseDataset[T_co]:
         """A source as it is when it is read for the `turn`-th time in this epoch, from 0."""
