@@ -55,15 +55,18 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
 
     def _parts(self, rows: Wanted) -> list[Part]:
         """Rows by source."""
-        if isinstance(rows, range) or len(self._ends) > FEW_SOURCES:
+        if isinstance(rows, range) or self._common is None or len(self._ends) > FEW_SOURCES:
+            # Parts that are joined must have their places in order: the first item decides what the batch is.
             return super()._parts(rows)
         # Sorted rows lie in the order of the sources.
         order = rows.argsort()
-        rows = rows[order]
+        unsorted, rows = rows, rows[order]
         parts: list[Part] = []
         begin = 0
         for number, end in enumerate(rows.searchsorted(self._bounds[0]).tolist()):
             if end > begin:
+                if end - begin == len(rows):
+                    return [(number, unsorted - self._starts[number], slice(0, end))]
                 here = rows[begin:end] - self._starts[number] if number else rows[:end]
                 parts.append((number, here, order[begin:end]))
                 begin = end
