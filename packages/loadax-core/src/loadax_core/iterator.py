@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import weakref
-from contextlib import nullcontext
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Never, TypeVar
@@ -15,13 +13,13 @@ from .checks import check_int
 from .errors import ClosedError
 from .observe.stats import Stats
 from .observe.timeline import Timeline
-from .observe.traces import NAMES
 from .plan import state as states
 from .plan.steps import Position, Step
 from .read.epochs import Epochs
 from .run.inline import Inline
+from .run.reaper import REAPER, Key
 from .run.source import Source
-from .run.threads import Context
+from .run.threads import CLOSE_SECONDS, Context
 from .run.window import Window
 from .spec import Run
 
@@ -48,7 +46,7 @@ class LoaderIterator(Generic[B_co]):
         self._context = Context()
         self._epochs = Epochs(run.fetch, self._context.run)
         self._source: Source | None = None
-        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._watched: Key | None = None
         self._error: BaseException | None = None
         self._closed = False
         self._recorder = run.recorder()
@@ -85,7 +83,8 @@ class LoaderIterator(Generic[B_co]):
                     source = self._open()
                 ready = source.ready
                 try:
-                    taken = source.take() if recorder.tracing.annotate is None else self._take_marked(source)
+                    with recorder.tracing.waiting:
+                        taken = source.take()
                 except BaseException as error:
                     self._drop(source, error)
                     raise
@@ -187,6 +186,7 @@ class LoaderIterator(Generic[B_co]):
         self._epochs.stop()
         if (source := self._source) is not None:
             self._let_go(source).close()
+            REAPER.settle(CLOSE_SECONDS)
 
     def __enter__(self) -> LoaderIterator[B_co]:
         return self
@@ -219,12 +219,6 @@ class LoaderIterator(Generic[B_co]):
             "next() or set_state() of this iterator was called while this thread is inside one of them, by a "
             "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
         )
-
-    def _take_marked(self, source: Source) -> tuple[Step, Any] | None:
-        """Takes a batch, and marks the wait in the trace that is being taken."""
-        annotate = self._recorder.tracing.annotate
-        with nullcontext() if annotate is None else annotate(NAMES["waiting"]):
-            return source.take()
 
     def _drop(self, source: Source, error: BaseException) -> None:
         """Drops what is in flight after an error: the position stands, and nothing is loaded until the next call."""
@@ -264,7 +258,7 @@ class LoaderIterator(Generic[B_co]):
             context=self._context,
         )
         # An iterator that is dropped, say by `break`, must not leave its workers behind.
-        self._finalizer = weakref.finalize(self, window.stop)
+        self._watched = REAPER.watch(self, window.stop)
         return window
 
     def _restore(self, state: object) -> None:
@@ -280,9 +274,13 @@ class LoaderIterator(Generic[B_co]):
     def _let_go(self, source: Source) -> Source:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""
         self._source = None
-        if self._finalizer is not None:
-            self._finalizer.detach()
+        self._unwatch()
         return source
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            REAPER.forget(self._watched)
+            self._watched = None
 
     def _end(self, source: Source) -> Never:
         """Raises what comes after the last batch."""
@@ -290,6 +288,7 @@ class LoaderIterator(Generic[B_co]):
         self._check_open()
         self._recorder.seen = perf_counter()
         source.stop()
+        self._unwatch()
         raise StopIteration
 
     def _check_open(self) -> None:

@@ -70,10 +70,11 @@ class SupportsGather(Protocol):
     A wrapper whose source may lack `gather` writes it as a property that is None in that case. Loaders without `shard`
     ask for consecutive rows; a dataset that reads these faster may have `gather_range`, a `GatherRange`, as well.
 
-    A loader calls `gather` once a step, with exactly this process's rows of the step, unless the dataset has an attribute
-    `rowwise` that is True. It promises that a row has the same bits whatever rows are read with it, which a matrix
-    product does not, and that a read never fails for a reason that passes, as one over a network may. Then several quick
-    steps may be one call, and workers may share the rows of a slow step. The promise holds for `__getitems__`, too.
+    A loader calls `gather` once a step, with exactly this process's rows of the step, unless the dataset has an
+    attribute `rowwise` that is True. It promises that a row has the same bits whatever rows are read with it, which a
+    matrix product does not, and that a read never fails for a reason that passes, as one over a network may. Then
+    several quick steps may be one call, and workers may share the rows of a slow step. The promise holds for
+    `__getitems__`, too.
     """
 
     @property

@@ -63,5 +63,5 @@ class Crew(Protocol):
         ...
 
     def stop(self) -> None:
-        """Makes every engine that waits return soon. Takes no lock, as the garbage collector may call it."""
+        """Makes every engine that waits return soon. Takes no lock, as a signal handler may call it."""
         ...

@@ -48,7 +48,7 @@ class Epochs:
         return fetch
 
     def stop(self) -> None:
-        """Opens nothing ahead of time from now on. Takes no lock, as the garbage collector may call it."""
+        """Opens nothing ahead of time from now on. Takes no lock, as a signal handler may call it."""
         self._stopped = True
 
     def join(self, deadline: float) -> bool:

@@ -17,11 +17,10 @@ for. Both are a `Source`. Imports: all rooms below, none of `show` and `tools`. 
     ready fill the memory.
 5.  *The lowest failing row wins.* If several units of a slot fail, the error of the first rows is reported, whichever
     came first in time, and it is reported at its step, after all earlier batches.
-6.  *Stopping takes no lock and does not wait.* `stop` may be called by the garbage collector, in any thread, at any
-    instruction, so it only sets flags, puts one None per worker into the queue (`SimpleQueue.put` is reentrant), and
-    shuts sockets.
+6.  *Stopping takes no lock and does not wait.* `stop` may be called by a signal handler, at any instruction, so it only
+    sets flags, puts one None per worker into the queue (`SimpleQueue.put` is reentrant), and shuts sockets.
 7.  *Nothing keeps the consumer alive.* Workers refer to the team and the bench, never to the iterator that owns the
-    window, so that an abandoned iterator is collected, and its finalizer stops the window.
+    window, so that an abandoned iterator is collected. Then the reaper stops the window, in a thread of its own.
 8.  *Workers are daemons*, so that a read that never returns cannot keep the interpreter from exiting. At exit, every
     open window is stopped and given a moment to leave foreign code.
 9.  *Users' functions run in workers*, in the context of the iterator's creation, and never in the consumer.

@@ -36,7 +36,7 @@ class Source(Protocol):
         ...
 
     def stop(self) -> None:
-        """Ends all background work without waiting for it. Takes no lock, as the garbage collector may call it."""
+        """Ends all background work without waiting for it. Takes no lock, as a signal handler may call it."""
         ...
 
     def close(self) -> None:
