@@ -5,7 +5,6 @@ import mmap
 import pickle
 import sys
 from operator import itemgetter
-from time import sleep
 from types import FrameType
 from typing import Any
 
@@ -251,16 +250,13 @@ class Counting:
         return rows * 1
 
 
-SETTINGS = pytest.mark.parametrize(
-    "settings", [DataLoader(), DataLoader().workers(2).prefetch(64)], ids=["in the caller's thread", "by workers"]
-)
+GROUPING = DataLoader().workers(2).prefetch(64)
 
 
-@SETTINGS
-def test_quick_batches_are_gathered_together_and_stay_apart(settings: DataLoader[Any, Any]) -> None:
+def test_quick_batches_are_gathered_together_and_stay_apart() -> None:
     dataset = Counting()
     held: list[Any] = []
-    for batch in settings.batch_size(4).build(dataset):
+    for batch in GROUPING.batch_size(4).build(dataset):
         held.append(batch)
         batch += 1
     assert np.concatenate(held).tolist() == list(range(1, 2001))
@@ -270,17 +266,15 @@ def test_quick_batches_are_gathered_together_and_stay_apart(settings: DataLoader
     assert len(odd) <= 1, "only the last group of the epoch may be no power of two of batches"
 
 
-@SETTINGS
-def test_a_group_ends_with_the_epoch(settings: DataLoader[Any, Any]) -> None:
+def test_a_group_ends_with_the_epoch() -> None:
     dataset = Counting()
-    batches = [batch.tolist() for batch in settings.batch_size(7).epochs(3).build(dataset)]
+    batches = [batch.tolist() for batch in GROUPING.batch_size(7).epochs(3).build(dataset)]
     assert batches == [list(range(start, min(start + 7, 2000))) for start in range(0, 2000, 7)] * 3
     assert len(dataset.calls) < len(batches) / 2, "no group was made"
 
 
-@SETTINGS
-def test_an_error_in_a_group_reaches_only_its_batch(settings: DataLoader[Any, Any]) -> None:
-    batches = iter(settings.batch_size(4).build(Counting(fails_at=1402)))
+def test_an_error_in_a_group_reaches_only_its_batch() -> None:
+    batches = iter(GROUPING.batch_size(4).build(Counting(fails_at=1402)))
     for step in range(350):
         assert next(batches).tolist() == list(range(4 * step, 4 * step + 4))
     with pytest.raises(OSError, match="1402") as caught:
@@ -291,14 +285,13 @@ def test_an_error_in_a_group_reaches_only_its_batch(settings: DataLoader[Any, An
     ]
 
 
-@SETTINGS
-def test_batches_that_are_no_numpy_arrays_are_not_grouped(settings: DataLoader[Any, Any]) -> None:
+def test_batches_that_are_no_numpy_arrays_are_not_grouped() -> None:
     class OnDevice(Counting):
         def gather(self, rows: Rows, alloc: Any) -> Any:
             return {"x": memoryview(super().gather(rows, alloc))}
 
     dataset = OnDevice()
-    batches = list(settings.batch_size(4).build(dataset))
+    batches = list(GROUPING.batch_size(4).build(dataset))
     assert [row for batch in batches for row in batch["x"]] == list(range(2000))
     assert dataset.calls == [4] * 500
 
@@ -326,16 +319,11 @@ def test_an_epoch_that_is_not_gathered_is_read_as_it_is_asked_for() -> None:
     assert np.concatenate(list(batches)).tolist() == list(range(2, 2000))
 
 
-def test_slow_gathers_are_not_grouped_in_the_callers_thread() -> None:
-    class Slow(Counting):
-        def gather(self, rows: Rows, alloc: Any) -> Any:
-            sleep(0.001)
-            return super().gather(rows, alloc)
-
-    dataset = Slow()
-    for _ in DataLoader().batch_size(100).build(dataset):
+def test_without_workers_a_call_is_for_the_batch_that_is_asked_for() -> None:
+    dataset = Counting()
+    for _ in DataLoader().batch_size(4).build(dataset):
         pass
-    assert dataset.calls == [100] * 20, "the caller would wait for a batch that it has not asked for"
+    assert dataset.calls == [4] * 500
 
 
 @pytest.mark.parametrize("alloc", [aligned_empty, Pool(), Segments()])

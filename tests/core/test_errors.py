@@ -369,7 +369,7 @@ def test_an_interrupt_of_the_caller_is_raised_at_once_and_loses_nothing() -> Non
     assert not hasattr(caught.value, "__notes__"), "it is for no step"
     received.extend(row for batch in batches for row in batch.tolist())
     assert received == list(range(60))
-    assert interrupted[0] > 2, "several batches were gathered in one call"
+    assert interrupted == [2]
 
 
 @pytest.mark.parametrize("count", WORKERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -17,22 +16,37 @@ def policy_of(workers: int = 1, *, row: float | None = None, most: int | None = 
     return policy
 
 
-def test_one_slow_read_hardly_changes_what_is_expected() -> None:
+def test_one_slow_read_hardly_changes_what_reads_take() -> None:
     policy = policy_of(gathers=True)
-    assert policy.expected(1) == math.inf
-    policy.row = 1e-4
-    for seconds, expected in ((1.0, 1.05e-4), (1.0, 1.1025e-4), (0.0, 0.882e-4)):
+    policy.learn(10, 1e-3)
+    assert policy.row == policy.least == 1e-4
+    for seconds, row, least in ((1.0, 0.20008, 1.05e-4), (1.0, 0.360064, 1.1025e-4), (0.0, 0.2880512, 0.0)):
         policy.learn(1, seconds)
-        assert policy.row == pytest.approx(expected)
-    assert policy.expected(10) == pytest.approx(0.882e-3)
+        assert policy.row == pytest.approx(row)
+        assert policy.least == pytest.approx(least)
 
 
-def test_the_batcher_counts() -> None:
-    policy = policy_of()
-    policy.learn(2, 2e-6)
-    assert policy.expected(2) == math.inf, "it has not been called, as for the first part of a batch"
-    policy.learn(2, 2e-6, 1e-3)
-    assert policy.expected(2) == pytest.approx(1.002e-3)
+@pytest.mark.parametrize(
+    ("settings", "row", "helps", "loaders"),
+    [
+        ({"helps": True}, None, False, 3),
+        ({"helps": True}, 1.9e-5, True, 3),  # a wait of less than 2 ms
+        ({"helps": True}, 2.1e-5, False, 8),
+        ({}, 1e-9, False, 8),  # a function of the user may be called
+    ],
+)
+def test_a_consumer_runs_quick_gathers_and_takes_the_core_of_a_worker(
+    settings: dict[str, Any], row: float | None, helps: bool, loaders: int
+) -> None:
+    policy = policy_of(8, gathers=True, **settings)
+    if row is not None:
+        policy.learn(100, row * 100)
+        # Another program had the core.
+        policy.learn(100, 1.0)
+        policy.learn(100, row * 100)
+    assert policy.caller_helps(100) is helps
+    assert policy.loaders(100, cores=4) == loaders
+    assert policy_of(2, gathers=True, **settings).loaders(100, cores=1) == (1 if "helps" in settings else 2)
 
 
 @pytest.mark.parametrize(
@@ -86,21 +100,6 @@ def test_rows_that_belong_together_are_one_unit(settings: dict[str, Any], row: f
 def test_quick_gathers_share_a_call(row: float | None, limit: int, most: int | None, size: int) -> None:
     assert policy_of(2, row=row, most=most, gathers=True, groups=True).group(10, limit) == size
     assert policy_of(2, row=row, most=most, gathers=True).group(10, limit) == 1
-
-
-@pytest.mark.parametrize(
-    ("room", "group", "ready", "refills"),
-    [
-        (1, 1, 15, False),
-        (3, 1, 13, False),
-        (4, 1, 12, True),  # a quarter
-        (1, 1, 7, True),  # less than half is ready
-        (3, 4, 0, False),  # no room for a group
-        (4, 4, 0, True),
-    ],
-)
-def test_a_window_of_16_is_refilled_by_the_quarter(room: int, group: int, ready: int, refills: bool) -> None:
-    assert policy_of(depth=16).refills(room, group, ready) is refills
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from loadax_core.observe.activity import Activity
 from loadax_core.observe.lane import LOOK_SECONDS, Lane
 from loadax_core.observe.traces import Tracing
 from loadax_core.plan.steps import Step
+from loadax_core.run.policy import Policy
 from loadax_core.run.slot import Slot, Unit
+from loadax_core.run.threads import Team
 from loadax_core.run.window import Window
 
 
@@ -72,6 +74,64 @@ def test_with_workers_no_function_of_the_user_runs_in_the_loop(batch_size: int, 
             assert {name.rpartition("-")[0] for name in readers} == {"loadax"}
 
 
+class Silent(Reading):
+    """Says that it calls no function of the user's, so that it may be gathered in any thread."""
+
+    rowwise = True
+    calls_user_code = False
+
+
+def helps_always(_policy: Policy, _rows: int) -> bool:
+    return True
+
+
+def test_a_consumer_that_would_wait_gathers_what_calls_no_user_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start_none(team: Team, count: int) -> None:
+        pass
+
+    monkeypatch.setattr(Team, "start", start_none)
+    monkeypatch.setattr(Policy, "caller_helps", helps_always)
+    dataset = Silent(1000)
+    batches = list(DataLoader().batch_size(32).workers(2).prefetch(4).epochs(2).build(dataset))
+    assert np.concatenate(batches).tolist() == [*range(1000)] * 2
+    assert dataset.readers == {"MainThread"}
+
+
+@pytest.mark.parametrize("others", [{"calls_user_code": True}, {"rowwise": False}, {"timeout": 60}, {"map": True}])
+def test_a_consumer_gathers_nothing_else(others: dict[str, Any]) -> None:
+    dataset = Silent(100)
+    loader = DataLoader().batch_size(2).workers(1).prefetch(4).timeout(others.get("timeout"))
+    for name in ("calls_user_code", "rowwise"):
+        setattr(dataset, name, others.get(name, getattr(dataset, name)))
+    built = loader.build(dataset)
+    if "map" in others:
+        built = DataLoader(np.stack).batch_size(2).workers(1).prefetch(4).build(dataset)
+    with iter(built) as batches:
+        next(batches)
+        assert window_of(batches)._helper is None
+
+
+def test_an_interrupt_of_a_consumer_that_gathers_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted: list[str] = []
+
+    class Interrupted(Silent):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            name = threading.current_thread().name
+            if name == "MainThread" and not interrupted:
+                interrupted.append(name)
+                raise KeyboardInterrupt
+            return super().gather(rows, alloc)
+
+    monkeypatch.setattr(Policy, "caller_helps", helps_always)
+    received: list[int] = []
+    with iter(DataLoader().batch_size(2).workers(1).prefetch(4).build(Interrupted(20000))) as batches:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            received.extend(row for batch in batches for row in batch.tolist())
+        assert not hasattr(caught.value, "__notes__"), "it is for no step"
+        received.extend(row for batch in batches for row in batch.tolist())
+    assert received == list(range(20000))
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_gather_that_promises_nothing_is_called_once_a_step(workers: int, resumed: bool) -> None:
@@ -104,7 +164,7 @@ def test_slow_gathers_and_reads_of_many_rows_that_promise_nothing_are_not_divide
         assert dataset.calls == [16] * 10
 
 
-def test_a_window_with_plenty_is_filled_up_by_the_quarter() -> None:
+def test_a_window_is_filled_up_with_each_batch_that_is_taken() -> None:
     with iter(DataLoader().batch_size(1).workers(1).prefetch(16).build(range(1000))) as batches:
         next(batches)
         window = window_of(batches)
@@ -113,7 +173,7 @@ def test_a_window_with_plenty_is_filled_up_by_the_quarter() -> None:
         for _ in range(4):
             next(batches)
             ahead.append(window._refill.ahead)
-        assert ahead == [15, 14, 13, 16]
+        assert ahead == [16] * 4
 
 
 def test_a_window_that_runs_short_is_filled_up_at_once() -> None:
@@ -190,7 +250,7 @@ def test_a_window_that_is_stopped_while_it_is_filled_starts_no_worker() -> None:
         before = list(window._team._threads)
         # As by another thread that closes the iterator, between the slot that is added and the workers for it.
         window.stop()
-        window._team.start()
+        window._team.start(4)
         assert window._team._threads == before
 
 

@@ -74,7 +74,7 @@ class WatchedLock:
 def test_two_threads_that_need_the_index_build_it_once() -> None:
     counter, watched = Counter(), WatchedLock()
     rows = FilteredDataset(range(1000), counter)
-    rows._lock = watched  # pyright: ignore[reportAttributeAccessIssue]
+    rows._lock._lock = watched  # pyright: ignore[reportAttributeAccessIssue]
     with ThreadPoolExecutor(2) as pool:
         with watched.lock:
             lengths = [pool.submit(len, rows) for _ in range(2)]

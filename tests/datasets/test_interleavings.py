@@ -20,6 +20,7 @@ import pytest
 from loadax_core import DataLoader, aligned_empty
 from loadax_core.testing import check_same
 from loadax_datasets import ArrayDataset, BaseDataset, InMemoryDataset, RangeDataset, TokenDataset
+from loadax_datasets.forks import ForkLock
 from loadax_datasets.orders.block_order import BlockOrder
 from loadax_datasets.orders.permutation import BLOCK, Permutation
 
@@ -67,6 +68,8 @@ def _holds_lock(frame: FrameType | None) -> bool:
     """Whether a method on the stack belongs to an object whose lock is taken."""
     while frame is not None:
         lock = getattr(frame.f_locals.get("self"), "_lock", None)
+        if isinstance(lock, ForkLock):
+            lock = lock.held()
         if lock is not None and lock.locked():
             return True
         frame = frame.f_back

@@ -246,7 +246,7 @@ class WatchedLock:
 def test_two_threads_that_need_a_block_compute_it_once() -> None:
     order, feistel = counting(10 * BLOCK)
     watched = WatchedLock()
-    order._lock = watched  # pyright: ignore[reportAttributeAccessIssue]
+    order._lock._lock = watched  # pyright: ignore[reportAttributeAccessIssue]
     with watched.lock:
         threads = [threading.Thread(target=order.at, args=(row,)) for row in (0, 1)]
         for thread in threads:

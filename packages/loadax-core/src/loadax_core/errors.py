@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 from types import CodeType
@@ -76,6 +75,8 @@ def is_interrupt(error: BaseException) -> bool:
 
 def _handlers() -> Iterator[CodeType]:
     """The code of the program's own signal handlers."""
+    import signal  # noqa: PLC0415 - only needed for errors
+
     for number in signal.valid_signals():
         handler: Any = signal.getsignal(number)
         while hasattr(handler, "func"):

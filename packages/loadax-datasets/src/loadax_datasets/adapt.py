@@ -91,6 +91,11 @@ class IndexedDataset(BaseDataset[T_co]):
         """What the source says of itself; False if it says nothing."""
         return getattr(self._source, "rowwise", False) is True
 
+    @property
+    def calls_user_code(self) -> bool:
+        """True: the source is the user's."""
+        return True
+
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """The source as it is in `epoch`."""
         at_epoch: Callable[[int], Dataset[T_co]] | None = getattr(self._source, "at_epoch", None)

@@ -139,6 +139,12 @@ class BaseDataset(ABC, Generic[T_co]):
         """
         return bool(self.sources) and all(source.rowwise for source in self.sources)
 
+    @property
+    def calls_user_code(self) -> bool:
+        """Whether a gather calls a function of the user's; True for classes that are not this package's."""
+        own = type(self).__module__.startswith("loadax_datasets.")
+        return not own or any(source.calls_user_code for source in self.sources)
+
     def gather_range(self, rows: range, alloc: Alloc, /) -> Any:
         """Gathers neighbouring rows, without a check of each number. Only for datasets that have a `gather`."""
         check_range(rows, len(self))

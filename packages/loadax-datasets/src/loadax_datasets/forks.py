@@ -1,6 +1,7 @@
 """Forks: in the child, only the thread that forked goes on.
 
-- A lock that another thread of the parent held would stay locked for ever, so locks are made anew: `renew_after_fork`.
+- A lock that another thread of the parent held would stay locked for ever, so locks are made anew: `ForkLock`, and
+  `renew_after_fork` for what a lock guards.
 - A library whose own threads are gone would wait for them for ever, or crash, so its use is refused:
   `check_threads_of`.
 - A library has locks that cannot be made anew. A fork waits until no other thread is in it: `not_while_forking`.
@@ -30,6 +31,25 @@ _OBJECTS: WeakSet[Renewed] = WeakSet()
 def renew_after_fork(thing: Renewed) -> None:
     """Has `thing.renew_locks` called in every process that is forked from this one, as long as `thing` lives."""
     _OBJECTS.add(thing)
+
+
+class ForkLock:
+    """A lock that is open in a forked child, in a copy, and when it is unpickled."""
+
+    def __init__(self) -> None:
+        self.renew_locks()
+        renew_after_fork(self)
+
+    def renew_locks(self) -> None:
+        """Makes the lock anew."""
+        self._lock = threading.Lock()
+
+    def held(self) -> threading.Lock:
+        """What to use in a `with` statement."""
+        return self._lock
+
+    def __reduce__(self) -> tuple[type[ForkLock], tuple[()]]:
+        return ForkLock, ()
 
 
 _USED: set[str] = set()

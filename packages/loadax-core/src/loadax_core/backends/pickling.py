@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import mmap
 import pickle
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType, ModuleType
@@ -16,8 +15,8 @@ from ..errors import WorkerError, add_note
 DEPTH = 12
 """How many parts within each other are looked into, to find the one that cannot be pickled."""
 
-OPENED_PACKAGES = {"h5py", "sqlite3", "lmdb", "netCDF4", "tarfile", "zipfile"}
-OPENED_TYPES = io.IOBase, mmap.mmap, socket.socket
+OPENED_PACKAGES = {"h5py", "sqlite3", "lmdb", "netCDF4", "socket", "tarfile", "zipfile"}
+OPENED_TYPES = io.IOBase, mmap.mmap
 """What is opened in one process: files, databases, connections."""
 
 

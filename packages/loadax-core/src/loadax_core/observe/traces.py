@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 from ..plan.steps import Step
@@ -36,10 +36,6 @@ def block(annotate: Annotate, stage: str, step: Step) -> AbstractContextManager[
     return annotate(NAMES[stage], epoch=step.epoch, step=step.number)
 
 
-NOTHING = nullcontext()
-"""Marks nothing."""
-
-
 class Tracing:
     """Whether a trace of `jax.profiler` is being taken: asked by the consumer at each call, read by all threads.
 
@@ -54,11 +50,6 @@ class Tracing:
         self._annotate: Annotate | None = None
         self._is_taken: Callable[[], bool] | None = None
         self._due = 0.0
-
-    @property
-    def waiting(self) -> AbstractContextManager[Any]:
-        """Marks the wait for a batch, if a trace is being taken."""
-        return NOTHING if self.annotate is None else self.annotate(NAMES["waiting"])
 
     def look(self, now: float) -> None:
         """Asks JAX whether a trace is being taken; once in a while, whether the program has imported it meanwhile.

@@ -28,7 +28,7 @@ from ..protocols import (
     ShardingStrategy,
 )
 from ..text import describe, name_of
-from .access import ReadMany, checked_items, gather_of, is_rowwise
+from .access import ReadMany, calls_no_user_code, checked_items, gather_of, is_rowwise
 
 MOST_SEARCHED = 1 << 16
 """Rows of a batch that are read one by one to find the one that raised an error."""
@@ -46,6 +46,7 @@ class Fetch:
         divisible: Whether workers may share the rows of one batch: each row has the same bits, whoever reads it, and no
             function of the user's sees how many rows are read together.
         groups: Whether several batches may be gathered in one call, likewise.
+        helps: Whether the consumer may gather batches: no function of the user's is called for them.
         changes_with_epoch: Whether the dataset may be another one in each epoch.
     """
 
@@ -85,6 +86,7 @@ class Fetch:
         rowwise = is_rowwise(dataset)
         self.divisible = rowwise or self.read_method == "items"
         self.groups = rowwise and self.gathers
+        self.helps = self.groups and place is None and calls_no_user_code(dataset)
         self.changes_with_epoch = hasattr(dataset, "at_epoch")
         # Only these, not subclasses of them, are known to do no more than this.
         known = type(batcher) in (StackBatcher, PadBatcher)

@@ -8,8 +8,8 @@ for. Both are a `Source`. Imports: all rooms below, none of `show` and `tools`. 
     done is therefore always being worked on, or next: in the queue, or with a worker that was sent a unit ahead.
     Waiting for it cannot deadlock.
 2.  *No worker waits for another*, but for an epoch that another one is opening. Slow slots are split into several
-    units, and quick batches share a slot, so that a unit holds about 1 ms of work, more if it has to travel. Whichever
-    worker completes a slot's last unit also batches, places and publishes the slot.
+    units, and quick batches share a slot, so that a unit holds about 1 ms of work, more if it has to travel. Whoever
+    completes a slot's last unit also batches, places and publishes the slot.
 3.  *Published once.* A slot's outcome is written before `done` is set and `ready` is released, all under the bench's
     lock; after that nobody writes to it.
 4.  *Bounded.* At most `depth` batches are loaded or loading beyond the one that the consumer holds. The first call,
@@ -23,5 +23,6 @@ for. Both are a `Source`. Imports: all rooms below, none of `show` and `tools`. 
     window, so that an abandoned iterator is collected. Then the reaper stops the window, in a thread of its own.
 8.  *Workers are daemons*, so that a read that never returns cannot keep the interpreter from exiting. At exit, every
     open window is stopped and given a moment to leave foreign code.
-9.  *Users' functions run in workers*, in the context of the iterator's creation, and never in the consumer.
+9.  *Users' functions run in workers*, in the context of the iterator's creation, and never in the consumer. It takes
+    units from the queue itself if they are quick and call none, instead of waiting.
 """

@@ -1,13 +1,11 @@
 """How much is loaded at once: the only place that adapts to what has been measured.
 
-`Policy` holds one measured cost, the seconds that reading a row takes and those that batching takes. Everything else
-comes as an argument. It starts nothing, reads no clock, and takes no lock: if two workers write at the same time, one
+`Policy` holds one measured cost, the seconds that reading a row takes: usually, and at best. Everything else comes as
+an argument. It starts nothing, reads no clock, and takes no lock: if two workers write at the same time, one
 measurement is lost.
 """
 
 from __future__ import annotations
-
-from math import inf
 
 SLOW_UNITS = 2
 """A batch that takes as long as this many units is slow: several workers share its rows."""
@@ -21,11 +19,9 @@ LARGE_SECONDS = 0.1
 Whole batches need not be joined, and are handed over once.
 """
 
-SLOWER = 1.25
-"""By what factor one read may raise the expected time of the next ones.
-
-Now and then a read takes many times as long, for reasons of the operating system: it hands out new memory, or the
-thread has lost its core. Units that follow must not be cut smaller for that.
+HELP_UNITS = 2
+"""The consumer runs a queued gather itself if it should take less than this many units: a wait would leave its core
+without work.
 """
 
 MOST_GROUPED = 64
@@ -54,10 +50,12 @@ class Policy:
         groups: Whether several batches may be gathered in one call.
         depth: Batches that are kept ready; None sizes it by their memory.
         queued: Whether batches are placed as on a GPU; see `Placement`.
+        helps: Whether the consumer may run units: only gathers that call no function of the user's.
 
     Attributes:
-        row: Seconds to read a row; None as long as none has been read.
-        batching: Seconds to make a batch of its items; infinite as long as none has been made.
+        row: Seconds to read a row, as a mean of the last reads; None as long as none has been read.
+        least: Seconds to read a row in the quickest of the last reads. Other programs, and memory that is new, do not
+            show in it.
         most: Batches like those seen that one memory may hold; 0 if they cannot be cut apart, None before the first.
         nbytes: Bytes of a large batch among the last ones; 0 before the first.
         depth: How many batches are kept ready.
@@ -75,7 +73,9 @@ class Policy:
         groups: bool = False,
         depth: int | None = 0,
         queued: bool = False,
+        helps: bool = False,
     ) -> None:
+        self._helps = helps
         self._workers = workers
         self._unit_seconds = unit_seconds
         self._remote = remote
@@ -86,32 +86,29 @@ class Policy:
         self.sizes_depth = depth is None
         self.depth = auto_depth(0, queued) if depth is None else depth
         self.row: float | None = None
-        self.batching = 0.0 if gathers else inf
+        self.least = 0.0
         self.most: int | None = None
         self.nbytes = 0
 
-    def learn(self, rows: int, reading: float, batching: float = 0.0) -> None:
+    def learn(self, rows: int, reading: float) -> None:
         """Takes the measure of a read.
 
         Args:
             rows: How many rows were read.
             reading: Seconds that took.
-            batching: Seconds that making a batch of them took; 0 if none was made.
         """
         seconds, known = reading / max(1, rows), self.row
-        self.row = seconds if known is None else 0.8 * known + 0.2 * min(seconds, SLOWER * known)
-        if batching:
-            self.batching = batching
+        if known is None:
+            self.row = self.least = seconds
+        else:
+            self.row = 0.8 * known + 0.2 * seconds
+            self.least = min(seconds, 1.05 * self.least)
 
     def learn_bytes(self, nbytes: int) -> None:
         """Takes the size of a batch; a larger one than usual counts at once, and is forgotten slowly."""
         self.nbytes = max(nbytes, round(0.95 * self.nbytes))
         if self.sizes_depth:
             self.depth = auto_depth(self.nbytes, self._queued)
-
-    def expected(self, rows: int) -> float:
-        """Seconds that reading so many rows, and making a batch of them, will take; infinite if nothing is known."""
-        return inf if self.row is None else self.row * rows + self.batching
 
     def group(self, rows: int, limit: int) -> int:
         """How many batches are gathered in one call, a power of two: as many as one unit of work holds.
@@ -155,18 +152,25 @@ class Policy:
         parts = -(-rows // max(1, round(self._unit_seconds / seconds), round(plenty)))
         return -(-rows // max(1, parts))
 
-    def refills(self, room: int, group: int, ready: int) -> bool:
-        """Whether batches are to be added: there is room for a group, and a quarter is free or less than half is ready.
-
-        While there is plenty, a worker that wakes up holds the consumer up for longer than `next` takes, since both
-        want the GIL: this low-water mark lets it wake up once for a quarter of the batches.
+    def caller_helps(self, rows: int) -> bool:
+        """Whether a consumer that would wait runs queued units itself: gathers that should take at most 2 units.
 
         Args:
-            room: Batches that may be added.
-            group: Batches that are added together.
-            ready: Batches that are ready.
+            rows: The rows of the slot that it waits for.
         """
-        return room >= group and (4 * room >= self.depth or 2 * ready < self.depth)
+        return self._helps and self.row is not None and self.least * rows < HELP_UNITS * self._unit_seconds
+
+    def loaders(self, rows: int, cores: int) -> int:
+        """How many workers load: all, but for quick gathers one less than there are cores, since the consumer helps.
+
+        What quick gathers take is memory's time and not the GIL's, so that more threads than cores would only compete.
+
+        Args:
+            rows: The rows of a slot.
+            cores: CPU cores that the process may use.
+        """
+        quick = self._helps and (self.row is None or self.caller_helps(rows))
+        return min(self._workers, max(1, cores - 1)) if quick else self._workers
 
 
 def auto_depth(nbytes: int, queued: bool) -> int:

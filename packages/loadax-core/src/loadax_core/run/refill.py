@@ -59,7 +59,7 @@ class Refill:
 
     def fill(self, slots: deque[Slot], limit: int) -> None:
         """Adds slots until `limit` batches are on their way, or the steps are at their end."""
-        # Mostly there is no room for another group, and the size of the last one is a good guess of it.
+        # Mostly there is no room for another group; the size of the last one is a good guess of it.
         if limit - self.ahead < self.group:
             return
         self.group = self._policy.group(self._rows_each, limit)

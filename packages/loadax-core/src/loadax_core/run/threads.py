@@ -76,9 +76,9 @@ class Team:
         self.workers: list[Worker] = []
         self.stopped = False
 
-    def start(self) -> None:
-        """Starts the workers that do not run yet."""
-        for number in range(len(self._threads), 0 if self.stopped else self._count):
+    def start(self, count: int) -> None:
+        """Starts workers until `count` run, unless they are to end."""
+        for number in range(len(self._threads), 0 if self.stopped else count):
             thread = threading.Thread(
                 target=self._context.run, args=(Life(self, number),), name=f"loadax-{number}", daemon=True
             )
@@ -101,12 +101,7 @@ class Team:
         return not any(thread.is_alive() for thread in list(self._threads))
 
     def next_unit(self) -> Unit | None:
-        """What a worker is to send after its unit, so that it is begun elsewhere as soon as that unit is done.
-
-        There must be enough for all others to begin at once, or this unit could be with one that has nothing to do.
-        """
-        if self._units.qsize() <= self._count:
-            return None
+        """Takes the next unit from the queue; None if there is none."""
         try:
             unit = self._units.get_nowait()
         except Empty:
@@ -128,7 +123,9 @@ class Team:
             if self._ahead:
                 if unit is not following:
                     engine.send(unit.task)
-                following = self.next_unit()
+                # A worker's process begins it as soon as the unit before is done. There must be enough for all others
+                # to begin at once, or it could be with one that has nothing to do.
+                following = self.next_unit() if self._units.qsize() > self._count else None
                 if following is not None:
                     engine.send(following.task)
             try:

@@ -12,6 +12,8 @@ from typing import Any
 
 from ..backends.base import Crew
 from ..errors import ClosedError
+from ..observe.activity import Activity
+from ..observe.cores import cores
 from ..observe.recorder import Recorder
 from ..plan.steps import Step
 from ..read.epochs import Epochs
@@ -21,7 +23,7 @@ from .refill import Refill
 from .slot import Slot, Unit
 from .threads import CLOSE_SECONDS, Context, Team, stop_at_exit
 from .wait import wait
-from .worker import Bench
+from .worker import Bench, Worker
 
 
 class Window:
@@ -57,6 +59,10 @@ class Window:
         self._recorder = recorder
         self._timeout = timeout
         self._crew = crew
+        helps = fetch.helps and not crew.remote and timeout is None
+        caller = Activity(recorder.caller, recorder.tracing, clocks=False)
+        self._helper = Worker(crew.engine(), caller) if helps else None
+        self._cores = cores()
         self._policy = Policy(
             workers=workers,
             unit_seconds=crew.unit_seconds,
@@ -66,6 +72,7 @@ class Window:
             groups=fetch.groups,
             depth=depth,
             queued=fetch.queued,
+            helps=helps,
         )
         # Gathered batches have one size; others may be small for a while, and then large.
         sizes_vary = depth is None and not fetch.gathers
@@ -87,7 +94,7 @@ class Window:
         stop_at_exit(self)
         self._recorder.depth = self._policy.depth
         self._refill.fill(self._slots, self._policy.depth + 1)
-        self._team.start()
+        self._team.start(self._policy.loaders(0, self._cores))
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end; see `Source`."""
@@ -97,6 +104,8 @@ class Window:
             if not slots:
                 return self._finished()
         slot, offset = slots[0], self._offset
+        if not slot.done and self._helper is not None and self._policy.caller_helps(len(slot.rows)):
+            self._help(slot, self._helper)
         if not slot.done:
             self._wait(slot)
         if self._queued and self._taken and offset + 1 >= len(slot.batches) and self._policy.depth >= QUEUED_DEPTH:
@@ -108,26 +117,27 @@ class Window:
             raise slot.error
         step, batch = slot.steps[offset], batches[offset]
         batches[offset] = None
+        self._taken += 1
+        refill.ahead -= 1
+        if self._places:
+            self._bench.given.append(batch)
         if offset + 1 < len(slot.steps):
             self._offset = offset + 1
         else:
             slots.popleft()
             self._offset = 0
-        self._taken += 1
-        refill.ahead -= 1
-        self._give_way(slot, batch)
+            self._add_more(slot)
         return step, batch
 
-    def _give_way(self, slot: Slot, batch: Any) -> None:
-        """Notes that the consumer has a batch, and adds others if it is time to."""
-        if self._places:
-            self._bench.given.append(batch)
+    def _add_more(self, slot: Slot) -> None:
+        """Adds batches in place of those of a slot that has been handed out."""
         if self._budget is not None:
             self._budget.taken(slot.nbytes)
-        policy, refill = self._policy, self._refill
-        depth = self._recorder.depth = policy.depth
-        if policy.refills(depth - refill.ahead, refill.group, self._bench.published - self._taken):
-            refill.fill(self._slots, depth)
+        depth = self._recorder.depth = self._policy.depth
+        self._refill.fill(self._slots, depth)
+        # The first gathers fill new memory, which is slow, and say little of later ones.
+        if self._taken > depth:
+            self._team.start(self._policy.loaders(len(slot.rows), self._cores))
 
     @property
     def ready(self) -> int | None:
@@ -157,6 +167,14 @@ class Window:
         """Waits for the workers until `deadline`, a value of `perf_counter`; returns whether all have ended."""
         ended = self._team.join(deadline)
         return self._epochs.join(deadline) and ended
+
+    def _help(self, slot: Slot, helper: Worker) -> None:
+        """Runs queued units in the consumer's thread, until a slot is done or the queue is empty."""
+        while not slot.done:
+            unit = self._team.next_unit()
+            if unit is None:
+                return
+            self._bench.run(unit, helper)
 
     def _finished(self) -> None:
         """Returns at the end of the run.

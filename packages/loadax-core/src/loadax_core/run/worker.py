@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backends.base import Crew, Engine
 from ..backends.task import Done, Task
-from ..errors import relayed
+from ..errors import is_interrupt, relayed
 from ..memory.nbytes import size
 from ..memory.parts import Parts
 from ..memory.pool import Pool
@@ -100,6 +100,9 @@ class Bench:
             done = worker.engine.perform(task, alloc, activity)
         failure = None
         if done.error is not None:
+            if is_interrupt(done.error):
+                # The consumer's own, and for no row.
+                raise done.error
             failure = relayed(done.error, done.stage, slot.steps[len(done.values) if task.whole else 0], done.trace)
         else:
             self._learn(task, done)
@@ -117,7 +120,7 @@ class Bench:
 
     def _learn(self, task: Task, done: Done) -> None:
         policy = self._policy
-        policy.learn(len(task.rows), done.reading, done.batching)
+        policy.learn(len(task.rows), done.reading)
         if policy.most is None and self._base.divisible and self._base.gathers:
             policy.most = most_alike(done.values[0])
 
@@ -135,7 +138,6 @@ class Bench:
                 activity.begin("batching")
                 batches = [fetch.join(slot.in_order, slot.rows, self._pool)]
                 activity.end()
-                self._policy.batching = activity.seconds
             except BaseException as error:
                 activity.end()
                 failure = relayed(error, "batching", slot.steps[0])

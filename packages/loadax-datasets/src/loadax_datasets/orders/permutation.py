@@ -10,14 +10,13 @@ of splitmix64 (Steele, Lea and Flood, 2014) for more.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
 from loadax_core import Rows
 
 from ..checks import check_int
-from ..forks import renew_after_fork
+from ..forks import ForkLock
 from ..rows import Wanted, as_array
 from .hashing import mix_low, mix_low_one, random_words, scale
 from .keys import derive_keys
@@ -76,12 +75,7 @@ class Permutation:
         # Immutable values that are replaced as a whole, so that threads can read them without the lock.
         self._blocks: tuple[tuple[int, Rows], ...] = ()
         self._stray = (-1, 0)
-        self.renew_locks()
-        renew_after_fork(self)
-
-    def renew_locks(self) -> None:
-        """Makes the lock anew; see `forks`."""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def __reduce__(self) -> tuple[type[Permutation], tuple[int, int, int, str]]:
         return Permutation, self._arguments
@@ -154,7 +148,7 @@ class Permutation:
         for known, block in self._blocks:
             if known == index:
                 return block
-        with self._lock:
+        with self._lock.held():
             for known, block in self._blocks:
                 if known == index:
                     return block

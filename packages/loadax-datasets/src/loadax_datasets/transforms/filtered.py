@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from loadax_core import Dataset, Rows, add_note
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest
-from ..forks import renew_after_fork
+from ..forks import ForkLock
 from ..log import inform
 from ..naming import name_of
 from ..rows import Wanted
@@ -57,12 +56,7 @@ class FilteredDataset(ReorderedDataset[T_co]):
         check_constant(self._source, "filter")
         self._predicate: Callable[[Any], object] = predicate
         self._kept: Rows | None = None
-        self.renew_locks()
-        renew_after_fork(self)
-
-    def renew_locks(self) -> None:
-        """Makes the lock anew; see `forks`."""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def __len__(self) -> int:
         return len(self._index())
@@ -89,17 +83,9 @@ class FilteredDataset(ReorderedDataset[T_co]):
         kept = "not counted yet" if self._kept is None else f"{len(self._kept)} of {len(self._source)} rows"
         return f"FilteredDataset({name_of(self._predicate)}, {kept})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self.renew_locks()
-        renew_after_fork(self)
-
     def _index(self) -> Rows:
         if self._kept is None:
-            with self._lock:
+            with self._lock.held():
                 if self._kept is None:
                     self._kept = self._build()
         return self._kept

@@ -105,6 +105,11 @@ class MappedDataset(Transform[U_co]):
         """False if the function is vectorized: its results may depend on the number of rows."""
         return not self._vectorized and super().rowwise
 
+    @property
+    def calls_user_code(self) -> bool:
+        """True: it calls the function."""
+        return True
+
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         result, leaves = self._result(rows, alloc)
         arrays: list[npt.NDArray[Any]] = [leaf for leaf in leaves if isinstance(leaf, np.ndarray)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +10,7 @@ from loadax_core import Dataset, Rows
 
 from ..checks import check_bool, check_int
 from ..files.fingerprints import digest
-from ..forks import renew_after_fork
+from ..forks import ForkLock
 from ..orders.hashing import random_words, uniform
 from ..orders.keys import derive_keys, nth_purpose
 from ..orders.permutation import Permutation
@@ -120,12 +119,7 @@ class SampledDataset(ReorderedDataset[T_co]):
         self._order = Permutation(len(self._source), self._seed, epoch, purpose)
         self._key = derive_keys(purpose, self._seed, epoch, 1)[0]
         self._ranked: Rows | None = None
-        self.renew_locks()
-        renew_after_fork(self)
-
-    def renew_locks(self) -> None:
-        """Makes the lock anew; see `forks`."""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def _ranking(self) -> Rows:
         """The source's rows in the order in which they are drawn without replacement.
@@ -135,7 +129,7 @@ class SampledDataset(ReorderedDataset[T_co]):
         """
         if self._ranked is None:
             # One worker computes it, since all of them need it at the start of an epoch.
-            with self._lock:
+            with self._lock.held():
                 if self._ranked is None:
                     self._ranked = self._race()
         return self._ranked
@@ -148,13 +142,7 @@ class SampledDataset(ReorderedDataset[T_co]):
         return runners[np.argsort(times, kind="stable")[: self._count]]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_ranked")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._ranked = None
-        self.renew_locks()
-        renew_after_fork(self)
+        return vars(self) | {"_ranked": None}
 
 
 def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float64]:
