@@ -32,8 +32,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--readme", type=Path, help="a page to write tables into, such as benchmarks/README.md")
     parser.add_argument("--plots", type=Path, help="a folder to draw into, such as benchmarks/plots")
     arguments = parser.parse_args()
-    arguments.work = _choose(parser, "work", arguments.work, ALL)
-    arguments.adapter = _choose(parser, "adapter", arguments.adapter, list(ADAPTERS))
+    arguments.work = choose(parser, "work", arguments.work, ALL)
+    arguments.adapter = choose(parser, "adapter", arguments.adapter, list(ADAPTERS))
     arguments.loader = arguments.loader.split(",") if arguments.loader else None
     if arguments.repeats < 1:
         parser.error(f"--repeats is {arguments.repeats}; give at least 1")
@@ -90,7 +90,8 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _choose(parser: argparse.ArgumentParser, what: str, given: str, known: list[str]) -> list[str]:
+def choose(parser: argparse.ArgumentParser, what: str, given: str, known: list[str]) -> list[str]:
+    """The names that a comma-separated option stands for; `W7` stands for all that begin so."""
     chosen: list[str] = []
     for name in given.split(","):
         found = [one for one in known if one == name or one.partition("-")[0] == name]

@@ -62,14 +62,14 @@ def run_suite(
     for name in works:
         if name == "W11":
             measured = [package for package in IMPORTS if importlib.util.find_spec(package.partition(".")[0])]
-            runs += _take_turns(name, measured, repeats, _import_seconds, say)
+            runs += _take_turns(name, measured, repeats, import_seconds, say)
             continue
         work = WORKS[name]
         suited = [loader for loader in wanted if name in configurations[owner[loader]][loader]]
         size = "small" if quick else "full"
 
         def measure(loader: str, name: str = name, size: str = size) -> Run:
-            return _child("measure", name, owner.get(loader, "-"), loader, str(seconds), size)
+            return child("measure", name, owner.get(loader, "-"), loader, str(seconds), size)
 
         limits = ["limit"] if work.measure == "rate" and work.kind != "numbers" else []
         runs += _take_turns(name, limits + suited, repeats, measure, say)
@@ -94,7 +94,7 @@ def _describe(
     missing: dict[str, str] = {}
     for adapter in adapters:
         try:
-            found = _child("describe", adapter)
+            found = child("describe", adapter)
         except FailedError as error:
             missing[adapter] = str(error)
             say(f"{adapter} is left out: {error}")
@@ -128,17 +128,32 @@ def _take_turns(
     return runs
 
 
-def _child(*arguments: str) -> Any:
-    return json.loads(in_python("-m", f"{__package__}.child", *arguments).splitlines()[-1])
+def child(*arguments: str, python: str = sys.executable, root: Path = ROOT) -> Any:
+    """The result of `child.py`, in a new process.
+
+    Raises:
+        FailedError: If it fails.
+    """
+    return json.loads(in_python("-m", f"{__package__}.child", *arguments, python=python, root=root).splitlines()[-1])
 
 
-def _import_seconds(package: str) -> Run:
+def import_seconds(package: str, *, python: str = sys.executable, root: Path = ROOT) -> Run:
+    """How long a package takes to import once NumPy is there, in a new process.
+
+    Raises:
+        FailedError: If it fails.
+    """
     code = f"import numpy, time; began = time.perf_counter()\nimport {package}; print(time.perf_counter() - began)"
-    return {"value": float(in_python("-c", code).splitlines()[-1])}
+    return {"value": float(in_python("-c", code, python=python, root=root).splitlines()[-1])}
 
 
-def in_python(*arguments: str) -> str:
+def in_python(*arguments: str, python: str = sys.executable, root: Path = ROOT) -> str:
     """The output of a new Python process.
+
+    Args:
+        arguments: Of the interpreter.
+        python: The interpreter.
+        root: The checkout of Loadax to run in.
 
     Raises:
         FailedError: If it fails, prints nothing, or takes too long.
@@ -147,8 +162,8 @@ def in_python(*arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     try:
         done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
+            [python, *arguments],
+            cwd=root,
             env=environment,
             capture_output=True,
             text=True,
