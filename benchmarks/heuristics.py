@@ -261,7 +261,9 @@ def main() -> int:
     for name in arguments.names:
         if name not in HEURISTICS:
             parser.error(f"{name} is unknown; there are {', '.join(HEURISTICS)}")
-    turns, seconds, processes = (2, 0.02, 1) if arguments.quick else (arguments.turns, TURN_SECONDS, arguments.processes)
+    turns, seconds, processes = (
+        (2, 0.02, 1) if arguments.quick else (arguments.turns, TURN_SECONDS, arguments.processes)
+    )
     if arguments.here:
         print(json.dumps(measure(arguments.names[0], arguments.here, turns, seconds)))
         return 0
