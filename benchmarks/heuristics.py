@@ -128,7 +128,7 @@ LOOPS = {
     "processes": Loop(
         "4 texts of W5, 2 processes, `prefetch()`",
         lambda: chain(4).workers(2, kind="process").prefetch().build(Texts()),
-        64,
+        4,
     ),
 }
 
