@@ -72,7 +72,11 @@ def test_a_version_that_is_no_checkout_is_refused(part: Any, monkeypatch: pytest
     compare = part("compare")
     assert compare.checkout(sys.executable) == ROOT
     installed = tmp_path / "env" / "lib" / "site-packages" / "loadax_core" / "__init__.py"
-    monkeypatch.setattr(compare, "in_python", lambda *_, **__: f"{installed}\n")
+
+    def answer(*_: object, **__: object) -> str:
+        return f"{installed}\n"
+
+    monkeypatch.setattr(compare, "in_python", answer)
     with pytest.raises(ValueError, match=r"no checkout of Loadax; install it there with `pip install -e`"):
         compare.checkout("python")
 
