@@ -105,11 +105,6 @@ LOOPS = {
         lambda *depth: chain(32).prefetch(*depth).build(tokens()),
         256,
     ),
-    "caller": Loop(
-        "gathers of 32 windows of 1,025 tokens, in the caller's thread",
-        lambda: chain(32).build(tokens()),
-        256,
-    ),
     "images": Loop(
         "gathers of images, 38 MB, 2 threads, `prefetch(1)`",
         lambda: chain(64).workers(2).prefetch(1).build(numbered(1024, 224, 224, 3)),
@@ -126,8 +121,8 @@ LOOPS = {
         64,
     ),
     "processes": Loop(
-        "4 texts of W5, 2 processes, `prefetch()`",
-        lambda: chain(4).workers(2, kind="process").prefetch().build(Texts()),
+        "4 texts of W5, 2 processes, `prefetch(16)`",
+        lambda: chain(4).workers(2, kind="process").prefetch(16).build(Texts()),
         4,
     ),
 }
@@ -150,9 +145,10 @@ def off_parts(source: Any) -> None:
     source._policy.unit_rows = lambda rows, _: rows  # noqa: SLF001
 
 
-def off_refill(source: Any) -> None:
-    """The consumer refills as soon as there is room."""
-    source._policy.refills = lambda room, group, _: room >= group  # noqa: SLF001
+def off_help(source: Any) -> None:
+    """The consumer waits, and all workers load."""
+    source._helper = None  # noqa: SLF001
+    source._team.start(source._team._count)  # noqa: SLF001
 
 
 def off_freed(source: Any) -> None:
@@ -163,18 +159,6 @@ def off_freed(source: Any) -> None:
 def off_ahead(source: Any) -> None:
     """A process gets its next task once it has returned the last one."""
     source._team.next_unit = lambda: None  # noqa: SLF001
-
-
-def off_slower(source: Any) -> None:
-    """One slow read counts in full."""
-    policy = source._policy  # noqa: SLF001
-
-    def learn(rows: int, reading: float, batching: float = 0.0) -> None:
-        seconds = reading / max(1, rows)
-        policy.row = seconds if policy.row is None else 0.8 * policy.row + 0.2 * seconds
-        policy.batching = batching or policy.batching
-
-    policy.learn = learn
 
 
 class Heuristic(NamedTuple):
@@ -191,13 +175,11 @@ class Heuristic(NamedTuple):
 
 HEURISTICS = {
     "group": Heuristic(off_group, ("tokens", "rows")),
-    "caller": Heuristic(off_group, ("caller",)),
     "parts": Heuristic(off_parts, ("waits", "images")),
-    "refill": Heuristic(off_refill, ("tokens", "device", "uneven")),
+    "help": Heuristic(off_help, ("rows", "tokens")),
     "freed": Heuristic(off_freed, ("device",)),
     "ahead": Heuristic(off_ahead, ("processes",)),
     "depth": Heuristic(None, ("uneven", "tokens", "device")),
-    "slower": Heuristic(off_slower, ("tokens", "uneven")),
 }
 
 
