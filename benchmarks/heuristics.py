@@ -1,9 +1,9 @@
-"""What each heuristic of Loadax buys in a loop that trains: the time of a step without it, over that with it.
+"""What each heuristic of Loadax buys: the time of a step without it, over that with it.
 
     python -m benchmarks.heuristics group parts        # some of them; all without a name
 
-Two iterators take turns in one process, beside the same jitted step. One of them has the heuristic switched off. A
-ratio above 1 says that a step takes longer without the heuristic. `docs/design.md` says what each one decides from. One
+Two iterators take turns in one process, mostly beside the same jitted step. One of them has the heuristic switched off.
+A ratio above 1 says that a step takes longer without the heuristic. `docs/design.md` says what each one decides from. One
 is missing here, since it needs a GPU: batches are handed out one later there.
 """
 
@@ -64,9 +64,9 @@ def chain(batch: int) -> DataLoader[Any, Any]:
     return DataLoader().batch_size(batch, drop_remainder=True).epochs(None)
 
 
-def numbered(rows: int, *shape: int) -> Any:
-    """A shuffled dataset of float32 rows."""
-    return ArrayDataset(sources.numbered(rows, *shape, dtype="float32")["image"]).shuffle(seed=0)
+def numbered(rows: int, *shape: int, dtype: str = "float32") -> Any:
+    """A shuffled dataset of arrays."""
+    return ArrayDataset(sources.numbered(rows, *shape, dtype=dtype)["image"]).shuffle(seed=0)
 
 
 def tokens() -> Any:
@@ -81,7 +81,7 @@ class Loop(NamedTuple):
     Attributes:
         title: What it is, for the table.
         build: Makes the loader; with a prefetch depth, if it is given.
-        hidden: The width of the hidden layer of the step.
+        hidden: The width of the hidden layer of the step; 0 if the loop only takes batches, as `benchmarks` does.
     """
 
     title: str
@@ -99,6 +99,16 @@ LOOPS = {
         "the same on the device, 1 thread",
         lambda *depth: chain(256).workers(1).prefetch(*depth, to_device=True).build(numbered(60_000, 784)),
         32,
+    ),
+    "W1": Loop(
+        "W1: the same, without a step",
+        lambda *depth: chain(256).workers(2).prefetch(*depth).build(numbered(60_000, 784)),
+        0,
+    ),
+    "W2": Loop(
+        "W2: gathers of 512 x 64 x 64 x 3 uint8, 2 threads, without a step",
+        lambda: chain(512).workers(2).prefetch().build(numbered(20_000, 64, 64, 3, dtype="uint8")),
+        0,
     ),
     "tokens": Loop(
         "gathers of 32 windows of 1,025 tokens, 1 thread, `prefetch()`",
@@ -176,7 +186,7 @@ class Heuristic(NamedTuple):
 HEURISTICS = {
     "group": Heuristic(off_group, ("tokens", "rows")),
     "parts": Heuristic(off_parts, ("waits", "images")),
-    "help": Heuristic(off_help, ("rows", "tokens")),
+    "help": Heuristic(off_help, ("W1", "W2", "rows")),
     "freed": Heuristic(off_freed, ("device",)),
     "ahead": Heuristic(off_ahead, ("processes",)),
     "depth": Heuristic(None, ("uneven", "tokens", "device")),
@@ -224,6 +234,8 @@ def run(batches: Iterator[Any], step: Callable[[Any], None], seconds: float) -> 
 
 def trainer(batch: Any, hidden: int) -> Callable[[Any], None]:
     """A step of gradient descent on batches like this array, which is waited for."""
+    if not hidden:
+        return lambda _: None
     from .step import make_step  # noqa: PLC0415 - imports JAX
 
     work = Work("", "", "arrays", len(batch), lambda _: None, "", hidden=hidden)
