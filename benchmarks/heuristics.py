@@ -3,8 +3,8 @@
     python -m benchmarks.heuristics group parts        # some of them; all without a name
 
 Two iterators take turns in one process, mostly beside the same jitted step. One of them has the heuristic switched off.
-A ratio above 1 says that a step takes longer without the heuristic. `docs/design.md` says what each one decides from. One
-is missing here, since it needs a GPU: batches are handed out one later there.
+A ratio above 1 says that a step takes longer without the heuristic. `docs/design.md` says what each one decides from.
+One is missing here, since it needs a GPU: batches are handed out one later there.
 """
 
 from __future__ import annotations

@@ -169,8 +169,8 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         """Sets how many batches are kept ready, beside the batch that the caller holds.
 
         Args:
-            n: Number of batches. Left out, the loader chooses it by the size of the first batch: as many batches as fit
-                64 MiB, at least 2 (3 on a GPU) and at most 64.
+            n: Number of batches. Left out, the loader chooses it by the size of the batches: as many as fit 64 MiB, at
+                least 2 (3 on a GPU) and at most 64.
             to_device: Move batches to devices in the background. True means JAX's default device or, with `shard`, the
                 mesh. A `jax.Device` or a `jax.sharding.Sharding` names another place.
 
