@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
 from itertools import islice
 from typing import Any
 
@@ -74,6 +75,9 @@ def test_with_workers_no_function_of_the_user_runs_in_the_loop(batch_size: int, 
             assert {name.rpartition("-")[0] for name in readers} == {"loadax"}
 
 
+VARIABLE = ContextVar("VARIABLE", default="creation")
+
+
 class Silent(Reading):
     """Says that it calls no function of the user's, so that it may be gathered in any thread."""
 
@@ -81,20 +85,41 @@ class Silent(Reading):
     calls_user_code = False
 
 
+def start_none(_team: Team, _count: int) -> None:
+    pass
+
+
 def helps_always(_policy: Policy, _rows: int) -> bool:
     return True
 
 
 def test_a_consumer_that_would_wait_gathers_what_calls_no_user_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start_none(team: Team, count: int) -> None:
-        pass
-
     monkeypatch.setattr(Team, "start", start_none)
     monkeypatch.setattr(Policy, "caller_helps", helps_always)
     dataset = Silent(1000)
     batches = list(DataLoader().batch_size(32).workers(2).prefetch(4).epochs(2).build(dataset))
     assert np.concatenate(batches).tolist() == [*range(1000)] * 2
     assert dataset.readers == {"MainThread"}
+
+
+def test_a_consumer_gathers_in_the_context_of_the_iterators_creation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Team, "start", start_none)
+    monkeypatch.setattr(Policy, "caller_helps", helps_always)
+    seen: set[tuple[str, str]] = set()
+
+    class Looking(Silent):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            seen.add((VARIABLE.get(), np.geterr()["over"]))
+            return super().gather(rows, alloc)
+
+    with np.errstate(over="ignore"):
+        batches = iter(DataLoader().batch_size(32).workers(1).prefetch(4).build(Looking(1000)))
+    token = VARIABLE.set("loop")
+    with np.errstate(over="raise"):
+        assert len(list(batches)) == 32
+        assert np.geterr()["over"] == "raise"
+    VARIABLE.reset(token)
+    assert seen == {("creation", "ignore")}
 
 
 @pytest.mark.parametrize("others", [{"calls_user_code": True}, {"rowwise": False}, {"timeout": 60}, {"map": True}])

@@ -29,7 +29,7 @@ COMPUTING_SECONDS = 5.0
 
 
 class Context:
-    """The context in which an iterator was created: workers run users' functions in it.
+    """The context in which an iterator was created: all work for it runs in this context, whatever the thread.
 
     It holds context variables, and NumPy's `errstate`. What else a thread has of its own, a worker does not share:
     JAX's context managers, such as `jax.enable_x64`, hold in one thread only.
@@ -45,8 +45,8 @@ class Context:
         self._variables.copy().run(self._run, work)
 
     def _run(self, work: Callable[[], None]) -> None:
-        np.seterr(**self._errors)
-        work()
+        with np.errstate(**self._errors):
+            work()
 
 
 class Team:

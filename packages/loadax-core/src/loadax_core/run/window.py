@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
@@ -38,7 +39,7 @@ class Window:
         depth: How many batches are kept ready; None sizes it by their memory.
         timeout: Seconds that one read may take; None for any time.
         crew: Makes what has the workers' tasks done.
-        context: What workers run in.
+        context: What loading runs in.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Window:
         helps = fetch.helps and not crew.remote and timeout is None
         caller = Activity(recorder.caller, recorder.tracing, clocks=False)
         self._helper = Worker(crew.engine(), caller) if helps else None
+        self._context = context
         self._cores = cores()
         self._policy = Policy(
             workers=workers,
@@ -105,7 +107,7 @@ class Window:
                 return self._finished()
         slot, offset = slots[0], self._offset
         if not slot.done and self._helper is not None and self._policy.caller_helps(len(slot.rows)):
-            self._help(slot, self._helper)
+            self._context.run(partial(self._help, slot, self._helper))
         if not slot.done:
             self._wait(slot)
         if self._queued and self._taken and offset + 1 >= len(slot.batches) and self._policy.depth >= QUEUED_DEPTH:
