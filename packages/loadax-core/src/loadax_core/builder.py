@@ -15,7 +15,7 @@ from .plan.state import fingerprint
 from .protocols import Dataset, MeshLike, ShardingStrategy
 from .read.access import with_length
 from .read.fetch import Fetch
-from .spec import Run, Settings, check_lengths, loading_of, placement_of, plan_of
+from .spec import Run, Settings, check_lengths, check_settings, loading_of, placement_of, plan_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -33,8 +33,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     datasets.
 
     Defaults: batch size 1, and no background loading. `prefetch` alone sets 1 worker, and `workers` alone sets
-    `prefetch(2)`. Batches that are gathered in less than a few hundred microseconds may be gathered several at once, up
-    to 4 MiB together.
+    `prefetch(2)`. A worker may gather several quick batches in one call, up to 4 MiB together.
 
     Args:
         batcher: Makes a list of items into a batch. Left out, items are stacked (`StackBatcher`).
@@ -295,17 +294,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     def _with(self, **changes: Any) -> DataLoader[T_contra, B_co]:
         """A copy with some settings changed; settings that contradict each other are errors."""
         settings = self._settings._replace(**changes)
-        if settings.workers == 0:
-            if settings.prefetch:
-                ahead = "" if settings.prefetch == "auto" else settings.prefetch
-                raise ValueError(f"prefetch({ahead}) needs a worker, and workers is 0; set .workers(1)")
-            if settings.timeout is not None:
-                raise ValueError(f"timeout({settings.timeout:g}) needs a worker, and workers is 0; set .workers(1)")
-        if settings.placement is not None and settings.strategy is not None:
-            raise ValueError(
-                "with .shard the mesh says where batches go, and to_device names another place; use "
-                ".prefetch(to_device=True)"
-            )
+        check_settings(settings)
         new: DataLoader[Any, Any] = DataLoader()
         new._settings = settings
         return cast("DataLoader[T_contra, B_co]", new)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import nullcontext
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Never, TypeVar
@@ -14,7 +13,7 @@ from .checks import check_int
 from .errors import ClosedError
 from .observe.stats import Stats
 from .observe.timeline import Timeline
-from .observe.traces import NAMES
+from .observe.traces import marked_wait
 from .plan import state as states
 from .plan.steps import Position, Step
 from .read.epochs import Epochs
@@ -85,7 +84,8 @@ class LoaderIterator(Generic[B_co]):
                     source = self._open()
                 ready = source.ready
                 try:
-                    taken = source.take() if recorder.tracing.annotate is None else self._take_marked(source)
+                    annotate = recorder.tracing.annotate
+                    taken = source.take() if annotate is None else marked_wait(annotate, source.take)
                 except BaseException as error:
                     self._drop(source, error)
                     raise
@@ -215,17 +215,11 @@ class LoaderIterator(Generic[B_co]):
         return self._batches_before + batches, self._rows_before + rows
 
     def _refuse_reentry(self) -> Never:
-        # The lock is this thread's, so that what runs was begun by this thread, too.
+        """Raises: the lock is this thread's, so that the call that runs was begun by this thread, too."""
         raise RuntimeError(
             "next() or set_state() of this iterator was called while this thread is inside one of them, by a "
             "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
         )
-
-    def _take_marked(self, source: Source) -> tuple[Step, Any] | None:
-        """Takes a batch, and marks the wait in the trace that is being taken."""
-        annotate = self._recorder.tracing.annotate
-        with nullcontext() if annotate is None else annotate(NAMES["waiting"]):
-            return source.take()
 
     def _drop(self, source: Source, error: BaseException) -> None:
         """Drops what is in flight after an error: the position stands, and nothing is loaded until the next call."""

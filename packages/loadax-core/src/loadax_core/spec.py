@@ -114,6 +114,21 @@ def loading_of(settings: Settings, fetch: Fetch) -> Loading:
     return Loading(workers, crew, kind, None if prefetch == "auto" else prefetch)
 
 
+def check_settings(settings: Settings) -> None:
+    """Raises a `ValueError` if settings contradict each other."""
+    if settings.workers == 0:
+        if settings.prefetch:
+            ahead = "" if settings.prefetch == "auto" else settings.prefetch
+            raise ValueError(f"prefetch({ahead}) needs a worker, and workers is 0; set .workers(1)")
+        if settings.timeout is not None:
+            raise ValueError(f"timeout({settings.timeout:g}) needs a worker, and workers is 0; set .workers(1)")
+    if settings.placement is not None and settings.strategy is not None:
+        raise ValueError(
+            "with .shard the mesh says where batches go, and to_device names another place; use "
+            ".prefetch(to_device=True)"
+        )
+
+
 def check_lengths(settings: Settings) -> None:
     """Refuses a batcher with which processes would pad their pieces of a batch to different lengths.
 

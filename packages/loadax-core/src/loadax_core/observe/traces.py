@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ..plan.steps import Step
 
+T = TypeVar("T")
 Annotate: TypeAlias = Callable[..., AbstractContextManager[Any]]
 """`jax.profiler.TraceAnnotation`: a block of a name, with arguments."""
 
@@ -34,6 +35,12 @@ def tracer() -> tuple[Annotate | None, Callable[[], bool] | None]:
 def block(annotate: Annotate, stage: str, step: Step) -> AbstractContextManager[Any]:
     """A stage of a step, as a block in a trace."""
     return annotate(NAMES[stage], epoch=step.epoch, step=step.number)
+
+
+def marked_wait(annotate: Annotate, take: Callable[[], T]) -> T:
+    """Calls a function that waits for a batch, and marks the wait in the trace that is being taken."""
+    with annotate(NAMES["waiting"]):
+        return take()
 
 
 class Tracing:
