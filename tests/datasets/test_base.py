@@ -1,12 +1,21 @@
 """What all datasets have from their base class: see also the contract in conftest.py."""
 
-from typing import Any
+from collections import UserList
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Gather, StateError, aligned_empty
 from loadax_core.testing import check_dataset as check_public_dataset
-from loadax_datasets import ArrayDataset, BaseDataset, InMemoryDataset, MappedDataset, RangeDataset, SlicedDataset
+from loadax_datasets import (
+    ArrayDataset,
+    BaseDataset,
+    InMemoryDataset,
+    MappedDataset,
+    RangeDataset,
+    SlicedDataset,
+    as_dataset,
+)
 
 
 class Squares(BaseDataset[int]):
@@ -241,3 +250,29 @@ def test_arguments_that_a_fingerprint_does_not_tell_are_found() -> None:
     assert Told(1).shuffle(seed=3).fingerprint()["source"] == {"rows": 10, "start": 1}
     with pytest.raises(StateError, match="the state was saved with start 1, and this dataset has 2"):
         iter(DataLoader().build(Told(2))).set_state(iter(DataLoader().build(Told(1))).get_state())
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+NUMBERS = np.arange(10)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "calls"),
+    [
+        (RangeDataset(10).shuffle(seed=0)[2:], False),
+        (ArrayDataset({"x": NUMBERS, "y": [NUMBERS, (NUMBERS,)]}).cast(np.int8).cache(), False),
+        (RangeDataset(10).mix(ArrayDataset(NUMBERS), weights=[1, 1]), False),
+        (ArrayDataset(Pair(NUMBERS, NUMBERS)), True),
+        (as_dataset(UserList(range(10))), True),
+        (Squares(10), True),
+        (Doubled(10), True),
+        (RangeDataset(10).map(float, vectorized=True), True),
+        (RangeDataset(10) + RangeDataset(10).map(float), True),
+    ],
+)
+def test_only_what_is_loadaxs_own_says_that_it_calls_no_user_code(dataset: BaseDataset[Any], calls: bool) -> None:
+    assert dataset.calls_user_code is calls

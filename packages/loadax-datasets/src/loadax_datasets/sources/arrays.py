@@ -79,6 +79,11 @@ class ArrayDataset(BaseDataset[T_co]):
         """True: a row is copied."""
         return True
 
+    @property
+    def calls_user_code(self) -> bool:
+        """Whether the tree has other nodes than dicts, lists and tuples, which a function of their own may rebuild."""
+        return not _is_plain(self._arrays)
+
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return self._build([take_leaf(array, rows, alloc) for array in self._flat])
 
@@ -125,6 +130,12 @@ def _check_leaf(path: tree.Path, leaf: Any) -> npt.NDArray[Any]:
     if array.ndim == 0:
         raise ValueError(f"{_name(path)} has no dimension to count rows along; its shape is ()")
     return _read_only(array)
+
+
+def _is_plain(node: Any) -> bool:
+    if type(node) is dict:
+        return all(map(_is_plain, cast("dict[Any, Any]", node).values()))
+    return isinstance(node, np.ndarray) or (type(node) in (list, tuple) and all(map(_is_plain, node)))
 
 
 def _reopen(leaf: npt.NDArray[Any] | memory_map.MappedArray) -> npt.NDArray[Any]:
