@@ -714,3 +714,18 @@ def test_what_a_pool_of_processes_cannot_be_sent_is_refused_by_build() -> None:
         pytest.raises(TypeError, match=r"workers\(executor\) sends the dataset .*<lambda> .* cannot be pickled"),
     ):
         DataLoader(lambda items: items).workers(executor).build([1, 2])
+
+
+class Relayed(ThreadPoolExecutor):
+    """Pickles tasks twice, as a scheduler that lies between the processes of a cluster does."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        for _ in range(2):
+            args = pickle.loads(pickle.dumps(args))
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_a_scheduler_may_pickle_a_task_again() -> None:
+    with Relayed(2) as executor:
+        batches = list(DataLoader().batch_size(3).workers(executor).epochs(2).build(np.arange(10)))
+    assert np.concatenate(batches).tolist() == [*range(10)] * 2

@@ -60,15 +60,26 @@ class _Reference:
         return _recall, (self.token, bytes(ForkingPickler.dumps(self._fetch, 5)) if self._wrapped else self._fetch)
 
 
+class _Arrived(Epochs):
+    """A dataset in another process, under its name. A scheduler between the processes may pickle it once more."""
+
+    def __init__(self, token: str, fetch: Fetch) -> None:
+        super().__init__(fetch)
+        self._token = token
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _recall, (self._token, self.base)
+
+
 def _recall(token: str, sent: Fetch | bytes | None = None) -> Epochs | Done | None:
     """What a reference becomes in another process: the dataset, an outcome with the error of unpickling it, or None."""
-    if sent is not None:
+    if sent is not None and token not in _known:
         try:
             fetch: Fetch = pickle.loads(sent) if isinstance(sent, bytes) else sent
         except Exception as error:
             explain_arrival(error)
             return failed(error, "unpickling the dataset for")
-        _known[token] = Epochs(fetch)
+        _known[token] = _Arrived(token, fetch)
         while len(_known) > MOST_KNOWN:
             _known.popitem(last=False)
     epochs = _known.get(token)
