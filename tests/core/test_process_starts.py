@@ -157,17 +157,19 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", ["package", "folder"])
 def test_what_a_packages_main_program_defines_is_refused_in_build(how: str, tmp_path: Path) -> None:
-    package = tmp_path / "training"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    command = ["-m", "training"] if how == "package" else ["training"]
-    (package / "__main__.py").write_text(PACKAGE.format(dataset="Mine()"))
-    done = run(*command, cwd=tmp_path)
+    def run_with(dataset: str) -> subprocess.CompletedProcess[str]:
+        # Each has a folder of its own, since Python takes stored bytecode of the same second and size for current.
+        package = tmp_path / dataset / "training"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(PACKAGE.format(dataset=dataset))
+        return run(*(["-m", "training"] if how == "package" else ["training"]), cwd=package.parent)
+
+    done = run_with("Mine()")
     assert done.returncode == 1
     assert "which cannot import what was defined in " in done.stderr
     assert "__main__.py, the main program of a package or folder; move its functions and classes" in done.stderr
-    (package / "__main__.py").write_text(PACKAGE.format(dataset="[1, 2]"))
-    done = run(*command, cwd=tmp_path)
+    done = run_with("[1, 2]")
     assert (done.stdout, done.stderr) == ("[1 2]\n", "")
 
 
