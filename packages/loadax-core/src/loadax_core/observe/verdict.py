@@ -118,8 +118,11 @@ def interpreter_lock(figures: Figures) -> str | None:
     if figures.kind != "thread" or figures.workers < 2 or figures.cpu < EVIDENCE_SECONDS:
         return None
     together = figures.cpu / figures.elapsed
-    # With n threads that all want the GIL, each has it for an n-th of the time that it works.
-    if not 0.6 < together < 1.4 or figures.cpu > 1.4 * figures.busy / figures.workers:
+    # With n threads that all want the GIL, each has it for an n-th of the time that it works. A thread that wants it to
+    # take its next batch seems idle: then there is work for all, and together they fill one core exactly.
+    in_turn = figures.cpu <= 1.4 * figures.busy / figures.workers
+    one_core = 0.9 < together < 1.1 and figures.busy_share < BUSY and figures.prefetch >= figures.workers
+    if not (0.6 < together < 1.4 and (in_turn or one_core)):
         return None
     return (
         f"The GIL is the bottleneck: {figures.workers} threads used {together:.1f} CPU cores together, since only one "
