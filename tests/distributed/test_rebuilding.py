@@ -21,6 +21,9 @@ from loadax_distributed import DevicePlacement, MeshShardingStrategy
 untyped: Any = jax
 util: Any = jax.tree_util
 
+# That JAX stores 32 bits is known, and is no matter here.
+pytestmark = pytest.mark.filterwarnings("ignore:.* which JAX stores as :UserWarning")
+
 
 @dataclass
 class Halved:
