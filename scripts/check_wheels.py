@@ -28,7 +28,6 @@ TESTS = {
     "loadax-datasets": ["tests/datasets"],
     "loadax-distributed": [
         "tests/distributed",
-        "--ignore=tests/distributed/test_exit.py",
         "--ignore=tests/distributed/test_launch.py",
         "--ignore=tests/distributed/test_processes.py",
     ],
