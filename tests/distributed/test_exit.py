@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import version
 from time import perf_counter
 
 import pytest
@@ -55,7 +54,6 @@ def test_a_program_has_its_own_status_while_workers_compute(end: str, status: in
     assert found == status, errors
 
 
-@pytest.mark.xfail(version("jax").startswith("0.6."), reason="ends with SIGSEGV now and then", strict=False)
 @pytest.mark.parametrize("steps", [20, 100, 200, 100_000])
 def test_a_worker_that_comes_back_too_late_does_not_abort_the_program(steps: int) -> None:
     """With less patience than the computation takes, by little or by much."""

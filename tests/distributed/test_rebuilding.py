@@ -21,21 +21,18 @@ from loadax_distributed import DevicePlacement, MeshShardingStrategy
 untyped: Any = jax
 util: Any = jax.tree_util
 
-# That JAX stores 32 bits is known, and is no matter here.
-pytestmark = pytest.mark.filterwarnings("ignore:.* which JAX stores as :UserWarning")
-
 
 @dataclass
 class Halved:
     x: Any
 
     def __post_init__(self) -> None:
-        self.x = self.x / 2
+        self.x = self.x / np.float32(2)
 
 
 class Doubled(NamedTuple("Doubled", [("x", Any), ("y", Any)])):
     def __new__(cls, number: Any) -> Self:
-        return super().__new__(cls, number, 2 * number)
+        return super().__new__(cls, number, number + number)
 
 
 @dataclass
@@ -47,8 +44,8 @@ class Registered:
     more: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.x = self.x / 2
-        self.more = self.x + 1
+        self.x = self.x / np.float32(2)
+        self.more = self.x + np.float32(1)
 
 
 util.register_dataclass(Registered, data_fields=["x"], meta_fields=["name"])
@@ -63,7 +60,7 @@ class Fed:
     scale: InitVar[float] = 1.0
 
     def __post_init__(self, scale: float) -> None:
-        self.x = self.x * scale
+        self.x = self.x * np.float32(scale)
 
 
 util.register_dataclass(Fed, data_fields=["x"], meta_fields=["name"])
@@ -224,7 +221,9 @@ def test_the_paths_of_registered_fields_are_their_names() -> None:
 
 def test_another_thread_may_be_importing_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax.tree_util", ModuleType("jax.tree_util"))
-    check_same(StackBatcher()([Halved(2.0), Halved(4.0)]), dataclasses.replace(Halved(0), x=np.array([2.0, 4.0])))
+    items = [Halved(np.float32(2)), Halved(np.float32(4))]
+    expected = dataclasses.replace(Halved(0), x=np.array([2, 4], np.float32))
+    check_same(StackBatcher()(items), expected)
 
 
 def test_a_jitted_step_takes_the_batch() -> None:

@@ -190,15 +190,20 @@ def stop_all() -> None:
         if all(ended) or "jaxlib" not in sys.modules:
             return
         computes = process_time() - used > 0.1 * EXIT_SECONDS and perf_counter() - began < COMPUTING_SECONDS
-    park_aborting_threads()
+    keep_exit_status()
 
 
-def park_aborting_threads() -> None:
-    """Has a thread that aborts the process sleep for ever instead, so that the program ends with its own status.
+def keep_exit_status() -> None:
+    """Lets the program end with its own status, though threads are left that compute in JAX.
 
-    A thread that returns from C++ to an interpreter which has been finalized is ended by `pthread_exit`. That unwinds
-    its stack, and the C++ runtime aborts the process where it meets a function that may not throw. `abort` sends
-    SIGABRT to its own thread first; the handler is the C function `pause`.
+    Such a thread may end the process in two ways, and the C functions that are registered here prevent both:
+
+    * It returns from C++ to an interpreter that has been finalized, and is ended by `pthread_exit`. That unwinds its
+      stack, and the C++ runtime aborts the process where it meets a function that may not throw. `abort` sends SIGABRT
+      to its own thread first: the handler, `pause`, has the thread sleep for ever.
+    * It runs compiled code while the main thread calls the exit handlers of C, and those of JAX before 0.7 free that
+      code. In glibc, `_exit` as the first handler ends the process at once, with the status that `exit` was called
+      with. Before it, `fcloseall` writes what C streams still hold. Handlers run in the reverse order.
     """
     if sys.platform == "win32":
         return
@@ -207,3 +212,6 @@ def park_aborting_threads() -> None:
 
     libc = ctypes.CDLL(None)
     libc.signal(int(signal.SIGABRT), ctypes.cast(libc.pause, ctypes.c_void_p))
+    if hasattr(libc, "on_exit"):
+        libc.on_exit(libc["_exit"], None)
+        libc.on_exit(libc.fcloseall, None)
