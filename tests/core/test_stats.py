@@ -99,6 +99,10 @@ def until_ready(batches: Any, which: slice) -> None:
             "Workers waited 44% of their time for a CPU core: other programs, or other thre",
         ),
         ({"cpu": 9.9, "core_wait": 0.09}, "The GIL is the bottleneck"),
+        # Quick batches: workers seem idle, and the consumer waits for the GIL, too.
+        ({"cpu": 9.9, "busy": 6.0, "ready": (50, 49), "wake_wait": 0.2}, "The GIL is the bottleneck"),
+        # No time at all to wake it: one worker loads the batch that the others' batches follow.
+        ({"cpu": 9.9, "busy": 6.0, "ready": (50, 49), "wake_wait": 0.005}, "batches were late all the same"),
         # NumPy, which lets other threads run, would have used two cores.
         ({"cpu": 16.0}, "would share the work"),
         # Too little CPU time to tell.

@@ -92,6 +92,20 @@ def test_processes_are_advised_where_threads_wait_for_the_gil() -> None:
     assert f'.workers({min(4, cores())}, kind="process")' in stats.verdict
 
 
+def test_processes_are_not_advised_where_one_thread_at_a_time_has_much_to_do() -> None:
+    """Threads that fill one core together, and need no GIL."""
+    block = bytes(range(256)) * 4096
+
+    def compress(row: int) -> None:
+        if row % 16 == 0:
+            zlib.compress(block, 6)
+
+    stats = run(DataLoader().batch_size(4).workers(4).prefetch(4).build(Rows(4_000, compress)), seconds=2.0)
+    assert 0.6 < stats.cpu / stats.elapsed < 1.4
+    assert stats.busy_share < 0.5
+    assert "GIL" not in stats.verdict
+
+
 @contextmanager
 def other_programs(count: int) -> Generator[None]:
     """Programs that keep a core busy each, for 20 s at most."""

@@ -78,6 +78,7 @@ class Figures:
     first_busy: float = 0.0
     cpu: float = 0.0
     core_wait: float = 0.0
+    wake_wait: float = 0.0
     process_cpu: float = 0.0
     ready: tuple[int, ...] = ()
     history: tuple[Interval, ...] = ()

@@ -32,6 +32,7 @@ class Recorder:
         waits: When `next` was called, if a timeline is recorded.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
         waited: Seconds inside `next`.
+        wake_wait: Seconds of these in which the batch was ready, and the consumer did not run yet.
         seen: The value of `perf_counter` when the last call of `next` returned.
         depth: How many batches are kept ready, at most.
     """
@@ -41,7 +42,7 @@ class Recorder:
         self.tracing = Tracing()
         self.waits: deque[Note] | None = None
         self.ready = [0] * (MOST_READY + 1)
-        self.waited = self.seen = 0.0
+        self.waited = self.wake_wait = self.seen = 0.0
         self.depth = 0
         # The value of `perf_counter` when the first batch was asked for, 0 before that.
         self._began = 0.0
@@ -149,6 +150,7 @@ class Recorder:
             first_busy=self._first_busy if workers else 0.0,
             cpu=sum(lane.cpu for lane in by_workers),
             core_wait=sum(lane.core_wait for lane in by_workers),
+            wake_wait=self.wake_wait,
             process_cpu=self._cpu,
             ready=tuple(self.ready[: most + 1]),
             history=tuple(self._history.intervals(self._point())),

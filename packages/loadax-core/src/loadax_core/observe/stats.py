@@ -37,6 +37,7 @@ class Stats(Figures):
         first_busy: How much of that was before the first batch was there.
         cpu: CPU time of workers that are threads, known to within 5 ms of each.
         core_wait: Time that these threads were ready to run and waited for a CPU core, on Linux; known as `cpu` is.
+        wake_wait: The part of `waited` in which the batch was ready, and the consumer waited for the GIL or for a core.
         process_cpu: CPU time of this process since its first batch, training included.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for, the first one left out. It is 0 if the
             next one was not ready, whatever is behind it; more than 64 count as 64.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from ..backends.task import Task
@@ -28,6 +29,7 @@ class Slot:
         nbytes: Bytes of its batches, if the prefetch depth is sized by memory.
         claimed: Whether it is being published.
         done: Whether it is.
+        published: When that was; a value of `perf_counter`.
         ready: A lock that is released then.
     """
 
@@ -41,6 +43,7 @@ class Slot:
         "memory",
         "missing",
         "nbytes",
+        "published",
         "ready",
         "rows",
         "steps",
@@ -57,6 +60,7 @@ class Slot:
         self.batches: list[Any] = []
         self.error: BaseException | None = None
         self.nbytes = 0
+        self.published = 0.0
         self.claimed = self.done = False
         self.ready = threading.Lock()
         self.ready.acquire()
@@ -93,6 +97,7 @@ class Slot:
             self.claimed = True
             self.batches, self.error = batches, error
             self._parts = self.memory = None
+            self.published = perf_counter()
             self.done = True
             self.ready.release()
 

@@ -196,6 +196,7 @@ class Window:
             )
         try:
             wait(slot, self._timeout, self._team.workers)
+            self._recorder.wake_wait += perf_counter() - slot.published
         except TimeoutError as error:
             if self._slots and slot is self._slots[0]:
                 self.failure = error
