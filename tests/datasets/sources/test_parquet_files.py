@@ -1,5 +1,6 @@
 """Parquet files as they lie about: in links and folders, of other schemas, with names of all kinds."""
 
+import glob
 import json
 import os
 import pickle
@@ -253,6 +254,22 @@ def test_columns_in_the_names_of_folders(
     before = rows.fingerprint()
     (tmp_path / "year=2024").rename(tmp_path / "year=2025")
     assert ParquetDataset(tmp_path).fingerprint() != before
+
+
+def test_files_that_are_given_one_by_one_keep_the_columns_of_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `sorted(glob.glob("*/*/*.parquet"))` gives them."""
+    root = tmp_path / "lr=1" / "run"
+    for year, month in ((2023, 1), (2023, 2), (2024, 1)):
+        write(root / f"year={year}" / f"month={month}" / "0.parquet", x=[year + month])
+    monkeypatch.chdir(root)
+    whole = list(ParquetDataset(root))
+    assert [set(row) for row in whole] == [{"x", "year", "month"}] * 3
+    assert list(ParquetDataset(sorted(glob.glob(f"{root}/*/*/*.parquet")))) == whole
+    assert list(ParquetDataset(sorted(glob.glob("*/*/*.parquet")))) == whole
+    assert list(ParquetDataset(root / "year=2024" / "month=1" / "0.parquet")) == whole[2:]
+    assert list(ParquetDataset(root / "year=2024", columns=["x"])) == [{"x": 2025}]
 
 
 def test_columns_in_the_names_of_some_folders_only(tmp_path: Path) -> None:

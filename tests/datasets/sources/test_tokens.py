@@ -239,3 +239,10 @@ def test_messages_show_names_that_are_not_utf_8(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"t\\xff\.bin") as caught:
             TokenDataset(file, 1, dtype=dtype)
         str(caught.value).encode()
+    file.write_bytes(b"1234")
+    rows = TokenDataset(file, 1, dtype=np.uint16)
+    for text in (rows.describe(), repr(rows.shuffle(seed=1))):
+        assert r"of t\xff.bin" in text
+        text.encode()
+    with pytest.raises(ValueError, match=r"t\\xff\.bin has 2 tokens, fewer than the 6"):
+        TokenDataset(file, 5, dtype=np.uint16)

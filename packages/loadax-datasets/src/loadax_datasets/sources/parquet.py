@@ -42,7 +42,8 @@ class ParquetDataset(TableDataset):
     becomes one dict of arrays, or of lists of strings. Other types are refused.
 
     A name of a subfolder such as `year=2024` is a column of the files below, after their own: an `int64` if it is a
-    whole number in all such names, and a `str` otherwise.
+    whole number in all such names, and a `str` otherwise. Of a file that is given by itself, the folders right above it
+    count, as far as all have such names.
 
     A column has the same type in all files, with these exceptions: a file may have nothing but nulls in it, and may
     have a dictionary of the values where another has the values or another dictionary.

@@ -92,8 +92,17 @@ def without_index(names: Sequence[str]) -> list[str]:
 
 
 def _folders(path: Path, root: Path) -> dict[str, str | None]:
-    """The columns in the names of the folders between `root` and a file, as Hive and Spark write them."""
-    parts = [shown(Path(part)) for part in path.relative_to(root).parts[:-1]]
+    """The columns in the names of folders, as Hive and Spark write them.
+
+    Args:
+        path: A file.
+        root: The folder in which it was found, of which the folders below count. If it is the file itself, the folders
+            right above it count, as far as all have such names.
+    """
+    parts = [shown(Path(part)) for part in (path.parts if path == root else path.relative_to(root).parts)[:-1]]
+    if path == root:
+        others = [i for i, part in enumerate(parts) if "=" not in part[1:]]
+        parts = parts[others[-1] + 1 :] if others else parts
     pairs = [part.split("=", 1) for part in parts if "=" in part[1:]]
     return {name: None if value == NO_VALUE else unquote(value) for name, value in pairs}
 

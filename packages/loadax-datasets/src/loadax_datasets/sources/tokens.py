@@ -68,7 +68,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         self._targets = check_bool("targets", targets)
         if isinstance(tokens, str | os.PathLike):
             path = Path(tokens).absolute()
-            self._name, self._tokens = path.name, _open(path, None if dtype is None else np.dtype(dtype))
+            self._name, self._tokens = shown(Path(path.name)), _open(path, None if dtype is None else np.dtype(dtype))
         elif isinstance(tokens, np.ma.MaskedArray):
             raise ValueError("tokens is a masked array, whose mask a batch would lose; fill it with .filled(value)")
         elif isinstance(cast("object", tokens), np.ndarray):
