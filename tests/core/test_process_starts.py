@@ -26,7 +26,7 @@ from faults import Logged, OpensSlowly, initialize, initialize_badly, numbered, 
 from loadax_core import DataLoader
 from loadax_core.backends.pickling import check_picklable
 from loadax_core.loader import B_co
-from loadax_core.memory.pickled import pickled
+from loadax_core.memory.pickled import dumps_with_modules
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no worker processes")
 
@@ -133,14 +133,14 @@ def test_main_may_be_a_word_in_the_data() -> None:
 
 def test_modules_of_a_pickle_are_those_that_opening_it_imports() -> None:
     value = {"__main__": ["__main__", b"__mp_main__"], "array": np.arange(3), "partial": partial(initialize)}
-    body, modules = pickled(value)
+    body, modules = dumps_with_modules(value)
     assert {"functools", "faults"} < modules
     assert not modules & {"__main__", "__mp_main__"}
     assert b"__main__" in body
-    assert "elsewhere" in pickled([Numbers(3)])[1]
-    assert "elsewhere" in pickled(Numbers)[1]
+    assert "elsewhere" in dumps_with_modules([Numbers(3)])[1]
+    assert "elsewhere" in dumps_with_modules(Numbers)[1]
     # It is pickled by its name, and is neither a class nor a function.
-    assert pickled(B_co)[1] == {"loadax_core.loader"}
+    assert dumps_with_modules(B_co)[1] == {"loadax_core.loader"}
 
 
 PACKAGE = """

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property, partial
+from multiprocessing import get_context
 from time import sleep
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import pytest
-from elsewhere import HalvedRows
+from elsewhere import Doubled, HalvedRows, Pair, Reduced, Swapped
 from loadax_core import DataLoader, PadBatcher, StackBatcher, StackError, join_batches, tree
+from loadax_core.memory.pickled import dumps
 from loadax_core.testing import check_same
 
 T = TypeVar("T")
@@ -72,23 +77,6 @@ class Refusing:
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, np.negative(value))
-
-
-class Pair(NamedTuple):
-    x: Any
-    y: Any
-
-
-class Swapped(Pair):
-    __slots__ = ()
-
-    def __new__(cls, x: Any, y: Any) -> Self:
-        return super().__new__(cls, y, x)
-
-
-class Doubled(Pair):
-    def __new__(cls, number: Any) -> Self:
-        return super().__new__(cls, number, 2 * number)
 
 
 MAKE: dict[str, Callable[[int], Any]] = {
@@ -205,7 +193,7 @@ def test_other_attributes_are_those_of_the_first_item() -> None:
 
 def test_named_tuples_keep_their_attributes() -> None:
     items = [Doubled(np.int64(i)) for i in range(3)]
-    items[0].note = "first"  # pyright: ignore[reportAttributeAccessIssue]
+    items[0].note = "first"
     batch = StackBatcher()(items)
     assert batch.note == "first"
     assert batch.y.tolist() == [0, 2, 4]
@@ -302,3 +290,25 @@ def test_keys_that_look_alike_stay_apart() -> None:
     for kind in (dict, UserDict):
         batch = StackBatcher()([kind({one: 1, two: 2}), kind({one: 3, two: 4})])
         assert [column.tolist() for column in batch.values()] == [[1, 3], [2, 4]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no worker processes")
+@pytest.mark.parametrize("batcher", [StackBatcher(), list], ids=["stacked", "items"])
+@pytest.mark.parametrize("name", ["named tuple that swaps", "named tuple of another signature"])
+def test_a_named_tuple_is_not_called_on_its_way_to_other_processes(name: str, batcher: Any) -> None:
+    rows = [MAKE[name](i) for i in range(4)]
+    loader = DataLoader(batcher).batch_size(2)
+    expected = list(loader.build(rows))
+    with ProcessPoolExecutor(1, get_context("spawn")) as executor:
+        for other in (loader.workers(1, kind="process"), loader.workers(executor)):
+            for got, batch in zip(other.build(rows), expected, strict=True):
+                check_same(got, batch)
+
+
+def test_attributes_of_named_tuples_are_pickled_and_ways_of_their_own_are_respected() -> None:
+    doubled = Doubled(1)
+    doubled.note = "kept"
+    found = pickle.loads(dumps([doubled, Reduced(1, 2), Pair(3, 4)]))
+    assert found == [(1, 2), (1, -2), (3, 4)]
+    assert [type(part) for part in found] == [Doubled, Reduced, Pair]
+    assert found[0].note == "kept"

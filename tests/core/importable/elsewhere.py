@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from loadax_core import timed_transform
@@ -371,3 +371,29 @@ class HalvedRows:
 
     def _gather(self, rows: Any, alloc: Any) -> Any:
         return Halved(np.asarray(rows, np.float64))
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Swapped(Pair):
+    __slots__ = ()
+
+    def __new__(cls, x: Any, y: Any) -> Self:
+        return super().__new__(cls, y, x)
+
+
+class Doubled(Pair):
+    note: str
+
+    def __new__(cls, number: Any) -> Self:
+        return super().__new__(cls, number, 2 * number)
+
+
+class Reduced(Pair):
+    """Says itself how it is pickled."""
+
+    def __reduce__(self) -> Any:
+        return Reduced, (self.x, -self.y)

@@ -32,6 +32,7 @@ from .batch.merge import join_batches
 from .batch.stack import StackBatcher
 from .loader import Loader
 from .memory.parts import Parts
+from .memory.pickled import dumps
 from .memory.pool import Pool
 from .plan.state import fingerprint
 from .protocols import Dataset, Gather, GatherRange, ReadRange
@@ -145,7 +146,7 @@ def _check_fingerprints(dataset: Dataset[Any], other: Dataset[Any]) -> None:
 
 def _check_pickled(dataset: Dataset[Any], rows: list[int], items: list[Any]) -> None:
     try:
-        clone = pickle.loads(pickle.dumps(dataset))
+        clone = pickle.loads(dumps(dataset))
     except Exception as error:
         raise AssertionError(
             f"the dataset cannot be pickled, as worker processes need it: {error}; if only threads are to load it, "

@@ -18,6 +18,7 @@ from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from ..memory.pickled import Pickler, dumps
 from ..memory.pool import aligned_empty
 from ..protocols import Alloc
 from ..read.epochs import Epochs
@@ -35,6 +36,10 @@ _known: OrderedDict[str, Epochs] = OrderedDict()
 
 _UNKNOWN = "unknown"
 """What a process returns that does not know the dataset of a task."""
+
+
+class _Sending(Pickler, ForkingPickler):
+    """Sends what `multiprocessing` can send, such as connections."""
 
 
 class _Reference:
@@ -57,7 +62,7 @@ class _Reference:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if not self._sent:
             return _recall, (self.token,)
-        return _recall, (self.token, bytes(ForkingPickler.dumps(self._fetch, 5)) if self._wrapped else self._fetch)
+        return _recall, (self.token, dumps(self._fetch, pickler=_Sending) if self._wrapped else self._fetch)
 
 
 class _Arrived(Epochs):

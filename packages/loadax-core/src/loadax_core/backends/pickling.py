@@ -11,6 +11,7 @@ from types import FunctionType, ModuleType
 from typing import Any, cast
 
 from ..errors import WorkerError, add_note
+from ..memory.pickled import dumps
 
 DEPTH = 12
 """How many parts within each other are looked into, to find the one that cannot be pickled."""
@@ -84,7 +85,7 @@ def explain_arrival(error: BaseException) -> None:
 
 def _error_of(value: Any) -> Exception | None:
     try:
-        pickle.dumps(value, protocol=5, buffer_callback=lambda _: False)
+        dumps(value, lambda _: False)
     except Exception as error:
         return error
     return None

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..memory.pickled import pickled
+from ..memory.pickled import dumps_with_modules
 from ..memory.shared import Shared
 from ..read.fetch import Fetch
 from . import child
@@ -66,7 +66,7 @@ class Processes:
                 f"{setting} sends the dataset to other processes, but it cannot be pickled: {error}"
             ) from error
         try:
-            body, modules = pickled(initializer)
+            body, modules = dumps_with_modules(initializer)
         except Exception:
             check_picklable(initializer, setting, "initializer")
             raise

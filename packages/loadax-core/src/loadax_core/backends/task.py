@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
 
 from ..errors import is_interrupt
+from ..memory.pickled import dumps
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -59,14 +60,14 @@ class Done:
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]:
         error = None if self.error is None else pack(self.error)
         # By protocols before 5, NumPy gives the machine's byte order to all arrays that arrive.
-        values = self.values if operator.index(protocol) >= 5 else pickle.dumps(self.values, 5)
-        return _arrived, (error, values, self.stage, self.reading, self.batching, self.trace, self.transforming)
+        buffers: list[pickle.PickleBuffer] = []
+        body = dumps(self.values, buffers.append if operator.index(protocol) >= 5 else None)
+        return _arrived, (error, body, buffers, self.stage, self.reading, self.batching, self.trace, self.transforming)
 
 
-def _arrived(error: bytes | None, values: list[Any] | bytes, *others: Any) -> Done:
+def _arrived(error: bytes | None, body: bytes, buffers: list[pickle.PickleBuffer], *others: Any) -> Done:
     """An outcome that comes from another process."""
-    loaded: list[Any] = pickle.loads(values) if isinstance(values, bytes) else values
-    return Done(loaded, None if error is None else unpack(error), *others)
+    return Done(pickle.loads(body, buffers=buffers), None if error is None else unpack(error), *others)
 
 
 class Watch(Protocol):

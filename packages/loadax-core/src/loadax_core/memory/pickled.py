@@ -1,43 +1,73 @@
-"""Pickling that also tells which modules the other side will import."""
+"""How what goes to other processes is pickled: without a call of named tuples' classes."""
 
 from __future__ import annotations
 
 import io
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+
+KeepInBand = Callable[[pickle.PickleBuffer], object]
+"""As `buffer_callback` of `pickle.dumps`."""
 
 
-def pickled(
-    value: Any, buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None
-) -> tuple[bytes, frozenset[str]]:
-    """Pickles an object by protocol 5, and records the modules of the classes and functions in it.
+class Pickler(pickle.Pickler):
+    """Pickles named tuples as their class and values.
+
+    Python's own pickler has the class called again. If its `__new__` changed a value, each way to another process would
+    change it once more. So a named tuple is made by `tuple.__new__`, as `tree` does. Other containers are not called.
+    """
+
+    def reducer_override(self, obj: Any, /) -> Any:
+        """Is called for each class, function and instance, but not for strings, numbers and plain containers."""
+        kind = cast("type[Any]", type(obj))
+        if not isinstance(obj, tuple) or not hasattr(kind, "_fields"):
+            return NotImplemented
+        if kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__:
+            # The class says itself how it is pickled.
+            return NotImplemented
+        return cast("Any", tuple).__new__, (kind, tuple(cast("tuple[Any, ...]", obj))), obj.__getstate__()
+
+
+def dumps(
+    value: Any, buffer_callback: KeepInBand | None = None, pickler: Callable[..., pickle.Pickler] = Pickler
+) -> bytes:
+    """Pickles an object by protocol 5.
 
     Args:
         value: Anything that can be pickled.
         buffer_callback: As of `pickle.dumps`.
-
-    Returns:
-        The pickle, and the names of the modules. A name that is only a word in the data is not among them.
+        pickler: Makes the pickler.
 
     Raises:
         Exception: Whatever pickling raises.
     """
     file = io.BytesIO()
-    pickler = _Recorder(file, protocol=5, buffer_callback=buffer_callback)
+    # `ForkingPickler` takes no names.
+    pickler(file, 5, True, buffer_callback).dump(value)
+    return file.getvalue()
+
+
+def dumps_with_modules(value: Any, buffer_callback: KeepInBand | None = None) -> tuple[bytes, frozenset[str]]:
+    """As `dumps`, and records the modules of the classes and functions in it, which the other side will import.
+
+    Returns:
+        The pickle, and the names of the modules. A name that is only a word in the data is not among them.
+    """
+    file = io.BytesIO()
+    pickler = _Recorder(file, 5, buffer_callback=buffer_callback)
     pickler.dump(value)
     return file.getvalue(), frozenset(pickler.modules)
 
 
-class _Recorder(pickle.Pickler):
+class _Recorder(Pickler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.modules: set[str] = set()
 
     def reducer_override(self, obj: Any, /) -> Any:
-        """Is called for each class, function and instance, but not for strings, numbers and plain containers."""
         module = getattr(obj, "__module__", None)
         # An instance has the module of its class, which is pickled too, unless it is pickled by its name, as a TypeVar.
         if isinstance(module, str) and (isinstance(obj, type) or module != type(obj).__module__):
             self.modules.add(module)
-        return NotImplemented
+        return super().reducer_override(obj)

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from ..protocols import Array
 from .lease import Lease, Loan
 from .maps import anonymous_file, map_file
+from .pickled import dumps
 from .pool import ALIGNMENT, MOST_IDLE, aligned_empty
 
 LEAST_SHARED = 1 << 16
@@ -117,7 +118,7 @@ class Segments:
             large.append(np.frombuffer(raw, np.uint8))
             return False
 
-        body = pickle.dumps(value, protocol=5, buffer_callback=keep_in_band)
+        body = dumps(value, keep_in_band)
         with self._lock:
             places = self._places(large)
             # Only now, since what failed before is not sent, and never released.

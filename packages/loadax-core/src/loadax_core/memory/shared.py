@@ -11,7 +11,7 @@ import numpy as np
 
 from ..protocols import Array
 from .maps import anonymous_file, closed_with, map_file
-from .pickled import pickled
+from .pickled import dumps_with_modules
 from .pool import ALIGNMENT
 from .segments import LEAST_SHARED
 
@@ -47,7 +47,7 @@ class Shared:
             self._nbytes += -(-raw.nbytes // ALIGNMENT) * ALIGNMENT
             return False
 
-        self._body, self.modules = pickled(value, keep_in_band)
+        self._body, self.modules = dumps_with_modules(value, keep_in_band)
 
     def description(self) -> tuple[bytes, list[tuple[int, int]], int]:
         """What `open_shared` needs beside the file."""
