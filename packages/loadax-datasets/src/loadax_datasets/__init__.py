@@ -10,6 +10,7 @@ from .sources.arrays import ArrayDataset as ArrayDataset
 from .sources.huggingface import HuggingFaceDataset as HuggingFaceDataset
 from .sources.images import ImageFolderDataset as ImageFolderDataset
 from .sources.images import LabelledImage as LabelledImage
+from .sources.jagged import JaggedDataset as JaggedDataset
 from .sources.memory import InMemoryDataset as InMemoryDataset
 from .sources.parquet import ParquetDataset as ParquetDataset
 from .sources.polars import PolarsDataset as PolarsDataset

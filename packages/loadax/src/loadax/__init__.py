@@ -51,6 +51,7 @@ from loadax_datasets import HuggingFaceDataset as HuggingFaceDataset
 from loadax_datasets import ImageFolderDataset as ImageFolderDataset
 from loadax_datasets import IndexedDataset as IndexedDataset
 from loadax_datasets import InMemoryDataset as InMemoryDataset
+from loadax_datasets import JaggedDataset as JaggedDataset
 from loadax_datasets import LabelledImage as LabelledImage
 from loadax_datasets import MappedDataset as MappedDataset
 from loadax_datasets import MixedDataset as MixedDataset
@@ -117,6 +118,7 @@ __all__ = [
     "InMemoryDataset",
     "IndexedDataset",
     "Interval",
+    "JaggedDataset",
     "LabelledImage",
     "Loader",
     "LoaderIterator",

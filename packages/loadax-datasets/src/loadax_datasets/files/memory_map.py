@@ -96,6 +96,11 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
     return array
 
 
+def opened(given: npt.NDArray[Any] | MappedArray) -> npt.NDArray[Any]:
+    """The array that `reference` was called with, in a process that has unpickled what it returned."""
+    return given.open() if isinstance(given, MappedArray) else given
+
+
 def _lies_within(array: npt.NDArray[Any], mapped: npt.NDArray[Any]) -> bool:
     """Whether all elements of `array` are in the memory of `mapped`, which has no gaps."""
     if not array.size:

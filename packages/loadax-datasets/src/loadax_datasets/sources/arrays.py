@@ -113,7 +113,7 @@ class ArrayDataset(BaseDataset[T_co]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._arrays = tree.map_leaves(lambda _, leaf: _reopen(leaf), self._arrays)
+        self._arrays = tree.map_leaves(lambda _, leaf: _read_only(memory_map.opened(leaf)), self._arrays)
         self._flatten()
 
 
@@ -136,10 +136,6 @@ def _is_plain(node: Any) -> bool:
     if type(node) is dict:
         return all(map(_is_plain, cast("dict[Any, Any]", node).values()))
     return isinstance(node, np.ndarray) or (type(node) in (list, tuple) and all(map(_is_plain, node)))
-
-
-def _reopen(leaf: npt.NDArray[Any] | memory_map.MappedArray) -> npt.NDArray[Any]:
-    return _read_only(leaf.open() if isinstance(leaf, memory_map.MappedArray) else leaf)
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -189,8 +189,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        tokens = state["_tokens"]
-        self._tokens = tokens.open() if isinstance(tokens, memory_map.MappedArray) else tokens
+        self._tokens = memory_map.opened(state["_tokens"])
         self._make_views()
 
 
