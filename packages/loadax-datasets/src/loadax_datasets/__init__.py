@@ -25,6 +25,7 @@ from .transforms.filtered import FilteredDataset as FilteredDataset
 from .transforms.frozen import FrozenDataset as FrozenDataset
 from .transforms.mapped import MappedDataset as MappedDataset
 from .transforms.mixed import MixedDataset as MixedDataset
+from .transforms.packed import PackedDataset as PackedDataset
 from .transforms.random_mapped import RandomMappedDataset as RandomMappedDataset
 from .transforms.repeated import PaddedDataset as PaddedDataset
 from .transforms.repeated import RepeatedDataset as RepeatedDataset

@@ -321,6 +321,33 @@ class BaseDataset(ABC, Generic[T_co]):
         """Rows of this dataset and of `others` in random alternation; see `MixedDataset`."""
         return datasets.MixedDataset[Any]([self, *others], weights, seed=seed, until=until)
 
+    def pack(
+        self,
+        size: int,
+        *,
+        lengths: npt.ArrayLike | str | os.PathLike[str] | None = None,
+        how: Literal["best", "split"] = "best",
+        seed: int = 0,
+        long: Literal["cut", "drop", "error"] = "cut",
+        pad: int | Mapping[str, int] = 0,
+        leave_out: Sequence[int] = (),
+        align: int = 1,
+        max_documents: int | None = None,
+    ) -> BaseDataset[dict[str, npt.NDArray[Any]]]:
+        """Documents of different lengths in rows of one length; see `PackedDataset`."""
+        return datasets.PackedDataset(
+            self,
+            size,
+            lengths=lengths,
+            how=how,
+            seed=seed,
+            long=long,
+            pad=pad,
+            leave_out=leave_out,
+            align=align,
+            max_documents=max_documents,
+        )
+
     def cache(self, directory: str | os.PathLike[str] | None = None) -> BaseDataset[T_co]:
         """The rows, each read once and kept in memory or in a directory; see `CachedDataset`."""
         return datasets.CachedDataset(self, directory)

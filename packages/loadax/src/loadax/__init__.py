@@ -55,6 +55,7 @@ from loadax_datasets import JaggedDataset as JaggedDataset
 from loadax_datasets import LabelledImage as LabelledImage
 from loadax_datasets import MappedDataset as MappedDataset
 from loadax_datasets import MixedDataset as MixedDataset
+from loadax_datasets import PackedDataset as PackedDataset
 from loadax_datasets import PaddedDataset as PaddedDataset
 from loadax_datasets import ParquetDataset as ParquetDataset
 from loadax_datasets import PolarsDataset as PolarsDataset
@@ -126,6 +127,7 @@ __all__ = [
     "Measurement",
     "MeshShardingStrategy",
     "MixedDataset",
+    "PackedDataset",
     "PadBatcher",
     "PaddedDataset",
     "ParquetDataset",

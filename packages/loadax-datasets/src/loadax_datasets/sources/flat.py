@@ -73,6 +73,8 @@ class FlatDataset(BaseDataset[Any]):
             build: Makes an item from its leaves, in the order of the shards' `values`.
         """
         self._shards, self._build = list(shards), build
+        # The values of each leaf, shard by shard. As plain arrays, whose slices are made faster than those of a memmap.
+        self.leaves = [list(leaf) for leaf in zip(*(map(_plain, shard.values) for shard in self._shards), strict=True)]
         # The first document of each shard, and the number of all documents.
         self._firsts = np.cumsum([0, *map(len, self._shards)], dtype=np.int64)
 
@@ -83,6 +85,10 @@ class FlatDataset(BaseDataset[Any]):
     def lengths(self) -> Rows:
         """The length of each document, of shape `(documents,)`, int64; computed without reading a value."""
         return np.concatenate([np.empty(0, np.int64), *(shard.lengths() for shard in self._shards)])
+
+    def known_lengths(self) -> FlatLengths:
+        """The same, each computed when it is asked for."""
+        return FlatLengths(self._shards, self._firsts)
 
     @property
     def rowwise(self) -> bool:
@@ -97,50 +103,49 @@ class FlatDataset(BaseDataset[Any]):
         start, stop = starts.item(0), starts.item(0) + lengths.item(0)
         return self._build([_view(values[start:stop]) for values in shard.values])
 
-    @property
-    def dtypes(self) -> list[np.dtype[Any]]:
-        """The dtype of each leaf, in the machine's byte order."""
-        return [values.dtype.newbyteorder("=") for values in self._shards[0].values]
+    def example(self) -> Any:
+        """A document without values, of the dtypes of all others in the machine's byte order."""
+        return self._build([np.empty(0, values.dtype.newbyteorder("=")) for values in self._shards[0].values])
 
-    def build(self, leaves: list[Any]) -> Any:
-        """The tree of an item, made of other leaves."""
-        return self._build(leaves)
-
-    def write_pieces(self, documents: Rows, skips: Rows, lengths: Rows, outs: list[Array], places: Rows) -> None:
-        """Copies parts of documents to places of flat arrays.
-
-        Args:
-            documents: The documents, of shape `(n,)`.
-            skips: For each, how many values to skip at its beginning.
-            lengths: For each, how many values to copy.
-            outs: An array for each leaf, of shape `(values,)`.
-            places: For each document, where its values begin there.
-        """
+    def locate(self, documents: Rows) -> tuple[Rows, Rows]:
+        """The shards of documents, and where they begin in the values of these; both of shape `(n,)`."""
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
+        starts = np.empty(len(documents), np.int64)
         for number, shard in enumerate(self._shards):
             here = numbers == number
-            if not here.any():
-                continue
-            starts = shard.bounds(documents[here] - self._firsts[number])[0] + skips[here]
-            copy_pieces(shard.values, starts, lengths[here], outs, places[here])
+            if here.any():
+                starts[here] = shard.bounds(documents[here] - self._firsts[number])[0]
+        return numbers, starts
 
 
-def copy_pieces(values: list[Array], starts: Rows, lengths: Rows, outs: list[Array], places: Rows) -> None:
-    """Copies runs of values, each from its own place to another one.
+class FlatLengths:
+    """The lengths of documents in shards. It keeps none.
 
     Args:
-        values: Where from; the same runs of each array.
-        starts: Where the runs begin there, of shape `(n,)`.
-        lengths: How long they are.
-        outs: Where to, an array for each of `values`.
-        places: Where the runs begin there.
+        shards: The documents.
+        firsts: The first document of each shard, and the number of all documents.
     """
-    ends, stops = (starts + lengths).tolist(), (places + lengths).tolist()
-    runs = list(zip(places.tolist(), stops, starts.tolist(), ends, strict=True))
-    for source, out in zip(values, outs, strict=True):
-        plain = source.view(np.ndarray)
-        for place, stop, start, end in runs:
-            out[place:stop] = plain[start:end]
+
+    def __init__(self, shards: list[Shard], firsts: Rows) -> None:
+        self._shards, self._firsts = shards, firsts
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    def __getitem__(self, documents: slice | Rows, /) -> Rows:
+        if isinstance(documents, slice):
+            documents = np.arange(*documents.indices(len(self)))
+        numbers = np.searchsorted(self._firsts, documents, "right") - 1
+        lengths = np.empty(len(documents), np.int64)
+        for number, shard in enumerate(self._shards):
+            here = numbers == number
+            if here.any():
+                lengths[here] = shard.bounds(documents[here] - self._firsts[number])[1]
+        return lengths
+
+
+def _plain(values: Array) -> Array:
+    return values.view(np.ndarray)
 
 
 def _view(values: Array) -> Array:

@@ -72,12 +72,14 @@ class JaggedDataset(FlatDataset):
 
     def _own_contents(self) -> dict[str, Any]:
         """The dtype of each leaf."""
-        return {"documents": [str(dtype) for dtype in self.dtypes]}
+        return {"documents": [str(leaf[0].dtype.newbyteorder("=")) for leaf in self.leaves]}
 
     def describe(self) -> str:
         """The number of documents and of their values, and the dtypes."""
         elements = sum(len(shard.values[0]) for shard in self._shards)
-        return f"JaggedDataset({len(self)} documents, {elements} values: {', '.join(map(str, self.dtypes))})"
+        return (
+            f"JaggedDataset({len(self)} documents, {elements} values: {', '.join(self._own_contents()['documents'])})"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         values = tree.map_leaves(lambda _, array: memory_map.reference(array), self._values)
