@@ -173,9 +173,9 @@ def test_documents_must_not_have_gaps(tmp_path: Path, monkeypatch: pytest.Monkey
     sequences = [np.arange(3, dtype=np.uint16)] * 4
     prefix = write(tmp_path / "corpus", sequences, documents=[0, 1, 2, 3, 4], gap=1)
     assert MegatronDataset(prefix, documents=True)[2].tolist() == [0, 1, 2]
-    write(prefix, sequences, documents=[0, 1, 3, 4], gap=1)
+    write(prefix, sequences, documents=[0, 1, 2, 4], gap=1)
     assert len(MegatronDataset(prefix)) == 4
-    with pytest.raises(ValueError, match=r"sequence 2 does not follow on sequence 1, .* leave documents=True out"):
+    with pytest.raises(ValueError, match=r"sequence 3 does not follow on sequence 2, .* leave documents=True out"):
         MegatronDataset(prefix, documents=True)
 
 

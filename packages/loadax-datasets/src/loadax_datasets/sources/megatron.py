@@ -26,7 +26,7 @@ class MegatronDataset(FlatDataset):
     stacked: pack them with `pack`, or pad them with a `PadBatcher`.
 
     Both files are memory-mapped: they may be larger than memory, and worker processes map them themselves. All lengths
-    and pointers are checked once, here, and no value is read: 10^7 sequences take about 0.3 s. The files must not
+    and pointers are checked once, here, and no value is read: 10^7 sequences take 0.2 s, documents 0.5 s. The files must not
     change afterwards. Worker processes refuse a file of another size or modification time, so copies for other machines
     should keep that time.
 
