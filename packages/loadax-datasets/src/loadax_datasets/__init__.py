@@ -11,6 +11,7 @@ from .sources.huggingface import HuggingFaceDataset as HuggingFaceDataset
 from .sources.images import ImageFolderDataset as ImageFolderDataset
 from .sources.images import LabelledImage as LabelledImage
 from .sources.jagged import JaggedDataset as JaggedDataset
+from .sources.megatron import MegatronDataset as MegatronDataset
 from .sources.memory import InMemoryDataset as InMemoryDataset
 from .sources.parquet import ParquetDataset as ParquetDataset
 from .sources.polars import PolarsDataset as PolarsDataset
