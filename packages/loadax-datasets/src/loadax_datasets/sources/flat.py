@@ -74,9 +74,14 @@ class FlatDataset(BaseDataset[Any]):
         """
         self._shards, self._build = list(shards), build
         # The values of each leaf, shard by shard. As plain arrays, whose slices are made faster than those of a memmap.
-        self.leaves = [list(leaf) for leaf in zip(*(map(_plain, shard.values) for shard in self._shards), strict=True)]
+        self._flat = [list(leaf) for leaf in zip(*(map(_plain, shard.values) for shard in self._shards), strict=True)]
         # The first document of each shard, and the number of all documents.
         self._firsts = np.cumsum([0, *map(len, self._shards)], dtype=np.int64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what `_set_shards` has made."""
+        made = {"_shards", "_build", "_flat", "_firsts"}
+        return {name: value for name, value in vars(self).items() if name not in made}
 
     def __len__(self) -> int:
         return int(self._firsts[-1])
@@ -86,7 +91,7 @@ class FlatDataset(BaseDataset[Any]):
         """The length of each document, of shape `(documents,)`, int64; computed without reading a value."""
         return np.concatenate([np.empty(0, np.int64), *(shard.lengths() for shard in self._shards)])
 
-    def known_lengths(self) -> FlatLengths:
+    def _known_lengths(self) -> FlatLengths:
         """The same, each computed when it is asked for."""
         return FlatLengths(self._shards, self._firsts)
 
@@ -103,18 +108,22 @@ class FlatDataset(BaseDataset[Any]):
         start, stop = starts.item(0), starts.item(0) + lengths.item(0)
         return self._build([_view(values[start:stop]) for values in shard.values])
 
-    def example(self) -> Any:
+    def _example(self) -> Any:
         """A document without values, of the dtypes of all others in the machine's byte order."""
-        return self._build([np.empty(0, values.dtype.newbyteorder("=")) for values in self._shards[0].values])
+        return self._build([np.empty(0, dtype) for dtype in self._dtypes])
 
-    def locate(self, documents: Rows) -> tuple[Rows, Rows]:
+    @property
+    def _dtypes(self) -> list[np.dtype[Any]]:
+        """The dtype of each leaf, in the machine's byte order."""
+        return [values.dtype.newbyteorder("=") for values in self._shards[0].values]
+
+    def _locate(self, documents: Rows) -> tuple[Rows, Rows]:
         """The shards of documents, and where they begin in the values of these; both of shape `(n,)`."""
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
         starts = np.empty(len(documents), np.int64)
-        for number, shard in enumerate(self._shards):
+        for number in np.unique(numbers).tolist():
             here = numbers == number
-            if here.any():
-                starts[here] = shard.bounds(documents[here] - self._firsts[number])[0]
+            starts[here] = self._shards[number].bounds(documents[here] - self._firsts[number])[0]
         return numbers, starts
 
 
@@ -137,10 +146,9 @@ class FlatLengths:
             documents = np.arange(*documents.indices(len(self)))
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
         lengths = np.empty(len(documents), np.int64)
-        for number, shard in enumerate(self._shards):
+        for number in np.unique(numbers).tolist():
             here = numbers == number
-            if here.any():
-                lengths[here] = shard.bounds(documents[here] - self._firsts[number])[1]
+            lengths[here] = self._shards[number].bounds(documents[here] - self._firsts[number])[1]
         return lengths
 
 

@@ -72,7 +72,7 @@ class JaggedDataset(FlatDataset):
 
     def _own_contents(self) -> dict[str, Any]:
         """The dtype of each leaf."""
-        return {"documents": [str(leaf[0].dtype.newbyteorder("=")) for leaf in self.leaves]}
+        return {"documents": [str(dtype) for dtype in self._dtypes]}
 
     def describe(self) -> str:
         """The number of documents and of their values, and the dtypes."""

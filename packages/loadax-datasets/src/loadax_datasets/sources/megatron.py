@@ -85,15 +85,17 @@ class MegatronDataset(FlatDataset):
     def _own_contents(self) -> dict[str, Any]:
         """The dtype, and a hash of a few bytes of the values."""
         content = sample(len(self._data), lambda start, stop: self._data[start:stop].tobytes())
-        return {"documents": [str(dtype) for dtype in self.dtypes], "content": content}
+        return {"documents": [str(dtype) for dtype in self._dtypes], "content": content}
 
     def describe(self) -> str:
         """The number of rows, the dtype, and where they come from."""
         rows = "documents" if self._by_document else "sequences"
-        return f"MegatronDataset({len(self)} {rows} of {self.dtypes[0]} values, in {shown(Path(self._data_path.stem))})"
+        return (
+            f"MegatronDataset({len(self)} {rows} of {self._dtypes[0]} values, in {shown(Path(self._data_path.stem))})"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in vars(self).items() if name not in ("_shards", "_build", "_firsts")}
+        state = super().__getstate__()
         return state | {name: memory_map.reference(state[name]) for name in ("_data", "_index")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

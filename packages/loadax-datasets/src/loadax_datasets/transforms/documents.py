@@ -117,16 +117,16 @@ class FlatReader:
 
     def example(self) -> Any:
         """See `Reader`."""
-        return self._source.example()
+        return self._source._example()  # noqa: SLF001
 
     def locate(self, documents: Rows, skips: Rows) -> tuple[Rows, Rows]:
         """See `Reader`."""
-        which, starts = self._source.locate(documents)
+        which, starts = self._source._locate(documents)  # noqa: SLF001
         return which, starts + skips
 
     def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:  # noqa: ARG002 (all are there)
         """See `Reader`."""
-        return list(self._source.leaves)
+        return list(self._source._flat)  # noqa: SLF001
 
 
 class ItemReader:
