@@ -37,14 +37,14 @@ class InShards(JaggedDataset):
 
     def _open(self) -> None:
         super()._open()
-        shard: Any = self._shards[0]
+        shard: Any = self._arrays.shards[0]
         half = len(shard) // 2
         cut = int(shard.offsets[half])
         parts = [
             type(shard)([values[:cut] for values in shard.values], shard.offsets[: half + 1]),
             type(shard)([values[cut:] for values in shard.values], shard.offsets[half:] - shard.offsets[half]),
         ]
-        self._set_shards(parts, self._build)
+        self._set_shards(parts, self._arrays.build)
 
 
 def check_rows(rows: BaseDataset[Any], lengths: Any, *, split: bool = False) -> Counter[int]:

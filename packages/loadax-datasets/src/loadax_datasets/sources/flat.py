@@ -59,41 +59,69 @@ class OffsetShard(NamedTuple):
         return np.diff(self.offsets.astype(np.int64))
 
 
+class FlatArrays:
+    """The documents of one or more shards.
+
+    Args:
+        shards: The documents, in order.
+        build: Makes an item from its leaves, in the order of the shards' `values`.
+
+    Attributes:
+        shards: As given.
+        leaves: The values of each leaf, shard by shard.
+        dtypes: The dtype of each leaf, in the machine's byte order.
+    """
+
+    def __init__(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any]) -> None:
+        self.shards, self.build = list(shards), build
+        # As plain arrays, whose slices are made faster than those of a memmap.
+        self.leaves = [list(leaf) for leaf in zip(*(map(_plain, shard.values) for shard in self.shards), strict=True)]
+        self.dtypes = [leaf[0].dtype.newbyteorder("=") for leaf in self.leaves]
+        # The first document of each shard, and the number of all documents.
+        self._firsts = np.cumsum([0, *map(len, self.shards)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    def __getitem__(self, documents: slice | Rows, /) -> Rows:
+        """The lengths of some documents, of shape `(n,)`, int64."""
+        return self.bounds(np.arange(*documents.indices(len(self))) if isinstance(documents, slice) else documents)[2]
+
+    def bounds(self, documents: Rows) -> tuple[Rows, Rows, Rows]:
+        """The shards of documents, where they begin there, and how long they are; each of shape `(n,)`."""
+        numbers = np.searchsorted(self._firsts, documents, "right") - 1
+        bounds = np.empty((2, len(documents)), np.int64)
+        for number in set(numbers.tolist()):
+            here, shard = numbers == number, self.shards[number]
+            bounds[:, here] = shard.bounds(documents[here] - self._firsts[number])
+        return numbers, bounds[0], bounds[1]
+
+
 class FlatDataset(BaseDataset[Any]):
-    """Documents in one or more shards of flat arrays: item `i` is a tree of views, each of shape `(length,)`.
+    """Documents in flat arrays: item `i` is a tree of views, each of shape `(length,)`.
 
     A subclass calls `_set_shards` when it is made, and when it is unpickled.
     """
 
     def _set_shards(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any]) -> None:
-        """Prepares for reading.
-
-        Args:
-            shards: The documents, in order.
-            build: Makes an item from its leaves, in the order of the shards' `values`.
-        """
-        self._shards, self._build = list(shards), build
-        # The values of each leaf, shard by shard. As plain arrays, whose slices are made faster than those of a memmap.
-        self._flat = [list(leaf) for leaf in zip(*(map(_plain, shard.values) for shard in self._shards), strict=True)]
-        # The first document of each shard, and the number of all documents.
-        self._firsts = np.cumsum([0, *map(len, self._shards)], dtype=np.int64)
+        """Prepares for reading; see `FlatArrays`."""
+        self._arrays = FlatArrays(shards, build)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what `_set_shards` has made."""
-        made = {"_shards", "_build", "_flat", "_firsts"}
-        return {name: value for name, value in vars(self).items() if name not in made}
+        return {name: value for name, value in vars(self).items() if name != "_arrays"}
 
     def __len__(self) -> int:
-        return int(self._firsts[-1])
+        return len(self._arrays)
+
+    @property
+    def flat(self) -> FlatArrays:
+        """The arrays, for what reads many documents at once."""
+        return self._arrays
 
     @property
     def lengths(self) -> Rows:
         """The length of each document, of shape `(documents,)`, int64; computed without reading a value."""
-        return np.concatenate([np.empty(0, np.int64), *(shard.lengths() for shard in self._shards)])
-
-    def _known_lengths(self) -> FlatLengths:
-        """The same, each computed when it is asked for."""
-        return FlatLengths(self._shards, self._firsts)
+        return np.concatenate([np.empty(0, np.int64), *(shard.lengths() for shard in self._arrays.shards)])
 
     @property
     def rowwise(self) -> bool:
@@ -102,54 +130,8 @@ class FlatDataset(BaseDataset[Any]):
 
     def read(self, row: int) -> Any:
         """The document at `row`, as read-only views."""
-        number = int(np.searchsorted(self._firsts, row, "right")) - 1
-        shard = self._shards[number]
-        starts, lengths = shard.bounds(np.array([row - self._firsts[number]]))
-        start, stop = starts.item(0), starts.item(0) + lengths.item(0)
-        return self._build([_view(values[start:stop]) for values in shard.values])
-
-    def _example(self) -> Any:
-        """A document without values, of the dtypes of all others in the machine's byte order."""
-        return self._build([np.empty(0, dtype) for dtype in self._dtypes])
-
-    @property
-    def _dtypes(self) -> list[np.dtype[Any]]:
-        """The dtype of each leaf, in the machine's byte order."""
-        return [values.dtype.newbyteorder("=") for values in self._shards[0].values]
-
-    def _locate(self, documents: Rows) -> tuple[Rows, Rows]:
-        """The shards of documents, and where they begin in the values of these; both of shape `(n,)`."""
-        numbers = np.searchsorted(self._firsts, documents, "right") - 1
-        starts = np.empty(len(documents), np.int64)
-        for number in np.unique(numbers).tolist():
-            here = numbers == number
-            starts[here] = self._shards[number].bounds(documents[here] - self._firsts[number])[0]
-        return numbers, starts
-
-
-class FlatLengths:
-    """The lengths of documents in shards. It keeps none.
-
-    Args:
-        shards: The documents.
-        firsts: The first document of each shard, and the number of all documents.
-    """
-
-    def __init__(self, shards: list[Shard], firsts: Rows) -> None:
-        self._shards, self._firsts = shards, firsts
-
-    def __len__(self) -> int:
-        return int(self._firsts[-1])
-
-    def __getitem__(self, documents: slice | Rows, /) -> Rows:
-        if isinstance(documents, slice):
-            documents = np.arange(*documents.indices(len(self)))
-        numbers = np.searchsorted(self._firsts, documents, "right") - 1
-        lengths = np.empty(len(documents), np.int64)
-        for number in np.unique(numbers).tolist():
-            here = numbers == number
-            lengths[here] = self._shards[number].bounds(documents[here] - self._firsts[number])[1]
-        return lengths
+        number, start, length = (values.item(0) for values in self._arrays.bounds(np.array([row])))
+        return self._arrays.build([_view(leaf[number][start : start + length]) for leaf in self._arrays.leaves])
 
 
 def _plain(values: Array) -> Array:

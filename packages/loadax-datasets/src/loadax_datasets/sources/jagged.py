@@ -66,17 +66,17 @@ class JaggedDataset(FlatDataset):
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of documents and of their values, and a hash of the offsets."""
-        hashes = [hash_offsets(cast("OffsetShard", shard).offsets) for shard in self._shards]
-        elements = sum(len(shard.values[0]) for shard in self._shards)
+        hashes = [hash_offsets(cast("OffsetShard", shard).offsets) for shard in self._arrays.shards]
+        elements = sum(len(shard.values[0]) for shard in self._arrays.shards)
         return {"rows": len(self), "values": elements, "offsets": digest("".join(hashes).encode())}
 
     def _own_contents(self) -> dict[str, Any]:
         """The dtype of each leaf."""
-        return {"documents": [str(dtype) for dtype in self._dtypes]}
+        return {"documents": [str(dtype) for dtype in self._arrays.dtypes]}
 
     def describe(self) -> str:
         """The number of documents and of their values, and the dtypes."""
-        elements = sum(len(shard.values[0]) for shard in self._shards)
+        elements = sum(len(shard.values[0]) for shard in self._arrays.shards)
         return (
             f"JaggedDataset({len(self)} documents, {elements} values: {', '.join(self._own_contents()['documents'])})"
         )

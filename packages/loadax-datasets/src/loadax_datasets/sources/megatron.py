@@ -74,7 +74,7 @@ class MegatronDataset(FlatDataset):
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows and of their values, and a hash of where rows begin and end."""
-        (shard,) = self._shards
+        (shard,) = self._arrays.shards
         total, hashes = 0, ""
         for first in range(0, len(self), CHUNK):
             starts, lengths = shard.bounds(np.arange(first, min(first + CHUNK, len(self))))
@@ -85,14 +85,13 @@ class MegatronDataset(FlatDataset):
     def _own_contents(self) -> dict[str, Any]:
         """The dtype, and a hash of a few bytes of the values."""
         content = sample(len(self._data), lambda start, stop: self._data[start:stop].tobytes())
-        return {"documents": [str(dtype) for dtype in self._dtypes], "content": content}
+        return {"documents": [str(dtype) for dtype in self._arrays.dtypes], "content": content}
 
     def describe(self) -> str:
         """The number of rows, the dtype, and where they come from."""
         rows = "documents" if self._by_document else "sequences"
-        return (
-            f"MegatronDataset({len(self)} {rows} of {self._dtypes[0]} values, in {shown(Path(self._data_path.stem))})"
-        )
+        dtype, name = self._arrays.dtypes[0], shown(Path(self._data_path.stem))
+        return f"MegatronDataset({len(self)} {rows} of {dtype} values, in {name})"
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

@@ -113,20 +113,20 @@ class FlatReader:
     """A `Reader` of documents that lie in flat arrays; each shard has its own."""
 
     def __init__(self, source: FlatDataset) -> None:
-        self._source = source
+        self._flat = source.flat
 
     def example(self) -> Any:
         """See `Reader`."""
-        return self._source._example()  # noqa: SLF001
+        return self._flat.build([np.empty(0, dtype) for dtype in self._flat.dtypes])
 
     def locate(self, documents: Rows, skips: Rows) -> tuple[Rows, Rows]:
         """See `Reader`."""
-        which, starts = self._source._locate(documents)  # noqa: SLF001
+        which, starts, _ = self._flat.bounds(documents)
         return which, starts + skips
 
     def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:  # noqa: ARG002 (all are there)
         """See `Reader`."""
-        return list(self._source._flat)  # noqa: SLF001
+        return list(self._flat.leaves)
 
 
 class ItemReader:

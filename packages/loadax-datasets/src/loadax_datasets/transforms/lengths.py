@@ -73,7 +73,7 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
     if given is not None:
         return KnownLengths(_checked(np.asarray(given), len(source), "lengths"))
     if isinstance(source, FlatDataset):
-        return source._known_lengths()  # noqa: SLF001
+        return source.flat
     known: Any = getattr(source, "lengths", None)
     if known is not None and not callable(known):
         return KnownLengths(_checked(np.asarray(known), len(source), f"{type(source).__name__}.lengths"))

@@ -14,7 +14,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, aligned_empty, tree
 
 from ..checks import check_int
 from ..forks import ForkLock
-from ..orders.packing import BestFit, Long
+from ..orders.packing import BestFit, Lengths, Long
 from ..orders.row_blocks import Placed, RowBlocks
 from ..orders.stream import Stream
 from ..rows import Wanted, rows_in_range
@@ -108,8 +108,9 @@ class PackedDataset(Transform[Any]):
         self._long: Long = long
         self._check()
         self._left_out = _numbers(leave_out, len(self._source))
-        self._lengths = lengths_of(self._source, lengths)
-        self._digest = None if isinstance(self._source, FlatDataset) else hash_lengths(self._lengths)
+        # None if the source itself has them.
+        self._known = None if self._has_lengths and lengths is None else lengths_of(self._source, lengths)
+        self._digest = None if self._known is None else hash_lengths(self._known)
         plan = self._make_plan()
         self._length = plan.rows
         if not plan.rows:
@@ -117,7 +118,7 @@ class PackedDataset(Transform[Any]):
                 f"there is nothing to pack: the {len(self._source)} documents do not fill a row of {self._size}"
             )
         self._pieces_each, self._padding = plan.pieces / plan.rows, 1 - plan.values / (plan.rows * self._size)
-        if isinstance(self._source, FlatDataset):
+        if self._has_lengths:
             # Known without reading a document.
             _ = self._kind
         self._plan: BestFit | Stream | None = plan
@@ -146,6 +147,14 @@ class PackedDataset(Transform[Any]):
         if self._how == "split":
             return Stream(self._lengths, self._size, self._long)
         return BestFit(self._lengths, self._size, self._long, self._align, self._most)
+
+    @property
+    def _has_lengths(self) -> bool:
+        return isinstance(self._source, FlatDataset)
+
+    @property
+    def _lengths(self) -> Lengths:
+        return lengths_of(self._source, None) if self._known is None else self._known
 
     def __len__(self) -> int:
         return self._length
