@@ -91,7 +91,8 @@ class FlatArrays:
         """The shards of documents, where they begin there, and how long they are; each of shape `(n,)`."""
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
         bounds = np.empty((2, len(documents)), np.int64)
-        for number in set(numbers.tolist()):
+        present: list[int] = np.unique(numbers).tolist()
+        for number in present:
             here, shard = numbers == number, self.shards[number]
             bounds[:, here] = shard.bounds(documents[here] - self._firsts[number])
         return numbers, bounds[0], bounds[1]
