@@ -270,34 +270,35 @@ def test_nothing_is_as_long_as_the_tokens(by: str) -> None:
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"documents": np.array([[0, 3]])}, ValueError, r"documents must have the shape \(documents,\), .*\(1, 2\)"),
-        ({"documents": np.array(3)}, ValueError, r"documents must have the shape \(documents,\), but has \(\)"),
-        ({"documents": np.array([0.0, 3.0])}, TypeError, "documents must hold integers, but has the dtype float64"),
-        ({"documents": np.ma.array([0, 3])}, ValueError, "documents is a masked array"),
-        ({"documents": np.array([], int)}, ValueError, "documents must begin with 0, .* but is empty"),
-        ({"documents": np.array([2, 3])}, ValueError, "documents must begin with 0, .* but begins with 2"),
-        ({"documents": np.array([-1, 3])}, ValueError, "documents must begin with 0, .* but begins with -1"),
-        ({"documents": np.array([0, 5, 3])}, ValueError, "must not decrease, but 3 follows 5 at index 2; sort"),
-        ({"documents": np.array([0, 10])}, ValueError, "ends with 10, beyond the 9 tokens"),
-        ({"documents": [0, 3]}, TypeError, "documents is the token .* or the offsets .* got a list"),
-        ({"documents": 2.0}, TypeError, "documents is the token .* or the offsets .* got a float"),
-        ({"documents": True}, TypeError, "documents must be an integer of at least 0, got True"),
-        ({"documents": -1}, ValueError, "documents must be at least 0, got -1"),
-        ({"documents": 1 << 16}, ValueError, "documents=65536 .* uint16 are at most 65535"),
-        ({"pad": -1}, ValueError, "pad must be at least 0, got -1"),
-        ({"pad": 1 << 16}, ValueError, "pad must be at most 65535, the most of uint16, got 65536"),
-        ({"pad": 0.5}, TypeError, "pad must be an integer"),
-        ({"drop_remainder": "no"}, TypeError, "drop_remainder must be True or False, got 'no'"),
-        ({"phase": "step"}, ValueError, "phase must be 'epoch', .* or None, got 'step'"),
-        ({"phase": "epoch", "length": 5}, ValueError, "9 tokens, fewer than the 6 .* starts up to 4 tokens later"),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"documents": np.array([[0, 3]])}, ValueError, r"documents must have the shape \(documents,\), .*\(1, 2\)"),
+    ({"documents": np.array(3)}, ValueError, r"documents must have the shape \(documents,\), but has \(\)"),
+    ({"documents": np.array([0.0, 3.0])}, TypeError, "documents must hold integers, but has the dtype float64"),
+    ({"documents": np.ma.array([0, 3])}, ValueError, "documents is a masked array"),
+    ({"documents": np.array([], int)}, ValueError, "documents must begin with 0, .* but is empty"),
+    ({"documents": np.array([2, 3])}, ValueError, "documents must begin with 0, .* but begins with 2"),
+    ({"documents": np.array([-1, 3])}, ValueError, "documents must begin with 0, .* but begins with -1"),
+    ({"documents": np.array([0, 5, 3])}, ValueError, "must not decrease, but 3 follows 5 at index 2; give"),
+    ({"documents": np.array([0, 10])}, ValueError, "ends with 10, beyond the 9 tokens"),
+    ({"documents": [0, 3]}, TypeError, "documents is the token .* or the offsets .* got a list"),
+    ({"documents": 2.0}, TypeError, "documents is the token .* or the offsets .* got a float"),
+    ({"documents": True}, TypeError, "documents must be an integer of at least 0, got True"),
+    ({"documents": -1}, ValueError, "documents must be at least 0, got -1"),
+    ({"documents": 1 << 16}, ValueError, "documents=65536 .* uint16 are at most 65535"),
+    ({"pad": -1}, ValueError, "pad must be at least 0, got -1"),
+    ({"pad": 1 << 16}, ValueError, "pad must be at most 65535, the most of uint16, got 65536"),
+    ({"pad": 0.5}, TypeError, "pad must be an integer"),
+    ({"drop_remainder": "no"}, TypeError, "drop_remainder must be True or False, got 'no'"),
+    ({"phase": "step"}, ValueError, "phase must be 'epoch', .* or None, got 'step'"),
+    ({"phase": "epoch", "length": 5}, ValueError, "9 tokens, fewer than the 6 .* starts up to 4 tokens later"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), WRONG)
 def test_wrong_arguments(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    settings: dict[str, Any] = {"length": 2, **options}
     with pytest.raises(error, match=message):
-        TokenDataset(np.arange(9, dtype=np.uint16), **{"length": 2} | options)
+        TokenDataset(np.arange(9, dtype=np.uint16), **settings)
 
 
 def test_wrong_files_of_offsets(tmp_path: Path) -> None:

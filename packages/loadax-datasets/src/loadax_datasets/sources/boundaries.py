@@ -17,9 +17,6 @@ from ..files.folders import shown
 from .token_files import map_npy
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
-Documents: TypeAlias = "int | str | os.PathLike[str] | npt.NDArray[Any]"
-"""The token that ends each document, or the places where documents begin, as an array or a `.npy` file of them."""
-
 CHECKED = 1 << 20
 """How many offsets are checked at a time, so that those of a memory-mapped file are not copied as a whole."""
 
@@ -97,8 +94,8 @@ class Offsets:
             if len(wrong):
                 place = begin + int(wrong[0])
                 raise ValueError(
-                    f"{name} must not decrease, but {offsets[place + 1]} follows {offsets[place]} at index {place + 1}; "
-                    "sort the documents as they are in the file"
+                    f"{name} must not decrease, but {offsets[place + 1]} follows {offsets[place]} at index "
+                    f"{place + 1}; give the offsets in the order of the file"
                 )
         if offsets[-1] > tokens:
             raise ValueError(
@@ -120,8 +117,8 @@ class Offsets:
             return
         # The offsets of a window are neighbours: `first`, `first + 1`, and so on.
         which = np.arange(total) + (first - counts.cumsum() + counts).repeat(counts)
-        to_flat = (np.arange(-1, rows * length - 1, length) - starts).repeat(counts)
-        ends.reshape(-1)[offsets[which].astype(np.int64) + to_flat] = True
+        to_flat = cast("Rows", np.arange(rows) * length - 1 - starts)
+        ends.reshape(-1)[offsets[which].astype(np.int64) + to_flat.repeat(counts)] = True
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of offsets, and a hash of 64 of them."""
@@ -139,7 +136,9 @@ class Offsets:
         self._offsets = offsets.open() if isinstance(offsets, memory_map.MappedArray) else offsets
 
 
-def documents_of(documents: Documents, tokens: npt.NDArray[Any]) -> EndToken | Offsets:
+def documents_of(
+    documents: int | str | os.PathLike[str] | npt.NDArray[Any], tokens: npt.NDArray[Any]
+) -> EndToken | Offsets:
     """The documents in a flat array of tokens.
 
     Args:
@@ -161,7 +160,7 @@ def documents_of(documents: Documents, tokens: npt.NDArray[Any]) -> EndToken | O
             raise ValueError(f"{shown(path)} is not a .npy file; save the offsets of the documents with np.save")
         return Offsets(offsets, len(tokens), shown(Path(path.name)))
     if isinstance(documents, np.ndarray):
-        return Offsets(cast("npt.NDArray[Any]", documents), len(tokens))
+        return Offsets(documents, len(tokens))
     if isinstance(cast("object", documents), int | np.integer):
         return EndToken(documents, tokens.dtype)
     raise TypeError(
@@ -170,27 +169,28 @@ def documents_of(documents: Documents, tokens: npt.NDArray[Any]) -> EndToken | O
     )
 
 
-def annotate(
-    flags: Flags,
-    segment_ids: npt.NDArray[Any],
-    positions: npt.NDArray[Any],
-    targets: npt.NDArray[Any] | None,
-    pad: int,
-) -> None:
-    """Numbers the documents of each window, from 1, and the tokens of each document in its window, from 0.
+def annotate(documents: EndToken | Offsets, starts: Rows, batch: dict[str, npt.NDArray[Any]], pad: int) -> None:
+    """Writes what the tokens of windows know of their documents.
 
-    The time is that of some passes over the tokens, with little for each document.
+    The time is that of ten passes over the tokens, with little for each document.
 
     Args:
-        flags: Whether a document ends before a token, for each token of all windows and for the one after the last; of
-            shape `(n * length + 1,)`. Overwritten.
-        segment_ids: Receives the numbers of the documents, of shape `(n, length)`.
-        positions: Receives the numbers of the tokens, of shape `(n, length)`.
-        targets: The targets, of shape `(n, length)`, of which those of another document become `pad`; None for none.
-        pad: A token.
+        documents: Finds the last tokens of documents.
+        starts: Where in the file the windows start, of shape `(n,)`.
+        batch: Arrays of shape `(n, length)`: `"tokens"`, which are read; `"segment_ids"` and `"positions"`, which are
+            written; and perhaps `"loss_mask"`, which is written, and `"targets"`, of which those that belong to another
+            document are replaced.
+        pad: What replaces them.
     """
-    rows, length = segment_ids.shape
-    final = flags[length::length].copy()
+    tokens, targets, mask = batch["tokens"], batch.get("targets"), batch.get("loss_mask")
+    rows, length = tokens.shape
+    # Whether a document ends before a token, for each token and the one after the last.
+    flags = np.empty(tokens.size + 1, np.bool_)
+    ends = flags[1:].reshape(tokens.shape)
+    documents.find_ends(tokens, starts, ends)
+    if mask is not None:
+        np.logical_not(ends, out=mask)
+    final = ends[:, -1].copy()
     # Windows begin here, too, and the last one ends. Then one search for flags, which takes long, finds all pieces.
     flags[::length] = True
     bounds = flags.nonzero()[0]
@@ -201,11 +201,12 @@ def annotate(
     number = np.arange(1, len(begins) + 1) - first[row]
     # NumPy repeats numbers of 16 bits three times as fast as those of 32 bits.
     small = np.uint16 if length < 1 << 16 else np.uint32
-    np.copyto(segment_ids, number.astype(small).repeat(lengths).reshape(rows, length))
+    np.copyto(batch["segment_ids"], number.astype(small).repeat(lengths).reshape(rows, length))
     columns = column.astype(small).repeat(lengths).reshape(rows, length)
-    np.subtract(np.arange(length, dtype=small), columns, out=positions)
+    np.copyto(batch["positions"], np.subtract(np.arange(length, dtype=small), columns, out=columns))
     if targets is not None:
         # A piece that begins with its window says nothing of the token before: the last targets are set apart.
-        kept = np.where(final, targets.dtype.type(pad), targets[:, -1])
+        kept = targets[:, -1].copy()
+        kept[final] = pad
         targets.reshape(-1)[begins - 1] = pad
         targets[:, -1] = kept

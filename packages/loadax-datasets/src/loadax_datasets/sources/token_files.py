@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,42 @@ def map_npy(path: Path) -> npt.NDArray[Any] | None:
         return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError) as error:
         raise ValueError(f"{shown(path)} is not a .npy file of numbers, or is cut short: {error}") from error
+
+
+def tokens_of(
+    tokens: str | os.PathLike[str] | npt.NDArray[Any], dtype: npt.DTypeLike | None
+) -> tuple[str, npt.NDArray[Any]]:
+    """The tokens of a file or an array, checked.
+
+    Args:
+        tokens: The file, or the array.
+        dtype: The dtype of a file of nothing but the numbers; None for another file, and for an array.
+
+    Returns:
+        The name of the tokens in messages, and an array of integers of shape `(tokens,)`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If `tokens` is neither a path nor an array, or does not hold integers.
+        ValueError: If the tokens have more than one dimension or are masked, or `dtype` is given for an array; or as
+            `open_tokens` does.
+    """
+    if isinstance(tokens, str | os.PathLike):
+        path = Path(tokens).absolute()
+        name, array = shown(Path(path.name)), open_tokens(path, None if dtype is None else np.dtype(dtype))
+    elif isinstance(tokens, np.ma.MaskedArray):
+        raise ValueError("tokens is a masked array, whose mask a batch would lose; fill it with .filled(value)")
+    elif isinstance(cast("object", tokens), np.ndarray):
+        if dtype is not None:
+            raise ValueError(f"dtype={dtype!r} is for files; the array has the dtype {tokens.dtype}")
+        name, array = "an array", tokens
+    else:
+        raise TypeError(f"tokens is a path or a NumPy array, got a {type(tokens).__name__}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have the shape (tokens,), but has {array.shape}; flatten it")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, but has the dtype {array.dtype}; cast it")
+    return name, array
 
 
 def open_tokens(path: Path, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,11 @@ from ..base import BaseDataset
 from ..checks import check_bool, check_int
 from ..files import memory_map
 from ..files.fingerprints import digest
-from ..files.folders import shown
 from ..layout import Layout, is_native, layout_of
 from ..orders.keys import derive_keys
 from ..rows import Wanted, as_array
-from .boundaries import Documents, annotate, documents_of
-from .token_files import open_tokens
+from .boundaries import annotate, documents_of
+from .token_files import tokens_of
 from .windows import Windows, padded
 
 MADE = ("_windows", "_tail", "_quick", "_dtypes", "_known_layout")
@@ -40,18 +38,17 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     With `documents`, rows also say which tokens belong together. A window may begin and end within a document. Entries
     of shape `(length,)` are added:
 
-    - `"segment_ids"`, int32: 1, 2, ... for the documents of the window, and 0 for padding. Attention stays in a segment.
+    - `"segment_ids"`, int32: 1, 2, ... for the documents of the window, and 0 for padding.
     - `"positions"`, int32: 0, 1, ... in each document. A document that begins before the window counts from 0 at the
       start of the window.
     - `"loss_mask"`, bool, only with targets: whether the target belongs to the same document. It is false for the last
       token of a document, whose target is `pad`, and for padding.
 
-    With `drop_remainder=False`, one more row holds the tokens that do not fill a window, followed by `pad`. Then rows
-    have a `"loss_mask"` without documents, too: it is false where there is no target, or without targets, no token.
+    With `drop_remainder=False`, one more row holds the tokens that do not fill a window, and then `pad`. Rows without
+    documents get a `"loss_mask"` then, too: it is false where there is no target, or without targets, no token.
 
-    With `phase="epoch"`, the windows of an epoch start up to `stride - 1` tokens later, so that a token is not at the
-    same place of a window in every epoch. The number is random. It is 0 in epoch 0. The number of rows is that of the
-    latest start: in each epoch, up to `stride - 1` other tokens at both ends of the file are left out.
+    With `phase="epoch"`, all windows of an epoch start up to `stride - 1` tokens later: a random number, 0 in epoch 0.
+    Every epoch has as many rows as the latest start leaves, and leaves out a few other tokens at the ends of the file.
 
     Args:
         tokens: A file in NumPy's `.npy` format, whatever its name, of shape `(tokens,)`; a file of nothing but the
@@ -73,7 +70,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         TypeError: If `tokens` is neither a path nor an array, or does not hold integers; if `documents` is neither an
             integer, an array of integers nor a path; or if `targets` or `drop_remainder` is not a bool.
         ValueError: If a setting is out of range, the tokens have more than one dimension or are masked, there are too
-            few for one window, a file was cut short, or the offsets do not begin with 0, decrease, or exceed the tokens.
+            few for one window, a file was cut short, or the offsets do not begin with 0, decrease, or pass the tokens.
 
     Example:
         >>> rows = TokenDataset(np.arange(10, dtype=np.uint16), length=4)
@@ -94,7 +91,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         stride: int | None = None,
         targets: bool = True,
         dtype: npt.DTypeLike | None = None,
-        documents: Documents | None = None,
+        documents: int | str | os.PathLike[str] | npt.NDArray[Any] | None = None,
         drop_remainder: bool = True,
         pad: int = 0,
         phase: Literal["epoch"] | None = None,
@@ -106,22 +103,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         if phase not in (None, "epoch"):
             raise ValueError(f"phase must be 'epoch', for another start in each epoch, or None, got {phase!r}")
         self._moves = phase is not None
-        if isinstance(tokens, str | os.PathLike):
-            path = Path(tokens).absolute()
-            self._name = shown(Path(path.name))
-            self._tokens = open_tokens(path, None if dtype is None else np.dtype(dtype))
-        elif isinstance(tokens, np.ma.MaskedArray):
-            raise ValueError("tokens is a masked array, whose mask a batch would lose; fill it with .filled(value)")
-        elif isinstance(cast("object", tokens), np.ndarray):
-            if dtype is not None:
-                raise ValueError(f"dtype={dtype!r} is for files; the array has the dtype {tokens.dtype}")
-            self._name, self._tokens = "an array", tokens
-        else:
-            raise TypeError(f"tokens is a path or a NumPy array, got a {type(tokens).__name__}")
-        if self._tokens.ndim != 1:
-            raise ValueError(f"{self._name} must have the shape (tokens,), but has {self._tokens.shape}; flatten it")
-        if self._tokens.dtype.kind not in "iu":
-            raise TypeError(f"{self._name} must hold integers, but has the dtype {self._tokens.dtype}; cast it")
+        self._name, self._tokens = tokens_of(tokens, dtype)
         limits = np.iinfo(self._tokens.dtype)
         self._pad = check_int("pad", pad, limits.min)
         if self._pad > limits.max:
@@ -162,13 +144,12 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             self._dtypes["loss_mask"] = np.dtype(np.bool_)
         self._plain = self._documents is None and self._drops
         # What gathers of tokens and targets alone call, which may take no longer than the copy itself.
-        quick = self._plain and all(window.takes and window.view.dtype == native for window in self._windows)
-        names = zip(self._dtypes, self._windows, strict=True) if quick else ()
-        self._quick = [(name, window.view.take, native) for name, window in names]
+        quick = self._plain and all(window.takes for window in self._windows) and is_native(tokens.dtype)
+        named = zip(self._dtypes, self._windows, strict=True) if quick else ()
+        self._quick = [(name, window.view.take, native) for name, window in named]
+        sample = {name: np.empty((1, size), dtype) for name, dtype in self._dtypes.items()}
         # Rows of another byte order cannot be copied as they are.
-        copied = not self._plain or is_native(tokens.dtype)
-        shapes = {name: np.empty((1, size), dtype) for name, dtype in self._dtypes.items()}
-        self._known_layout = layout_of(shapes) if copied else None
+        self._known_layout = layout_of(sample) if is_native(tokens.dtype) or not self._plain else None
 
     @property
     def _window(self) -> int:
@@ -231,25 +212,15 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
     def _annotate(self, rows: Wanted, batch: dict[str, npt.NDArray[Any]], last: Rows | None) -> None:
         """Fills the entries of a batch beside its tokens and targets, and marks the padding."""
-        targets, mask = batch.get("targets"), batch.get("loss_mask")
         if self._documents is None:
             batch["loss_mask"][...] = True
         else:
-            tokens = batch["tokens"]
-            # A document begins after the last token of another one: one array of flags says both.
-            flags = np.empty(tokens.size + 1, np.bool_)
-            ends = flags[1:].reshape(tokens.shape)
-            self._documents.find_ends(tokens, as_array(rows) * self._stride + self._phase, ends)
-            if mask is not None:
-                np.logical_not(ends, out=mask)
-            annotate(flags, batch["segment_ids"], batch["positions"], targets, self._pad)
+            annotate(self._documents, as_array(rows) * self._stride + self._phase, batch, self._pad)
         if last is not None:
             there = len(self._tokens) - self._phase - self._full * self._stride
-            if mask is not None:
-                mask[last, max(0, there - self._targets) :] = False
-            if self._documents is not None:
-                batch["segment_ids"][last, there:] = 0
-                batch["positions"][last, there:] = 0
+            for name in ("segment_ids", "positions", "loss_mask"):
+                if name in batch:
+                    batch[name][last, there - (name == "loss_mask" and self._targets) :] = 0
 
     def _batch_layout(self) -> Layout | None:
         """The entries, each of shape `(length,)`; None for tokens alone that have another byte order."""
@@ -273,8 +244,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             return self
         moved = copy.copy(self)
         moved.in_epoch = epoch
-        moved._phase = derive_keys("windows", 0, epoch, 1)[0] % self._stride if epoch else 0
-        moved._make_views()
+        moved._phase = derive_keys("windows", 0, epoch, 1)[0] % self._stride if epoch else 0  # noqa: SLF001 (a copy of self)
+        moved._make_views()  # noqa: SLF001
         return moved
 
     def _order_changes(self) -> bool:
