@@ -155,6 +155,18 @@ def test_a_document_that_began_before_counts_from_the_start_of_the_window() -> N
     assert row["loss_mask"].tolist() == [False, True, True, True]
 
 
+@pytest.mark.parametrize("stride", [3, 4])
+@pytest.mark.parametrize("documents", [None, END])
+def test_an_array_with_gaps(stride: int, documents: int | None) -> None:
+    tokens, _ = documents_in([3, 1, 9, 2, 2, 6, 1, 1, 5])
+    apart = np.repeat(tokens, 2)[::2]
+    rows, same = (TokenDataset(array, 4, stride=stride, documents=documents) for array in (apart, tokens))
+    testing.check_dataset(rows)
+    testing.check_dataset(rows + rows)
+    testing.check_dataset(rows.cast(np.int32))
+    check_same(list(rows), list(same))
+
+
 def test_windows_longer_than_65535_tokens() -> None:
     size = (1 << 16) + 5
     tokens = np.ones(2 * size + 1, np.uint16)

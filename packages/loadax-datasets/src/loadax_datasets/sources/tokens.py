@@ -145,11 +145,12 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         self._plain = self._documents is None and self._drops
         # What gathers of tokens and targets alone call, which may take no longer than the copy itself.
         quick = self._plain and all(window.takes for window in self._windows) and is_native(tokens.dtype)
-        named = zip(self._dtypes, self._windows, strict=True) if quick else ()
-        self._quick = [(name, window.view.take, native) for name, window in named]
+        takes = [window.view.take for window in self._windows] if quick else ()
+        self._quick = [(name, take, native) for name, take in zip(self._dtypes, takes, strict=False)]
         sample = {name: np.empty((1, size), dtype) for name, dtype in self._dtypes.items()}
-        # Rows of another byte order cannot be copied as they are.
-        self._known_layout = layout_of(sample) if is_native(tokens.dtype) or not self._plain else None
+        # Rows of another byte order, or of an array with gaps, cannot be copied as they are.
+        copied = is_native(tokens.dtype) and tokens.flags.c_contiguous
+        self._known_layout = layout_of(sample) if copied or not self._plain else None
 
     @property
     def _window(self) -> int:
