@@ -147,6 +147,12 @@ def test_contract(check_dataset: CheckDataset, tmp_path: Path, stride: int, dtyp
     testing.check_dataset(rows.cast(np.int64))
 
 
+def test_offsets_of_a_narrow_dtype() -> None:
+    tokens, offsets = documents_in([50, 60, 70, 66])
+    rows = TokenDataset(tokens, 100, documents=offsets.astype(np.uint8), drop_remainder=False, pad=PAD)
+    check_same(list(rows), expected_rows(tokens, 100, stride=100, offsets=offsets, keeps=True))
+
+
 def test_a_document_that_began_before_counts_from_the_start_of_the_window() -> None:
     row = TokenDataset(np.array([5, 6, 7, 8, END, 9, 9, 9, 9]), 4, documents=END)[1]
     assert row["positions"].tolist() == [0, 0, 1, 2]

@@ -22,7 +22,7 @@ from .token_files import tokens_of
 from .windows import Windows, padded
 
 MADE = ("_windows", "_tail", "_quick", "_dtypes", "_known_layout")
-"""The attributes that are made of others, and not pickled."""
+"""Attributes that are made of others, and not pickled."""
 
 
 class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
@@ -109,8 +109,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         if self._pad > limits.max:
             raise ValueError(f"pad must be at most {limits.max}, the most of {self._tokens.dtype}, got {self._pad}")
         self._documents = None if documents is None else documents_of(documents, self._tokens)
-        self._length = self._count_rows()
-        self._phase = 0
+        self._length, self._phase = self._count_rows(), 0
         self._make_views()
 
     def _count_rows(self) -> int:
@@ -132,7 +131,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         """Makes the views of the tokens that gathers read from. To make one takes longer than to gather from it."""
         tokens, size, stride = self._tokens.view(np.ndarray)[self._phase :], self._size, self._stride
         native, entries = tokens.dtype.newbyteorder("="), 1 + self._targets
-        # The windows that are full. There is one row more, at most.
+        # Windows that are full: all, or all but the last one.
         self._full = max(0, min(self._length, (len(tokens) - self._window) // stride + 1))
         self._windows = [Windows(tokens[start:], size, stride, self._full) for start in range(entries)]
         rest = tokens[self._full * stride :]
@@ -149,8 +148,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         self._quick = [(name, take, native) for name, take in zip(self._dtypes, takes, strict=False)]
         sample = {name: np.empty((1, size), dtype) for name, dtype in self._dtypes.items()}
         # Rows of another byte order, or of an array with gaps, cannot be copied as they are.
-        copied = is_native(tokens.dtype) and tokens.flags.c_contiguous
-        self._known_layout = layout_of(sample) if copied or not self._plain else None
+        copied = not self._plain or (is_native(tokens.dtype) and tokens.flags.c_contiguous)
+        self._known_layout = layout_of(sample) if copied else None
 
     @property
     def _window(self) -> int:
@@ -233,7 +232,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             own = [window.records for window in self._windows]
             wanted = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
         else:
-            assert self._known_layout is not None, "only rows that are copied as they are may have no layout"
+            assert self._known_layout is not None, "rows that are made for a batch have a layout"
             own, wanted = self._known_layout.records(list(self._take(rows, aligned_empty).values())), slice(None)
         for values, out in zip(own, records, strict=True):
             out[places] = values[wanted]
