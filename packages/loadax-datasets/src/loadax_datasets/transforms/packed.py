@@ -195,7 +195,7 @@ class PackedDataset(Transform[Any]):
 
     def _write(self, placed: Placed, arrays: list[Arrays], outs: list[npt.NDArray[Any]]) -> None:
         """Writes rows: their leaves, segments and positions, and of bare arrays the targets and where there are any."""
-        writer, kind = Writer(placed, len(outs[0])), self._kind
+        writer, kind = Writer(placed, len(outs[0]), self._size), self._kind
         for out, values, pad in zip(outs, arrays, kind.pads, strict=False):
             writer.copy(values, out, pad)
         segments, positions, *more = outs[len(arrays) :]
