@@ -358,6 +358,21 @@ def test_global_batches_are_the_same_whatever_the_workers(tmp_path: Path) -> Non
                 check_same(got, batch)
 
 
+def test_an_epoch_costs_no_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Any] = []
+    make = PackedDataset._make_plan
+
+    def counted(self: PackedDataset) -> Any:
+        plans.append(self)
+        return make(self)
+
+    monkeypatch.setattr(PackedDataset, "_make_plan", counted)
+    rows = flat(documents_of(LENGTHS)).pack(8)
+    for epoch in range(3):
+        rows.at_epoch(epoch)[0]
+    assert len(plans) == 1
+
+
 def test_it_is_pickled_without_its_plan() -> None:
     rng = np.random.default_rng(1)
     source = flat(documents_of(rng.integers(1, 4, 2000)))

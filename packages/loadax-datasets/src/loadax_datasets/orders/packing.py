@@ -96,20 +96,21 @@ def sort(lengths: Lengths, size: int, long: Long) -> Sorted:
     starts = range(0, len(lengths), CHUNK)
     for start in starts:
         part = lengths[start : start + CHUNK]
-        last = _last_pieces(part, size, long, start)
+        check_lengths(part, size, long, start)
+        last, long_ones = _last_pieces(part, size, long)
         counts += np.bincount(last, minlength=size + 1)
-        pieces = np.zeros(len(part), np.int64) if long == "drop" else (part - last) // size
-        found = np.flatnonzero(pieces)
-        cut.append(found + start)
-        full.append(pieces[found])
+        pieces = (part[long_ones] - last[long_ones]) // size
+        cut.append(long_ones + start)
+        full.append(pieces)
         values += int(last.sum()) + int(pieces.sum()) * size
     counts[0] = 0
     order: Any = np.empty(int(counts.sum()), np.int32 if len(lengths) < 2**31 else np.int64)
     # Where the next document of each length goes.
     free = np.cumsum(counts) - counts
     for start in starts:
-        last = _last_pieces(lengths[start : start + CHUNK], size, long, start)
-        by_length = np.argsort(last, kind="stable")
+        last, _ = _last_pieces(lengths[start : start + CHUNK], size, long)
+        # NumPy sorts 16 bits by radix.
+        by_length = np.argsort(last.astype(np.uint16) if size < 1 << 16 else last, kind="stable")
         by_length = by_length[np.searchsorted(last[by_length], 1) :]
         ordered = last[by_length]
         here = np.bincount(ordered, minlength=size + 1)
@@ -118,12 +119,15 @@ def sort(lengths: Lengths, size: int, long: Long) -> Sorted:
     return Sorted(order, counts, np.concatenate(cut), np.cumsum(np.concatenate(full)), values)
 
 
-def _last_pieces(lengths: Rows, size: int, long: Long, start: int) -> Rows:
-    """The length of each document's last piece; 0 if it has none, or if it is exactly as long as a row."""
-    check_lengths(lengths, size, long, start)
+def _last_pieces(lengths: Rows, size: int, long: Long) -> tuple[Rows, Rows]:
+    """The length of each document's last piece, 0 if it has none; and the documents that have full pieces before it."""
+    last = lengths.copy()
+    long_ones = np.flatnonzero(lengths >= size)
     if long == "drop":
-        return np.where(lengths > size, 0, lengths)
-    return np.where(lengths >= size, lengths % size, lengths)
+        last[lengths > size] = 0
+        return last, long_ones[:0]
+    last[long_ones] %= size
+    return last, long_ones
 
 
 def check_lengths(lengths: Rows, size: int, long: Long, start: int) -> None:

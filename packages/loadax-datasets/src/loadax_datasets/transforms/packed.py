@@ -253,6 +253,12 @@ class PackedDataset(Transform[Any]):
         each, padding = self._pieces_each, self._padding
         return f"PackedDataset({len(self)} rows of {self._size}: {each:.3g} documents a row, {padding:.2%} padding)"
 
+    def __copy__(self) -> PackedDataset:
+        """For another epoch, with the plan, which is the same in all of them."""
+        new = object.__new__(type(self))
+        vars(new).update(vars(self))
+        return new
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the plan, which takes longer to send than to make."""
         state = vars(self) | {"_plan": None, "_dealt": None}
