@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from loadax_datasets import write_jagged
+from loadax_core import DataLoader
+from loadax_datasets import JaggedDataset, write_jagged
 
 from .naming import FAILURES, InputError, failure, named
 
@@ -50,12 +51,16 @@ def is_function(found: Any) -> bool:
     return isinstance(found, type) or not (hasattr(found, "__getitem__") or hasattr(found, "__iter__"))
 
 
-def written(documents: Any, args: argparse.Namespace) -> Any:
+def written(documents: Any, args: argparse.Namespace) -> JaggedDataset:
     """Writes the store, and opens it.
 
     Raises:
         InputError: If an argument is refused, or a document cannot be read or written.
     """
+    try:
+        DataLoader().workers(args.workers, kind=args.kind)
+    except ValueError as error:
+        raise InputError(f"--workers: {error}") from None
     try:
         return write_jagged(
             args.folder,
@@ -67,19 +72,18 @@ def written(documents: Any, args: argparse.Namespace) -> Any:
             source=args.source,
         )
     except FAILURES as error:
-        if is_explained(error):
-            raise InputError(" ".join([str(error), *notes(error)])) from None
+        if is_own(error):
+            raise InputError("\n".join([str(error), *notes(error)])) from None
         raise failure("the documents could not be read", error) from error
 
 
-def is_explained(error: BaseException) -> bool:
-    """Whether Loadax has raised an error itself, so that its message says what to change."""
+def is_own(error: BaseException) -> bool:
+    """Whether Loadax has raised an error itself, which says what to change, and not the user's code."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith(
-        ("loadax_datasets.", "loadax_core.")
-    )
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module.startswith("loadax_datasets.") and not any("raised by row" in note for note in notes(error))
 
 
 def notes(error: BaseException) -> list[str]:

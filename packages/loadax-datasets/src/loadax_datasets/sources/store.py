@@ -87,6 +87,7 @@ def write_jagged(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> folder = tempfile.mkdtemp()
         >>> documents = write_jagged(folder, [[5, 1, 2], [], [4]], dtype=np.uint16, source="my tokenizer")
         >>> documents.lengths.tolist(), documents[0]
