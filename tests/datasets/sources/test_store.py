@@ -172,8 +172,9 @@ def test_a_store_of_other_facts_is_refused(tmp_path: Path, changes: Any, error: 
     else:
         stop(tmp_path, Read(fails=7), source=1)
     before = files(tmp_path)
+    given: dict[str, Any] = {"arrays": DOCUMENTS, "source": 1, **changes}
     with pytest.raises(ValueError, match=error):
-        write_jagged(tmp_path, **{"arrays": DOCUMENTS, "source": 1, **changes})
+        write_jagged(tmp_path, **given)
     assert files(tmp_path) == before
 
 
@@ -397,7 +398,7 @@ def test_workers_keep_the_order(tmp_path: Path, kind: str, monkeypatch: pytest.M
 
 
 def test_iterables_have_no_workers(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="workers read datasets, .* a list_iterator is an iterable"):
+    with pytest.raises(ValueError, match=r"workers read datasets, .* a list_iterator is an iterable"):
         write_jagged(tmp_path, iter(DOCUMENTS), workers=2)
 
 
@@ -503,8 +504,9 @@ def test_casts_that_lose_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_arguments_that_are_refused(tmp_path: Path, arguments: Any, kind: type[Exception], error: str) -> None:
+    given: dict[str, Any] = {"folder": tmp_path / "new", "arrays": DOCUMENTS, **arguments}
     with pytest.raises(kind, match=error):
-        write_jagged(**{"folder": tmp_path / "new", "arrays": DOCUMENTS, **arguments})
+        write_jagged(**given)
     assert not (tmp_path / "new/manifest.json").exists()
 
 

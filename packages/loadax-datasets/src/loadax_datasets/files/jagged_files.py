@@ -76,8 +76,9 @@ class Store:
             )
         self.manifest = decode_manifest(data, self.path / MANIFEST)
         self.dtypes = list(form_dtypes(self.manifest.form))
-        for number, facts in enumerate(self.manifest.shards):
-            check_shard(self.path, number, facts, self.dtypes)
+        self._found = [
+            check_shard(self.path, number, facts, self.dtypes) for number, facts in enumerate(self.manifest.shards)
+        ]
 
     def map_shard(self, number: int) -> tuple[list[Array], Array]:
         """Maps a shard, read-only.
@@ -87,9 +88,15 @@ class Store:
 
         Raises:
             FileNotFoundError: If a file is missing.
-            ValueError: If a file is not as the manifest says.
+            ValueError: If a file is not as the manifest says, or was replaced since the store was opened.
         """
         facts = self.manifest.shards[number]
+        if check_shard(self.path, number, facts, self.dtypes) != self._found[number]:
+            raise ValueError(
+                f"shard {number} of {shown(self.path)} was written anew since the store was opened; open it again, "
+                "JaggedDataset(folder)"
+            )
+        # Reading a mapping beyond the end of its file would end the process, so the sizes have been checked.
         offsets, *values = (
             _map(file, dtype, count) for file, dtype, count in shard_files(self.path, number, facts, self.dtypes)
         )
@@ -103,12 +110,14 @@ class Store:
 
 def shard_files(
     path: Path, number: int, facts: ShardFacts, dtypes: list[np.dtype[Any]]
-) -> Iterator[tuple[Path, np.dtype[Any], int]]:
+) -> Iterator[tuple[str, np.dtype[Any], int]]:
     """Yields the path, the dtype and the length of each file of a shard, first those of the offsets."""
     names = shard_names(number, len(dtypes))
     lengths = [facts.documents + 1, *[facts.values] * len(dtypes)]
+    folder = os.fspath(path)
     for name, dtype, length in zip(names, [OFFSETS, *dtypes], lengths, strict=True):
-        yield path / name, dtype, length
+        # For thousands of files, `path / name` would take longer than to look at them.
+        yield f"{folder}/{name}", dtype, length
 
 
 def shard_names(number: int, leaves: int) -> list[str]:
@@ -117,37 +126,40 @@ def shard_names(number: int, leaves: int) -> list[str]:
     return [f"shard-{number:06d}.{part}.npy" for part in parts]
 
 
-def check_shard(path: Path, number: int, facts: ShardFacts, dtypes: list[np.dtype[Any]]) -> None:
+def check_shard(path: Path, number: int, facts: ShardFacts, dtypes: list[np.dtype[Any]]) -> list[tuple[int, int]]:
     """Checks that the files of a shard are there, and have the sizes that they should have.
+
+    Returns:
+        What tells each file from one that replaces it: its number in the file system, and its time.
 
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If a file has another size.
     """
-    for file, dtype, length in shard_files(path, number, facts, dtypes):
-        _check_size(file, dtype, length)
+    return [_check_size(file, dtype, length) for file, dtype, length in shard_files(path, number, facts, dtypes)]
 
 
-def _check_size(file: Path, dtype: np.dtype[Any], length: int) -> None:
+def _check_size(file: str, dtype: np.dtype[Any], length: int) -> tuple[int, int]:
     try:
-        found = file.stat()
+        found = os.stat(file)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{shown(file)} is missing; copy it here again, or write the store anew") from None
+        raise FileNotFoundError(
+            f"{shown(Path(file))} is missing; copy it here again, or write the store anew"
+        ) from None
     size = HEADER + length * dtype.itemsize
     # To open a pipe would wait for its other end.
     if not stat.S_ISREG(found.st_mode) or found.st_size != size:
         raise ValueError(
-            f"{shown(file)} has {found.st_size} bytes and should be a file of {size}: it was cut short or replaced; "
-            "copy it here again, or write the store anew"
+            f"{shown(Path(file))} has {found.st_size} bytes and should be a file of {size}: it was cut short or "
+            "replaced; copy it here again, or write the store anew"
         )
+    return found.st_ino, found.st_mtime_ns
 
 
-def _map(file: Path, dtype: np.dtype[Any], length: int) -> Array:
-    # Reading a mapping beyond the end of its file ends the process.
-    _check_size(file, dtype, length)
-    data = map_file(file, HEADER + length * dtype.itemsize)
+def _map(file: str, dtype: np.dtype[Any], length: int) -> Array:
+    data = map_file(Path(file), HEADER + length * dtype.itemsize)
     if data[:HEADER].tobytes() != npy_header(dtype, length):
-        raise ValueError(f"{shown(file)} is not a .npy file of {length} numbers of {dtype}; write the store anew")
+        raise ValueError(f"{shown(Path(file))} is not a .npy file of {length} numbers of {dtype}; write the store anew")
     return data[HEADER:].view(dtype)
 
 
