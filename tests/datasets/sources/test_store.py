@@ -342,6 +342,39 @@ def test_an_unfinished_run_is_finished_by_the_same_call(tmp_path: Path) -> None:
     assert len(write_jagged(tmp_path, Read(), append=True)) == 20
 
 
+FULL = """
+import resource, sys
+import numpy as np
+from loadax_datasets import write_jagged
+
+documents = [np.full(1000, number) for number in range(20)]
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000 + 128, limits[1]))
+try:
+    write_jagged(sys.argv[1], [*documents[:5], np.full(2000, 5), *documents[5:]], shard_bytes=1)
+except OSError as error:
+    print(error.__notes__[-1])
+"""
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert "5 documents of this call are committed" in done.stdout, done.stderr
+    assert not done.stderr
+    assert sorted(name for name in files(tmp_path) if name.endswith(".tmp")) == []
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lockf(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", lockf)
+    with pytest.raises(OSError, match=r"cannot lock .*lock: No locks available; write to a folder of a file system"):
+        write_jagged(tmp_path, DOCUMENTS)
+    monkeypatch.undo()
+    assert len(write_jagged(tmp_path, DOCUMENTS)) == 10
+
+
 class Meddling(BaseDataset[Any]):
     """A dataset that calls a function while it is read."""
 

@@ -18,11 +18,9 @@ being written when the program ended, and does not count.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-import socket
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,6 +97,9 @@ def locked(folder: Path) -> Generator[None]:
 
 
 def _lock(path: Path) -> int:
+    # Windows does not have it, and reads stores all the same.
+    import fcntl  # noqa: PLC0415
+
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -108,7 +109,7 @@ def _lock(path: Path) -> int:
             with suppress(FileNotFoundError):
                 if path.stat().st_ino == os.fstat(fd).st_ino:
                     os.ftruncate(fd, 0)
-                    os.write(fd, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                    os.write(fd, f"process {os.getpid()} on {os.uname().nodename}".encode())
                     return fd
         except (BlockingIOError, PermissionError):
             holder = os.read(fd, 300).decode(errors="replace") or "another process"
@@ -117,9 +118,13 @@ def _lock(path: Path) -> int:
                 f"{shown(path.parent)} is being written by {holder}; wait until it has finished, or write to another "
                 "folder"
             ) from None
-        except BaseException:
+        except OSError as error:
             os.close(fd)
-            raise
+            raise OSError(
+                error.errno,
+                f"cannot lock {shown(path)}: {error.strerror}; write to a folder of a file system that has locks, and "
+                "copy it afterwards",
+            ) from error
         os.close(fd)
 
 

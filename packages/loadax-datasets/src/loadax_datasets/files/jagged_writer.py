@@ -10,6 +10,7 @@ import os
 import zlib
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -78,7 +79,9 @@ class ShardWriter:
     def close(self) -> None:
         """Deletes the files of a shard that was not committed."""
         for file in self._files:
-            file.close()
+            # A disk that is full has been reported already.
+            with suppress(OSError):
+                file.close()
         for name in self._names:
             self._temporary(name).unlink(missing_ok=True)
 

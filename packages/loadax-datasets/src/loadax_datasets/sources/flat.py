@@ -117,10 +117,8 @@ class FlatDataset(BaseDataset[Any]):
             places: For each document, where its values begin there.
         """
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
-        for number, shard in enumerate(self._shards):
-            here = numbers == number
-            if not here.any():
-                continue
+        for number in np.unique(numbers).tolist():
+            here, shard = numbers == number, self._shards[number]
             starts = shard.bounds(documents[here] - self._firsts[number])[0] + skips[here]
             copy_pieces(shard.values, starts, lengths[here], outs, places[here])
 

@@ -284,4 +284,7 @@ def _check_source(source: Any) -> Any:
 def _facts(dataset: BaseDataset[Any]) -> Any:
     """Facts that tell datasets apart."""
     facts = {"dataset": dataset.fingerprint(), "contents": dataset.content_fingerprint()}
-    return json.loads(json.dumps(facts))
+    try:
+        return json.loads(json.dumps(facts))
+    except TypeError as error:
+        raise TypeError(f"the fingerprint of a dataset must be JSON-able: {error}; got {facts!r:.300}") from error
