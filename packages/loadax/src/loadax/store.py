@@ -83,7 +83,8 @@ def is_own(error: BaseException) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
-    return module.startswith("loadax_datasets.") and not any("raised by row" in note for note in notes(error))
+    checks = module.startswith("loadax_datasets.") or module == "loadax_core.checks"
+    return checks and not any("raised by row" in note for note in notes(error))
 
 
 def notes(error: BaseException) -> list[str]:

@@ -105,7 +105,7 @@ class StoreWriter:
         self._dtypes = list(form_dtypes(form))
         self._manifest = found.manifest
         before = [] if found.manifest is None else found.manifest.shards
-        self._shards = [*before, *found.shards]
+        self._before, self._shards = len(before), [*before, *found.shards]
         self._values = sum(shard.values for shard in self._shards)
         self._hash = self._resumed_hash()
         self._writer: ShardWriter | None = None
@@ -114,19 +114,20 @@ class StoreWriter:
         if not found.size:
             self._record({"version": VERSION, "head": head._asdict()})
 
-    def add(self, leaves: list[Array]) -> int:
-        """Adds a document, as arrays of equal length in the dtypes of the store.
+    @property
+    def committed(self) -> int:
+        """How many documents of this call are committed."""
+        return sum(shard.documents for shard in self._shards[self._before :])
 
-        Returns:
-            How many documents were committed by this.
-        """
-        writer, committed = self._writer, 0
+    def add(self, leaves: list[Array]) -> None:
+        """Adds a document, as arrays of equal length in the dtypes of the store."""
+        writer = self._writer
         if writer is not None and writer.nbytes + document_bytes(leaves) > self._shard_bytes:
-            committed, writer = self._commit(writer), None
+            self._commit(writer)
+            writer = None
         if writer is None:
             self._writer = writer = ShardWriter(self._folder, len(self._shards), self._dtypes)
         writer.add(leaves)
-        return committed
 
     def finish(self) -> None:
         """Commits the last shard, and makes what was written the store of the folder."""
@@ -149,14 +150,13 @@ class StoreWriter:
         if self._writer is not None:
             self._writer.close()
 
-    def _commit(self, writer: ShardWriter) -> int:
+    def _commit(self, writer: ShardWriter) -> None:
         facts, offsets = writer.commit()
         self._record(facts)
         self._writer = None
         self._hash.add(offsets[1:] + np.uint64(self._values))
         self._shards.append(facts)
         self._values += facts.values
-        return facts.documents
 
     def _record(self, line: Any) -> None:
         self._journal.write(json.dumps(line).encode() + b"\n")

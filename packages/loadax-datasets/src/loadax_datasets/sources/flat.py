@@ -117,7 +117,7 @@ class FlatDataset(BaseDataset[Any]):
             places: For each document, where its values begin there.
         """
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
-        for number in np.unique(numbers).tolist():
+        for number in map(int, np.unique(numbers)):
             here, shard = numbers == number, self._shards[number]
             starts = shard.bounds(documents[here] - self._firsts[number])[0] + skips[here]
             copy_pieces(shard.values, starts, lengths[here], outs, places[here])

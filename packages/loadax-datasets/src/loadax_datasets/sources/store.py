@@ -32,6 +32,8 @@ SHARD_BYTES = 256 << 20
 READ_AT_ONCE = 16
 """Documents that a worker reads at once."""
 
+GIVE_UP = "delete its writing.jsonl to give up the run that is not finished"
+
 
 def write_jagged(
     folder: str | os.PathLike[str],
@@ -143,7 +145,7 @@ class _Call:
             found = Found(found.manifest, None, [], 0)
         form = self._known_form(found)
         documents = Documents(self.dtype, form)
-        committed = start = sum(shard.documents for shard in found.shards)
+        start = sum(shard.documents for shard in found.shards)
         writer = None if not found.shards else stack.enter_context(self._writer(form, generation, found))
         try:
             with self._reading(start, loader, progress) as reading:
@@ -151,13 +153,13 @@ class _Call:
                     leaves = documents.leaves(document, number)
                     if writer is None:
                         writer = stack.enter_context(self._writer(documents.form, generation, found))
-                    committed += writer.add(leaves)
+                    writer.add(leaves)
+            if writer is not None:
+                writer.finish()
         except BaseException as error:
-            add_note(error, self._how_to_go_on(start, committed))
+            add_note(error, self._how_to_go_on(start, 0 if writer is None else writer.committed))
             raise
-        if writer is not None:
-            writer.finish()
-        elif found.manifest is None:
+        if writer is None and found.manifest is None:
             raise ValueError(f"there is no document to write to {shown(self.folder)}; give at least one")
 
     def _writer(self, form: Any, generation: int, found: Found) -> closing[StoreWriter]:
@@ -192,10 +194,10 @@ class _Call:
             if found.head.append != self.append:
                 raise ValueError(
                     f"{shown(self.folder)} has a run that is not finished, with append={found.head.append}; finish it "
-                    f"by the same call, or delete {'its writing.jsonl' if found.head.append else 'the folder'}"
+                    f"by the same call, or {GIVE_UP}"
                 )
             self._check_source(found.head.source)
-            self._check_dataset([found.head.dataset])
+            self._check_dataset([found.head.dataset], f"finish it by the same call, or {GIVE_UP}")
             return decode_form(found.head.tree)
         if found.manifest is not None:
             self._check_source(found.manifest.source)
@@ -207,7 +209,7 @@ class _Call:
         manifest = found.manifest
         assert manifest is not None
         self._check_source(manifest.source)
-        self._check_dataset(manifest.datasets)
+        self._check_dataset(manifest.datasets, "write to another folder, or give append=True to add documents")
         Documents(self.dtype, manifest.form)
 
     def _is_finished_append(self, found: Found) -> bool:
@@ -224,13 +226,12 @@ class _Call:
                 "given; give the same source, or write to another folder"
             )
 
-    def _check_dataset(self, found: list[Any]) -> None:
+    def _check_dataset(self, found: list[Any], fix: str) -> None:
         if found != [self.facts]:
             theirs, own = (json.dumps(facts) for facts in (found, [self.facts]))
             raise ValueError(
                 f"{shown(self.folder)} has the documents of other calls: it has {theirs:.300}, and this call gives "
-                f"{own:.300} (null is an iterable); write to another folder, or give append=True to add documents to a "
-                "finished store"
+                f"{own:.300} (null is an iterable); {fix}"
             )
 
     def _how_to_go_on(self, start: int, committed: int) -> str:
