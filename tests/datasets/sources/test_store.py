@@ -123,9 +123,10 @@ def test_parts_of_documents_are_copied_from_all_shards(tmp_path: Path) -> None:
     places = np.cumsum([0, *lengths])[:-1]
     outs = [np.zeros(10, np.uint16), np.zeros(10, np.uint16)]
     found.write_pieces(order, skips, lengths, outs, places)
-    expected = [DOCUMENTS[row][skip : skip + length] for row, skip, length in zip(order, skips, lengths, strict=True)]
-    assert outs[0].tolist() == np.concatenate(expected).tolist()
-    assert outs[1].tolist() == (np.concatenate(expected) + 1).tolist()
+    pieces: list[Any] = [DOCUMENTS[i][j : j + n] for i, j, n in zip(order, skips, lengths, strict=True)]
+    expected = np.concatenate(pieces)
+    assert outs[0].tolist() == expected.tolist()
+    assert outs[1].tolist() == (expected + 1).tolist()
     assert found.build([1, 2]) == {"ids": 1, "more": 2}
 
 
@@ -319,7 +320,8 @@ def test_a_line_that_was_cut_short_does_not_count(tmp_path: Path) -> None:
     journal = (folder / "writing.jsonl").read_bytes()
     for size in (len(journal) - 1, journal.index(b"\n"), 3, 0):
         (folder / "writing.jsonl").write_bytes(journal[:size])
-        stop(folder, Read(fails=7))
+        assert "6 documents" in stop(folder, Read(fails=7))
+        assert (folder / "writing.jsonl").read_bytes() == journal
     write_jagged(folder, Read(), shard_bytes=SMALL)
     assert files(folder) == files(tmp_path / "whole")
     stop(tmp_path / "damaged", Read(fails=7))
@@ -361,6 +363,8 @@ def test_an_unfinished_run_is_finished_by_the_same_call(tmp_path: Path) -> None:
         if name != "writing.jsonl":
             (tmp_path / "given up" / name).write_bytes(data)
     assert len(write_jagged(tmp_path / "given up", [[1]], append=True)) == 11
+    shards = json.loads((tmp_path / "given up/manifest.json").read_bytes())["shards"]
+    assert len(files(tmp_path / "given up")) == 2 * len(shards) + 1, "what the other run has left is deleted"
     assert len(write_jagged(tmp_path, Read(), append=True)) == 20
 
 
