@@ -1,8 +1,9 @@
 """The fixed cost of a gather: 32 rows of each kind of dataset, as a multiple of NumPy's own `x[rows]` in the same run.
 
-Run as `python -m benchmarks.gathers`. Rows are small, so that what shows is the cost of the calls. All kinds take turns
-with NumPy, several rounds, in blocks of 100 calls; a ratio is taken within a round, and the table shows the median of
-the rounds. Memory comes from the pool that loaders use. `in turn` gathers row 0 to 31, then 32 to 63, and so on.
+Run as `python -m benchmarks.gathers`. Rows are small, so that what shows is the cost of the calls; those of the last
+tables are windows of 1,024 tokens, with documents of 250 tokens on average. All kinds take turns with NumPy, several
+rounds, in blocks of 100 calls; a ratio is taken within a round, and the table shows the median of the rounds. Memory
+comes from the pool that loaders use. `in turn` gathers row 0 to 31, then 32 to 63, and so on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from loadax_datasets import ArrayDataset, BaseDataset, TokenDataset
 
 ROWS = 32
 LENGTH = 1 << 14
+WINDOW = 1 << 10
 CALLS = 100
 
 BARS = {"array": 4.0, "tokens": 6.0, "concatenation": 8.0, "mixture in turn": 10.0}
@@ -90,6 +92,46 @@ def cases() -> dict[str, list[Case]]:
             ("tokens in turn", gather_range_of(TokenDataset(tokens, 16)), ranges_in_turn()),
             ("overlapping tokens", gather_of(TokenDataset(tokens, 16, stride=8)), random_rows()),
         ],
+        **cases_of_windows(),
+    }
+
+
+def cases_of_windows() -> dict[str, list[Case]]:
+    """Windows of 1,024 tokens: compared with NumPy, and those with documents compared with those without."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1, 50_000, LENGTH * WINDOW + 1).astype(np.uint16)
+    ends = np.flatnonzero(rng.random(len(tokens)) < 1 / 250)
+    tokens[ends] = 0
+    offsets = np.concatenate([[0], ends + 1])
+    windows, after = (tokens[start : start + LENGTH * WINDOW].reshape(LENGTH, WINDOW) for start in (0, 1))
+    whole = {"tokens": np.int32, "targets": np.int32}
+
+    def tokens_of(documents: Any = None, *, targets: bool = True) -> BaseDataset[Any]:
+        return TokenDataset(tokens, WINDOW, targets=targets, documents=documents)
+
+    return {
+        "w[rows]": [
+            ("w[rows]", lambda rows: windows[rows], random_rows()),
+            ("windows", gather_of(tokens_of(targets=False)), random_rows()),
+        ],
+        "w[rows], v[rows]": [
+            ("w[rows], v[rows]", lambda rows: (windows[rows], after[rows]), random_rows()),
+            ("windows and targets", gather_of(tokens_of()), random_rows()),
+        ],
+        "w[rows].astype": [
+            ("w[rows].astype", lambda rows: windows[rows].astype(np.int32), random_rows()),
+            ("windows, cast", gather_of(tokens_of(targets=False).cast(np.int32)), random_rows()),
+        ],
+        "no documents": [
+            ("no documents", gather_of(tokens_of()), random_rows()),
+            ("documents by end", gather_of(tokens_of(0)), random_rows()),
+            ("documents by offsets", gather_of(tokens_of(offsets)), random_rows()),
+        ],
+        "no documents, cast": [
+            ("no documents, cast", gather_of(tokens_of().cast(whole)), random_rows()),
+            ("documents by end, cast", gather_of(tokens_of(0).cast(whole)), random_rows()),
+            ("documents by offsets, cast", gather_of(tokens_of(offsets).cast(whole)), random_rows()),
+        ],
     }
 
 
@@ -126,7 +168,7 @@ def main() -> None:
     print(f"{ROWS} rows                        cost      ratio  to            bar")
     for name, (reference, ratio, cost) in ratios(arguments.rounds).items():
         bar = f"{BARS[name]:g}x" if name in BARS else ""
-        print(f"{name:30} {1e6 * cost:6.2f} us  {ratio:5.1f}x  {reference:13} {bar}")
+        print(f"{name:30} {1e6 * cost:6.2f} us  {ratio:5.1f}x  {reference:18} {bar}")
 
 
 if __name__ == "__main__":

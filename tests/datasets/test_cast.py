@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import tracemalloc
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loadax_core import DataLoader, StackBatcher, aligned_empty, tree
+from loadax_core import Alloc, DataLoader, StackBatcher, aligned_empty, tree
 from loadax_core.memory.pool import Pool, is_leased
 from loadax_core.observe.transforms import begin_measuring, end_measuring
 from loadax_core.testing import check_same
@@ -54,9 +55,9 @@ LABELS = np.arange(6, dtype=np.int64) - 3
 TOKENS = np.arange(1000, dtype=np.uint16)
 
 
-def gathered(rows: BaseDataset[Any], wanted: Sequence[int] | None = None) -> Any:
+def gathered(rows: BaseDataset[Any], wanted: Sequence[int] | None = None, alloc: Alloc = aligned_empty) -> Any:
     assert rows.gather is not None
-    return rows.gather(np.array(range(len(rows)) if wanted is None else wanted, np.int64), aligned_empty)
+    return rows.gather(np.array(range(len(rows)) if wanted is None else wanted, np.int64), alloc)
 
 
 @pytest.mark.parametrize("build", TREES)
@@ -347,12 +348,61 @@ def test_what_the_source_gathers_is_let_go() -> None:
         made.append((str(dtype), weakref.ref(array)))
         return array
 
-    rows = TokenDataset(TOKENS, length=16).cast(np.int32)
+    rows = ArrayDataset(TOKENS[:128].reshape(8, 16)).cast(np.int32)
     assert rows.gather is not None
     batch = rows.gather(np.arange(8), alloc)
     assert {dtype for dtype, array in made if array() is None} == {"uint16"}
     assert {dtype for dtype, array in made if array() is not None} == {"int32"}
     assert all(is_leased(leaf) for _, leaf in tree.leaves(batch))
+
+
+ORDERS: list[Callable[[BaseDataset[Any]], BaseDataset[Any]]] = [
+    lambda rows: rows,
+    lambda rows: rows.shuffle(seed=1),
+    lambda rows: rows.frozen(2),
+    lambda rows: rows[::-1],
+]
+
+
+@pytest.mark.parametrize("reorder", ORDERS)
+def test_tokens_are_written_in_the_dtype_at_once(reorder: Callable[[BaseDataset[Any]], BaseDataset[Any]]) -> None:
+    made: list[Any] = []
+
+    def alloc(shape: tuple[int, ...], dtype: Any, /) -> Any:
+        made.append(aligned_empty(shape, dtype))
+        return made[-1]
+
+    tokens = reorder(TokenDataset(TOKENS, length=16, phase="epoch"))
+    for dtypes in (np.int32, {"targets": np.int64}):
+        rows = tokens.cast(dtypes).at_epoch(1)
+        made.clear()
+        batch = gathered(rows, [5, 0, 3], alloc)
+        assert [batch["tokens"] is made[0], batch["targets"] is made[1], len(made)] == [True, True, 2]
+        check_same(batch, StackBatcher()([rows[5], rows[0], rows[3]]))
+    for dtypes, error in (({"labels": np.int32}, KeyError), (np.bool_, TypeError)):
+        with pytest.raises(error):
+            gathered(tokens.cast(dtypes), [0])
+    with pytest.raises(OverflowError):
+        gathered(tokens.cast(np.uint8))
+
+
+def test_tokens_in_a_floating_point_dtype_keep_their_documents() -> None:
+    """float32 has one number for two tokens of this size."""
+    first = 1 << 24
+    tokens = TokenDataset(np.arange(first, first + 101, dtype=np.uint32), length=10, documents=first + 17)
+    rows = tokens.cast({"tokens": np.float32, "targets": np.float32})
+    check_same(gathered(rows, [1, 0]), StackBatcher()([rows[1], rows[0]]))
+    assert rows[1]["segment_ids"].tolist() == [1] * 8 + [2] * 2
+
+
+def test_a_cast_of_tokens_makes_no_copy_of_a_batch() -> None:
+    rows = TokenDataset(np.zeros(1 << 22, np.uint16), 1 << 12, stride=1 << 11).cast(np.int32)
+    memory = iter([np.empty((255, 1 << 12), np.int32), np.empty((255, 1 << 12), np.int32)])
+    assert rows.gather is not None
+    tracemalloc.start()
+    rows.gather(np.arange(255)[::-1], lambda shape, dtype: next(memory))
+    assert tracemalloc.get_traced_memory()[1] < 200_000, "a batch has 8 MB"
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

@@ -74,7 +74,7 @@ def test_settings_are_handed_on(folder: Path) -> None:
     assert main([*arguments, "--source", "mine", "--append"]) == 0
     documents = JaggedDataset(folder / "tokens")
     assert len(documents) == 80
-    assert str(documents.dtypes[0]) == "uint16"
+    assert str(documents.flat.dtypes[0]) == "uint16"
     assert documents.fingerprint()["source"] == "mine"
 
 

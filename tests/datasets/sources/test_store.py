@@ -67,7 +67,7 @@ def test_documents_of_a_dataset(tmp_path: Path, arrays: Any, shard_bytes: int, c
     check_dataset(documents, DOCUMENTS, gathers=False)
     testing.check_dataset(documents)
     assert documents.lengths.tolist() == [len(each) for each in DOCUMENTS]
-    assert documents.dtypes == [np.dtype(np.uint16)]
+    assert documents.flat.dtypes == [np.dtype(np.uint16)]
     assert not documents[0].flags.writeable
     assert repr(documents) == f"JaggedDataset(10 documents, 20 values: uint16, in {tmp_path.name})"
     assert not [name for name in files(tmp_path) if not name.startswith(("shard-", "manifest.json"))]
@@ -116,18 +116,13 @@ def test_dtypes(tmp_path: Path, dtype: str) -> None:
     assert found[0].dtype == np.dtype(dtype).newbyteorder("=")
 
 
-def test_parts_of_documents_are_copied_from_all_shards(tmp_path: Path) -> None:
-    found = write_jagged(tmp_path, [{"ids": each, "more": each + 1} for each in DOCUMENTS], shard_bytes=1)
-    order = np.array([9, 3, 0, 3, 7])
-    skips, lengths = np.array([0, 2, 1, 0, 0]), np.array([1, 3, 2, 1, 3])
-    places = np.cumsum([0, *lengths])[:-1]
-    outs = [np.zeros(10, np.uint16), np.zeros(10, np.uint16)]
-    found.write_pieces(order, skips, lengths, outs, places)
-    pieces: list[Any] = [DOCUMENTS[i][j : j + n] for i, j, n in zip(order, skips, lengths, strict=True)]
-    expected = np.concatenate(pieces)
-    assert outs[0].tolist() == expected.tolist()
-    assert outs[1].tolist() == (expected + 1).tolist()
-    assert found.build([1, 2]) == {"ids": 1, "more": 2}
+def test_documents_of_all_shards_are_packed(tmp_path: Path) -> None:
+    rows = write_jagged(tmp_path, [{"ids": each, "mask": each > 300} for each in DOCUMENTS], shard_bytes=1).pack(8)
+    arrays = {"ids": np.concatenate(DOCUMENTS), "mask": np.concatenate(DOCUMENTS) > 300}
+    offsets = np.cumsum([0, *map(len, DOCUMENTS)])
+    expected = JaggedDataset.from_arrays(arrays, offsets).pack(8)
+    for row, other in zip(rows, expected, strict=True):
+        testing.check_same(row, other)
 
 
 def test_views_with_gaps(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from .sources.huggingface import HuggingFaceDataset as HuggingFaceDataset
 from .sources.images import ImageFolderDataset as ImageFolderDataset
 from .sources.images import LabelledImage as LabelledImage
 from .sources.jagged import JaggedDataset as JaggedDataset
+from .sources.megatron import MegatronDataset as MegatronDataset
 from .sources.memory import InMemoryDataset as InMemoryDataset
 from .sources.parquet import ParquetDataset as ParquetDataset
 from .sources.polars import PolarsDataset as PolarsDataset
@@ -26,6 +27,7 @@ from .transforms.filtered import FilteredDataset as FilteredDataset
 from .transforms.frozen import FrozenDataset as FrozenDataset
 from .transforms.mapped import MappedDataset as MappedDataset
 from .transforms.mixed import MixedDataset as MixedDataset
+from .transforms.packed import PackedDataset as PackedDataset
 from .transforms.random_mapped import RandomMappedDataset as RandomMappedDataset
 from .transforms.repeated import PaddedDataset as PaddedDataset
 from .transforms.repeated import RepeatedDataset as RepeatedDataset

@@ -85,9 +85,9 @@ class BaseDataset(ABC, Generic[T_co]):
             setattr(datasets, cls.__name__, cls)
         # An inherited fast path may not call the method that a subclass overrides. Such a path becomes the default.
         for new, others in (
-            ("read", ("read_many", "batched", "gather", "_batch_layout")),
-            ("gather", ("_batch_layout",)),
-            ("_take", ("_batch_layout",)),
+            ("read", ("read_many", "batched", "gather", "_batch_layout", "_takes_casts")),
+            ("gather", ("_batch_layout", "_takes_casts")),
+            ("_take", ("_batch_layout", "_takes_casts")),
             ("read_many", ("read_range", "_read_numbers")),
         ):
             for other in others:
@@ -166,6 +166,14 @@ class BaseDataset(ABC, Generic[T_co]):
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
         """Writes `rows`, which are in range, to `places` of the `records` of a batch's arrays; see `Layout`."""
         raise NotImplementedError(f"{type(self).__name__} has a `_batch_layout`, and no `_write_rows`")
+
+    def _takes_casts(self) -> bool:
+        """Whether a gather may write whole numbers in another dtype at once; there is a `_take_as` then."""
+        return False
+
+    def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: Any) -> Any:
+        """`_take` with each leaf in a dtype that has all its numbers; `dtypes` is a tree like the batch."""
+        raise NotImplementedError(f"{type(self).__name__} has `_takes_casts`, and no `_take_as`")
 
     @property
     def sources(self) -> tuple[BaseDataset[Any], ...]:
@@ -320,6 +328,33 @@ class BaseDataset(ABC, Generic[T_co]):
     ) -> BaseDataset[T_co | U]:
         """Rows of this dataset and of `others` in random alternation; see `MixedDataset`."""
         return datasets.MixedDataset[Any]([self, *others], weights, seed=seed, until=until)
+
+    def pack(
+        self,
+        size: int,
+        *,
+        lengths: npt.ArrayLike | str | os.PathLike[str] | None = None,
+        how: Literal["best", "split"] = "best",
+        seed: int = 0,
+        long: Literal["cut", "drop", "error"] = "cut",
+        pad: int | Mapping[str, int] = 0,
+        leave_out: Sequence[int] = (),
+        align: int = 1,
+        max_documents: int | None = None,
+    ) -> BaseDataset[dict[str, npt.NDArray[Any]]]:
+        """Documents of different lengths in rows of one length; see `PackedDataset`."""
+        return datasets.PackedDataset(
+            self,
+            size,
+            lengths=lengths,
+            how=how,
+            seed=seed,
+            long=long,
+            pad=pad,
+            leave_out=leave_out,
+            align=align,
+            max_documents=max_documents,
+        )
 
     def cache(self, directory: str | os.PathLike[str] | None = None) -> BaseDataset[T_co]:
         """The rows, each read once and kept in memory or in a directory; see `CachedDataset`."""

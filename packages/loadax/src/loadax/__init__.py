@@ -54,7 +54,9 @@ from loadax_datasets import InMemoryDataset as InMemoryDataset
 from loadax_datasets import JaggedDataset as JaggedDataset
 from loadax_datasets import LabelledImage as LabelledImage
 from loadax_datasets import MappedDataset as MappedDataset
+from loadax_datasets import MegatronDataset as MegatronDataset
 from loadax_datasets import MixedDataset as MixedDataset
+from loadax_datasets import PackedDataset as PackedDataset
 from loadax_datasets import PaddedDataset as PaddedDataset
 from loadax_datasets import ParquetDataset as ParquetDataset
 from loadax_datasets import PolarsDataset as PolarsDataset
@@ -125,8 +127,10 @@ __all__ = [
     "LoaderIterator",
     "MappedDataset",
     "Measurement",
+    "MegatronDataset",
     "MeshShardingStrategy",
     "MixedDataset",
+    "PackedDataset",
     "PadBatcher",
     "PaddedDataset",
     "ParquetDataset",

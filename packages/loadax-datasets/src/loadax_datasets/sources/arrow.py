@@ -51,6 +51,15 @@ class ArrowColumns:
         """Whether all rows have the same shape: no column is a list."""
         return not any(_varies(field.type) for field in self.schema)
 
+    @property
+    def kinds(self) -> dict[str, Kind]:
+        """The names of the columns, each with what its values become."""
+        return {field.name: _kind(field.type) for field in self.schema}
+
+    def fill_length(self, name: str) -> int | None:
+        """The number of elements of the list that takes the place of a null in a column; None if none is given."""
+        return len(self._fill[name]) if name in self._fill else None
+
     def empty(self) -> Any:
         """A table without rows."""
         arrow = importlib.import_module("pyarrow")

@@ -59,30 +59,87 @@ class OffsetShard(NamedTuple):
         return np.diff(self.offsets.astype(np.int64))
 
 
+class Leaf(dict[int, Array]):
+    """The values of one leaf, by the number of their shard; asked for when they are first needed.
+
+    Args:
+        shards: The shards.
+        number: The number of the leaf.
+    """
+
+    def __init__(self, shards: Sequence[Shard], number: int) -> None:
+        super().__init__()
+        self._shards, self._number = shards, number
+
+    def __missing__(self, shard: int) -> Array:
+        # As a plain array, whose slices are made faster than those of a memmap.
+        self[shard] = values = self._shards[shard].values[self._number].view(np.ndarray)
+        return values
+
+
+class FlatArrays:
+    """The documents of one or more shards.
+
+    Args:
+        shards: The documents, in order.
+        build: Makes an item from its leaves, in the order of the shards' `values`.
+
+    Attributes:
+        shards: As given.
+        leaves: The values of each leaf, by the number of the shard.
+        dtypes: The dtype of each leaf, in the machine's byte order.
+    """
+
+    def __init__(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any]) -> None:
+        self.shards, self.build = list(shards), build
+        self.leaves = [Leaf(self.shards, number) for number in range(len(self.shards[0].values))]
+        self.dtypes = [leaf[0].dtype.newbyteorder("=") for leaf in self.leaves]
+        # The first document of each shard, and the number of all documents.
+        self._firsts = np.cumsum([0, *map(len, self.shards)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    def __getitem__(self, documents: slice | Rows, /) -> Rows:
+        """The lengths of some documents, of shape `(n,)`, int64."""
+        return self.bounds(np.arange(*documents.indices(len(self))) if isinstance(documents, slice) else documents)[2]
+
+    def bounds(self, documents: Rows) -> tuple[Rows, Rows, Rows]:
+        """The shards of documents, where they begin there, and how long they are; each of shape `(n,)`."""
+        numbers = np.searchsorted(self._firsts, documents, "right") - 1
+        bounds = np.empty((2, len(documents)), np.int64)
+        present: list[int] = np.unique(numbers).tolist()
+        for number in present:
+            here, shard = numbers == number, self.shards[number]
+            bounds[:, here] = shard.bounds(documents[here] - self._firsts[number])
+        return numbers, bounds[0], bounds[1]
+
+
 class FlatDataset(BaseDataset[Any]):
-    """Documents in one or more shards of flat arrays: item `i` is a tree of views, each of shape `(length,)`.
+    """Documents in flat arrays: item `i` is a tree of views, each of shape `(length,)`.
 
     A subclass calls `_set_shards` when it is made, and when it is unpickled.
     """
 
     def _set_shards(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any]) -> None:
-        """Prepares for reading.
+        """Prepares for reading; see `FlatArrays`."""
+        self._arrays = FlatArrays(shards, build)
 
-        Args:
-            shards: The documents, in order.
-            build: Makes an item from its leaves, in the order of the shards' `values`.
-        """
-        self._shards, self._build = list(shards), build
-        # The first document of each shard, and the number of all documents.
-        self._firsts = np.cumsum([0, *map(len, self._shards)], dtype=np.int64)
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_arrays"}
 
     def __len__(self) -> int:
-        return int(self._firsts[-1])
+        return len(self._arrays)
+
+    @property
+    def flat(self) -> FlatArrays:
+        """The arrays, for what reads many documents at once."""
+        return self._arrays
 
     @property
     def lengths(self) -> Rows:
         """The length of each document, of shape `(documents,)`, int64; computed without reading a value."""
-        return np.concatenate([np.empty(0, np.int64), *(shard.lengths() for shard in self._shards)])
+        return np.concatenate([np.empty(0, np.int64), *(shard.lengths() for shard in self._arrays.shards)])
 
     @property
     def rowwise(self) -> bool:
@@ -91,54 +148,8 @@ class FlatDataset(BaseDataset[Any]):
 
     def read(self, row: int) -> Any:
         """The document at `row`, as read-only views."""
-        number = int(np.searchsorted(self._firsts, row, "right")) - 1
-        shard = self._shards[number]
-        starts, lengths = shard.bounds(np.array([row - self._firsts[number]]))
-        start, stop = starts.item(0), starts.item(0) + lengths.item(0)
-        return self._build([_view(values[start:stop]) for values in shard.values])
-
-    @property
-    def dtypes(self) -> list[np.dtype[Any]]:
-        """The dtype of each leaf, in the machine's byte order."""
-        return [values.dtype.newbyteorder("=") for values in self._shards[0].values]
-
-    def build(self, leaves: list[Any]) -> Any:
-        """The tree of an item, made of other leaves."""
-        return self._build(leaves)
-
-    def write_pieces(self, documents: Rows, skips: Rows, lengths: Rows, outs: list[Array], places: Rows) -> None:
-        """Copies parts of documents to places of flat arrays.
-
-        Args:
-            documents: The documents, of shape `(n,)`.
-            skips: For each, how many values to skip at its beginning.
-            lengths: For each, how many values to copy.
-            outs: An array for each leaf, of shape `(values,)`.
-            places: For each document, where its values begin there.
-        """
-        numbers = np.searchsorted(self._firsts, documents, "right") - 1
-        for number in map(int, np.unique(numbers)):
-            here, shard = numbers == number, self._shards[number]
-            starts = shard.bounds(documents[here] - self._firsts[number])[0] + skips[here]
-            copy_pieces(shard.values, starts, lengths[here], outs, places[here])
-
-
-def copy_pieces(values: list[Array], starts: Rows, lengths: Rows, outs: list[Array], places: Rows) -> None:
-    """Copies runs of values, each from its own place to another one.
-
-    Args:
-        values: Where from; the same runs of each array.
-        starts: Where the runs begin there, of shape `(n,)`.
-        lengths: How long they are.
-        outs: Where to, an array for each of `values`.
-        places: Where the runs begin there.
-    """
-    ends, stops = (starts + lengths).tolist(), (places + lengths).tolist()
-    runs = list(zip(places.tolist(), stops, starts.tolist(), ends, strict=True))
-    for source, out in zip(values, outs, strict=True):
-        plain = source.view(np.ndarray)
-        for place, stop, start, end in runs:
-            out[place:stop] = plain[start:end]
+        number, start, length = (values.item(0) for values in self._arrays.bounds(np.array([row])))
+        return self._arrays.build([_view(leaf[number][start : start + length]) for leaf in self._arrays.leaves])
 
 
 def _view(values: Array) -> Array:

@@ -14,6 +14,7 @@ from loadax_core import Alloc, Rows
 
 from ..rows import rows_in_range
 from .arrow import ArrowColumns
+from .list_lengths import check_counted, check_lists, count_elements
 from .optional import require
 from .pictures import ALL_RASTER, open_picture
 from .table import Column, TableDataset, check_columns, check_fill
@@ -148,6 +149,33 @@ class HuggingFaceDataset(TableDataset):
             stored = table.column(name).to_pylist()
             columns[name] = [self._missing(name) if one is None else _decoded(one, feature, name) for one in stored]
         return {name: columns[name] for name in self._names}
+
+    def lengths(self, column: str) -> Rows:
+        """The number of elements of each row's list in a column of lists, such as to pack documents by their lengths.
+
+        Reads the offsets of the Arrow table, and no values.
+
+        Args:
+            column: The name of a column that the dataset reads. Of lists of lists, the outer ones count.
+
+        Returns:
+            The lengths, of shape `(rows,)`, int64. A null is as long as what `fill_null` gives for it.
+
+        Raises:
+            TypeError: If the column has no lists, or the dataset a transform. Text has no length that counts tokens.
+            ValueError: If there is no such column, or a null for which nothing is given.
+        """
+        if self._transformed:
+            raise TypeError(
+                "a dataset with a transform is read through it, and the lengths of its lists are not known before; ask "
+                "for those of the dataset without the transform, or store its rows with .map()"
+            )
+        check_lists(column, self.types, self._columns.kinds)
+        lengths = count_elements(self._dataset.data.column(column), self._columns.fill_length(column))
+        # Where rows were selected, sorted or shuffled, the table still has all of them, in their first order.
+        indices = self._dataset._indices  # noqa: SLF001
+        chosen = lengths if indices is None else lengths[indices.column(0).to_numpy()]
+        return check_counted(chosen, column)
 
     def _missing(self, name: str) -> Any:
         if name not in self._fill:

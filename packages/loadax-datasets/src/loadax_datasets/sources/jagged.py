@@ -98,11 +98,6 @@ class JaggedDataset(FlatDataset):
         self._set_shards(shards, tree.flatten(store.manifest.form)[1])
 
     @property
-    def dtypes(self) -> list[np.dtype[Any]]:
-        """The dtype of each leaf, in the machine's byte order."""
-        return super().dtypes if self._store is None else [dtype.newbyteorder("=") for dtype in self._store.dtypes]
-
-    @property
     def _elements(self) -> int:
         if self._store is None:
             return int(self._offsets[-1])
@@ -124,7 +119,7 @@ class JaggedDataset(FlatDataset):
 
     def _own_contents(self) -> dict[str, Any]:
         """The dtype of each leaf, and a hash of the values of a store."""
-        facts: dict[str, Any] = {"documents": [str(dtype) for dtype in self.dtypes]}
+        facts: dict[str, Any] = {"documents": [str(dtype) for dtype in self._arrays.dtypes]}
         if self._store is not None:
             facts["values"] = joined(str(shard.checksums) for shard in self._store.manifest.shards)
         return facts
@@ -132,9 +127,8 @@ class JaggedDataset(FlatDataset):
     def describe(self) -> str:
         """The number of documents and of their values, the dtypes, and the name of a store."""
         name = "" if self._store is None else f", in {shown(Path(self._store.path.name))}"
-        return (
-            f"JaggedDataset({len(self)} documents, {self._elements} values: {', '.join(map(str, self.dtypes))}{name})"
-        )
+        dtypes = ", ".join(map(str, self._arrays.dtypes))
+        return f"JaggedDataset({len(self)} documents, {self._elements} values: {dtypes}{name})"
 
     def __getstate__(self) -> dict[str, Any]:
         if self._store is not None:

@@ -16,6 +16,7 @@ from ..files.fingerprints import digest
 from ..files.folders import shown
 from ..forks import renew_after_fork
 from .arrow import ArrowColumns
+from .list_lengths import check_counted, check_lists, count_elements
 from .optional import require
 from .parquet_files import File, common_fields, open_files, source_of, without_index
 from .table import Column, TableDataset, check_columns, check_fill
@@ -149,9 +150,43 @@ class ParquetDataset(TableDataset):
         back[order] = np.arange(len(order))
         return self._columns.of(arrow.concat_tables(pieces).take(arrow.array(back)), alloc)
 
+    def lengths(self, column: str) -> Rows:
+        """The number of elements of each row's list in a column of lists, such as to pack documents by their lengths.
+
+        Only this column is read, one row group at a time, and nothing of it is kept. Parquet stores no offsets, so that
+        PyArrow decodes the column to make them; the values become neither NumPy arrays nor Python objects.
+
+        Args:
+            column: The name of a column that the dataset reads. Of lists of lists, the outer ones count.
+
+        Returns:
+            The lengths, of shape `(rows,)`, int64. A null is as long as what `fill_null` gives for it.
+
+        Raises:
+            OSError: If a file cannot be read.
+            TypeError: If the column has no lists. Text has no length that counts tokens.
+            ValueError: If there is no such column, a null for which nothing is given, or a file that has changed.
+        """
+        check_lists(column, self.types, self._columns.kinds)
+        fill, lengths = self._columns.fill_length(column), np.zeros(len(self), np.int64)
+        for number, (end, group) in enumerate(zip(self._ends.tolist(), self._groups, strict=True)):
+            first = end - group.rows
+            counts = count_elements(self._read_stored(number, [column]).column(column), fill)
+            lengths[first:end] = check_counted(counts, column, first)
+        return lengths
+
     def _read(self, number: int) -> Any:
+        file, _, rows = self._groups[number]
+        table = self._read_stored(number, [name for name in self._names if name not in file.folders])
+        for name in self._names:
+            if name in file.folders:
+                table = table.append_column(name, self._folder_column(file, name, rows))
+        return table.select(self._names).cast(self._columns.schema).combine_chunks()
+
+    def _read_stored(self, number: int, names: list[str]) -> Any:
+        """Columns of a row group as they are in the file, which must not have changed."""
         parquet = require("pyarrow.parquet", "parquet", "ParquetDataset")
-        file, index, rows = self._groups[number]
+        file, index, _ = self._groups[number]
         try:
             found = file.path.stat()
             # Of the same size, it may still hold other rows.
@@ -162,15 +197,10 @@ class ParquetDataset(TableDataset):
                 )
             with source_of(file.path) as source, parquet.ParquetFile(source, metadata=file.metadata) as opened:
                 # Loading is parallel already, by the workers.
-                stored = [name for name in self._names if name not in file.folders]
-                table = opened.read_row_group(index, columns=stored, use_threads=False)
+                return opened.read_row_group(index, columns=names, use_threads=False)
         except OSError as error:
             add_note(error, f"raised while reading row group {index} of {shown(file.path)}")
             raise
-        for name in self._names:
-            if name in file.folders:
-                table = table.append_column(name, self._folder_column(file, name, rows))
-        return table.select(self._names).cast(self._columns.schema).combine_chunks()
 
     def _folder_column(self, file: File, name: str, rows: int) -> Any:
         """The same value in each of `rows` rows."""

@@ -13,6 +13,7 @@ from loadax_core import Alloc, Rows, aligned_empty, gather_array
 
 from ..forks import check_threads_of
 from ..log import inform
+from .list_lengths import check_lists
 from .optional import require
 from .table import Column, TableDataset, check_columns, check_fill, check_same_value, count_units, split
 
@@ -113,6 +114,28 @@ class PolarsDataset(TableDataset):
             else:
                 columns[series.name] = gather_array(view, rows, alloc)
         return columns
+
+    def lengths(self, column: str) -> Rows:
+        """The number of elements of each row's list in a column of lists, such as to pack documents by their lengths.
+
+        Args:
+            column: The name of a column that the dataset reads. Of lists of lists, the outer ones count.
+
+        Returns:
+            The lengths, of shape `(rows,)`, int64. A null is as long as what `fill_null` gave for it.
+
+        Raises:
+            RuntimeError: In a process that was forked after Polars was used.
+            TypeError: If the column has no lists. Text has no length that counts tokens.
+            ValueError: If there is no such column.
+        """
+        check_lists(column, self.types, {name: _kind(dtype) for name, dtype in self._frame.schema.items()})
+        check_threads_of("Polars")
+        series = self._frame[column]
+        dtype: Any = series.dtype
+        if hasattr(dtype, "shape"):
+            return np.full(len(series), dtype.shape[0], np.int64)
+        return series.list.len().to_numpy().astype(np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_views": None}

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, Rows
+from loadax_core import Alloc, Gather, Rows, aligned_empty
 
 from ..base import BaseDataset
 from ..checks import check_bool, check_int
 from ..files import memory_map
 from ..files.fingerprints import digest
-from ..files.folders import shown
-from ..layout import Layout, layout_of
-from ..rows import Wanted
-from .arrays import take_leaf
+from ..layout import Layout, is_native, layout_of
+from ..orders.keys import derive_keys
+from ..rows import Wanted, as_array
+from .boundaries import annotate, documents_of
+from .token_files import tokens_of
+from .windows import Windows, padded
 
-MAGIC = b"\x93NUMPY"
-"""The first bytes of every file in NumPy's `.npy` format."""
+MADE = ("_windows", "_tail", "_quick", "_dtypes", "_known_layout")
+"""Attributes that are made of others, and not pickled."""
 
 
 class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
@@ -33,6 +35,21 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     afterwards. Worker processes refuse a file of another size or modification time, so copies for other machines
     should keep that time.
 
+    With `documents`, rows also say which tokens belong together. A window may begin and end within a document. Entries
+    of shape `(length,)` are added:
+
+    - `"segment_ids"`, int32: 1, 2, ... for the documents of the window, and 0 for padding.
+    - `"positions"`, int32: 0, 1, ... in each document. A document that begins before the window counts from 0 at the
+      start of the window.
+    - `"loss_mask"`, bool, only with targets: whether the target belongs to the same document. It is false for the last
+      token of a document, whose target is `pad`, and for padding.
+
+    With `drop_remainder=False`, one more row holds the tokens that do not fill a window, and then `pad`. Rows without
+    documents get a `"loss_mask"` then, too: it is false where there is no target, or without targets, no token.
+
+    With `phase="epoch"`, all windows of an epoch start up to `stride - 1` tokens later: a random number, 0 in epoch 0.
+    Every epoch has as many rows as the latest start leaves, and leaves out a few other tokens at the ends of the file.
+
     Args:
         tokens: A file in NumPy's `.npy` format, whatever its name, of shape `(tokens,)`; a file of nothing but the
             numbers; or an array.
@@ -41,17 +58,29 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             twice.
         targets: Whether rows have `"targets"`, the tokens that follow.
         dtype: Integer dtype of a file of nothing but the numbers, which does not say it itself; for no other file.
+        documents: The token that ends each document, and belongs to it. Or the offsets at which documents begin, in
+            order, from 0: an array of shape `(documents,)`, or a `.npy` file, which stays memory-mapped. The number of
+            tokens may follow as one more offset.
+        drop_remainder: Whether tokens at the end that do not fill a window are left out.
+        pad: The token, and the target, where there is none.
+        phase: `"epoch"` to have windows start at other tokens in each epoch; None for the same windows in all epochs.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        TypeError: If `tokens` is neither a path nor an array, or does not hold integers, or if `targets` is not a bool.
+        TypeError: If `tokens` is neither a path nor an array, or does not hold integers; if `documents` is neither an
+            integer, an array of integers nor a path; or if `targets` or `drop_remainder` is not a bool.
         ValueError: If a setting is out of range, the tokens have more than one dimension or are masked, there are too
-            few for one window, or the file was cut short.
+            few for one window, a file was cut short, or the offsets do not begin with 0, decrease, or pass the tokens.
 
     Example:
         >>> rows = TokenDataset(np.arange(10, dtype=np.uint16), length=4)
         >>> len(rows), rows[1]["tokens"].tolist(), rows[1]["targets"].tolist()
         (2, [4, 5, 6, 7], [5, 6, 7, 8])
+        >>> row = TokenDataset(np.array([7, 8, 0, 5, 6, 0]), length=5, documents=0)[0]
+        >>> row["tokens"].tolist(), row["segment_ids"].tolist(), row["positions"].tolist()
+        ([7, 8, 0, 5, 6], [1, 1, 1, 2, 2], [0, 1, 2, 0, 1])
+        >>> row["targets"].tolist(), row["loss_mask"].astype(int).tolist()
+        ([8, 0, 0, 6, 0], [1, 1, 0, 1, 1])
     """
 
     def __init__(
@@ -62,63 +91,82 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         stride: int | None = None,
         targets: bool = True,
         dtype: npt.DTypeLike | None = None,
+        documents: int | str | os.PathLike[str] | npt.NDArray[Any] | None = None,
+        drop_remainder: bool = True,
+        pad: int = 0,
+        phase: Literal["epoch"] | None = None,
     ) -> None:
         self._size = check_int("length", length, 1)
         self._stride = self._size if stride is None else check_int("stride", stride, 1)
         self._targets = check_bool("targets", targets)
-        if isinstance(tokens, str | os.PathLike):
-            path = Path(tokens).absolute()
-            self._name, self._tokens = shown(Path(path.name)), _open(path, None if dtype is None else np.dtype(dtype))
-        elif isinstance(tokens, np.ma.MaskedArray):
-            raise ValueError("tokens is a masked array, whose mask a batch would lose; fill it with .filled(value)")
-        elif isinstance(cast("object", tokens), np.ndarray):
-            if dtype is not None:
-                raise ValueError(f"dtype={dtype!r} is for files; the array has the dtype {tokens.dtype}")
-            self._name, self._tokens = "an array", tokens
-        else:
-            raise TypeError(f"tokens is a path or a NumPy array, got a {type(tokens).__name__}")
-        if self._tokens.ndim != 1:
-            raise ValueError(f"{self._name} must have the shape (tokens,), but has {self._tokens.shape}; flatten it")
-        if self._tokens.dtype.kind not in "iu":
-            raise TypeError(f"{self._name} must hold integers, but has the dtype {self._tokens.dtype}; cast it")
-        spare = len(self._tokens) - self._window
-        if spare < 0:
-            raise ValueError(
-                f"{self._name} has {len(self._tokens)} tokens, fewer than the {self._window} of one window"
-                f"{' and its last target' if targets else ''}; choose a smaller length"
-            )
-        self._length = spare // self._stride + 1
+        self._drops = check_bool("drop_remainder", drop_remainder)
+        if phase not in (None, "epoch"):
+            raise ValueError(f"phase must be 'epoch', for another start in each epoch, or None, got {phase!r}")
+        self._moves = phase is not None
+        self._name, self._tokens = tokens_of(tokens, dtype)
+        limits = np.iinfo(self._tokens.dtype)
+        self._pad = check_int("pad", pad, limits.min)
+        if self._pad > limits.max:
+            raise ValueError(f"pad must be at most {limits.max}, the most of {self._tokens.dtype}, got {self._pad}")
+        self._documents = None if documents is None else documents_of(documents, self._tokens)
+        self._length, self._phase = self._count_rows(), 0
         self._make_views()
+
+    def _count_rows(self) -> int:
+        # Windows that move must fit wherever they start.
+        room = len(self._tokens) - (self._stride - 1 if self._moves else 0)
+        least = self._window if self._drops else 1 + self._targets
+        if room < least:
+            moved = f", if it starts up to {self._stride - 1} tokens later" if self._moves and self._stride > 1 else ""
+            raise ValueError(
+                f"{self._name} has {len(self._tokens)} tokens, fewer than the {least} of one window"
+                f"{' and its last target' if self._targets else ''}{moved}; choose a smaller length"
+            )
+        full = max(0, (room - self._window) // self._stride + 1)
+        # One more, unless the last of these windows reaches the end, or the next one would start after it.
+        rest = not full or (room - self._window) % self._stride > 0
+        return full + (not self._drops and rest and full * self._stride + self._targets < room)
 
     def _make_views(self) -> None:
         """Makes the views of the tokens that gathers read from. To make one takes longer than to gather from it."""
-        tokens, rows, size = self._tokens.view(np.ndarray), self._length, self._size
-        if self._stride == size:
-            # Windows side by side are the rows of a contiguous array, and so are their targets, one token on.
-            end = rows * size
-            self._views = [tokens[start : start + end].reshape(rows, size) for start in range(1 + self._targets)]
-        else:
-            self._views = [np.lib.stride_tricks.sliding_window_view(tokens, self._window)[:: self._stride]]
-        names = ["tokens", "targets"] if self._targets else ["tokens"]
-        self._known_layout = layout_of({name: np.empty((1, size), tokens.dtype) for name in names})
-        # Of windows that are not side by side, too, each is a run of tokens.
-        windows = list(self._split(self._views[0]).values()) if len(self._views) < len(names) else self._views
-        self._records = [] if self._known_layout is None else self._known_layout.records(windows)
+        tokens, size, stride = self._tokens.view(np.ndarray)[self._phase :], self._size, self._stride
+        native, entries = tokens.dtype.newbyteorder("="), 1 + self._targets
+        # Windows that are full: all, or all but the last one.
+        self._full = max(0, min(self._length, (len(tokens) - self._window) // stride + 1))
+        self._windows = [Windows(tokens[start:], size, stride, self._full) for start in range(entries)]
+        rest = tokens[self._full * stride :]
+        self._tail = [padded(rest[start:], size, self._pad) for start in range(entries)]
+        self._dtypes: dict[str, np.dtype[Any]] = dict.fromkeys(("tokens", "targets")[:entries], native)
+        if self._documents is not None:
+            self._dtypes |= dict.fromkeys(("segment_ids", "positions"), np.dtype(np.int32))
+        if self._targets if self._documents is not None else not self._drops:
+            self._dtypes["loss_mask"] = np.dtype(np.bool_)
+        self._plain = self._documents is None and self._drops
+        # What gathers of tokens and targets alone call, which may take no longer than the copy itself.
+        quick = self._plain and all(window.takes for window in self._windows) and is_native(tokens.dtype)
+        takes = [window.view.take for window in self._windows] if quick else ()
+        self._quick = [(name, take, native) for name, take in zip(self._dtypes, takes, strict=False)]
+        sample = {name: np.empty((1, size), dtype) for name, dtype in self._dtypes.items()}
+        # Rows of another byte order, or of an array with gaps, cannot be copied as they are.
+        copied = not self._plain or (is_native(tokens.dtype) and tokens.flags.c_contiguous)
+        self._known_layout = layout_of(sample) if copied else None
 
     @property
     def _window(self) -> int:
-        return self._size + (1 if self._targets else 0)
+        return self._size + self._targets
 
     def __len__(self) -> int:
         return self._length
 
     def read(self, row: int) -> dict[str, npt.NDArray[Any]]:
-        """The window at `row`, as read-only views of the file."""
-        start = row * self._stride
+        """The window at `row`; tokens and targets are read-only views of the file, if nothing is added to them."""
+        if not self._plain:
+            return {name: values[0] for name, values in self._take(range(row, row + 1), aligned_empty).items()}
+        start = row * self._stride + self._phase
         window = self._tokens[start : start + self._window].view(np.ndarray)
         window = window.astype(window.dtype.newbyteorder("="), copy=False)
         window.flags.writeable = False
-        return self._split(window)
+        return {"tokens": window[: self._size], "targets": window[1:]} if self._targets else {"tokens": window}
 
     @property
     def rowwise(self) -> bool:
@@ -131,36 +179,80 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         return self._gather
 
     def _take(self, rows: Wanted, alloc: Alloc) -> dict[str, npt.NDArray[Any]]:
-        if self._stride == self._size:
-            batch = {"tokens": take_leaf(self._views[0], rows, alloc)}
-            if self._targets:
-                batch["targets"] = take_leaf(self._views[1], rows, alloc)
-            return batch
-        layout = self._known_layout
-        if layout is None:
-            wanted = self._views[0][slice(rows.start, rows.stop) if isinstance(rows, range) else rows]
-            return {name: _copied(values, alloc) for name, values in self._split(wanted).items()}
-        outs = layout.empty(len(rows), alloc)
-        self._write_rows(rows, layout.records(outs), slice(None))
-        return layout.build(outs)
+        if self._quick and not isinstance(rows, range):
+            shape = len(rows), self._size
+            # With mode="raise", `take` goes through a temporary array whenever it has an `out`.
+            return {name: take(rows, 0, alloc(shape, dtype), "clip") for name, take, dtype in self._quick}
+        return self._take_as(rows, alloc, self._dtypes)
+
+    def _takes_casts(self) -> bool:
+        """True: a window may be cast as it is copied."""
+        return True
+
+    def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: dict[str, np.dtype[Any]]) -> dict[str, npt.NDArray[Any]]:
+        shape = len(rows), self._size
+        batch = {name: alloc(shape, dtype) for name, dtype in dtypes.items()}
+        last = self._find_last(rows)
+        whole = rows if last is None else np.minimum(as_array(rows), self._full - 1)
+        for window, tail, out in zip(self._windows, self._tail, batch.values(), strict=False):
+            if self._full:
+                window.copy(whole, out)
+            if last is not None:
+                out[last] = tail
+        if not self._plain:
+            self._annotate(rows, batch, last)
+        return batch
+
+    def _find_last(self, rows: Wanted) -> Rows | None:
+        """Where in a batch the row is that does not fill a window; None if it is not in the batch."""
+        if self._full == self._length:
+            return None
+        places = (as_array(rows) == self._full).nonzero()[0]
+        return places if len(places) else None
+
+    def _annotate(self, rows: Wanted, batch: dict[str, npt.NDArray[Any]], last: Rows | None) -> None:
+        """Fills the entries of a batch beside its tokens and targets, and marks the padding."""
+        if self._documents is None:
+            batch["loss_mask"][...] = True
+        else:
+            annotate(self._documents, as_array(rows) * self._stride + self._phase, batch, self._pad)
+        if last is not None:
+            there = len(self._tokens) - self._phase - self._full * self._stride
+            for name in ("segment_ids", "positions", "loss_mask"):
+                if name in batch:
+                    batch[name][last, there - (name == "loss_mask" and self._targets) :] = 0
 
     def _batch_layout(self) -> Layout | None:
-        """The tokens and the targets, each of shape `(length,)`; None if they have another byte order."""
+        """The entries, each of shape `(length,)`; None for tokens alone that have another byte order."""
         return self._known_layout
 
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
-        wanted = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
-        for own, out in zip(self._records, records, strict=True):
-            out[places] = own[wanted]
+        wanted: Rows | slice
+        if self._plain:
+            own = [window.records for window in self._windows]
+            wanted = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+        else:
+            assert self._known_layout is not None, "rows that are made for a batch have a layout"
+            own, wanted = self._known_layout.records(list(self._take(rows, aligned_empty).values())), slice(None)
+        for values, out in zip(own, records, strict=True):
+            out[places] = values[wanted]
 
-    def _split(self, windows: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
-        """Tokens and targets, of windows of shape `(..., window)`."""
-        if not self._targets:
-            return {"tokens": windows}
-        return {"tokens": windows[..., :-1], "targets": windows[..., 1:]}
+    def at_epoch(self, epoch: int, /) -> BaseDataset[dict[str, npt.NDArray[Any]]]:
+        """The windows as they start in `epoch`; the dataset itself if they start at the same tokens in all epochs."""
+        epoch = check_int("epoch", epoch, 0)
+        if not self._moves:
+            return self
+        moved = copy.copy(self)
+        moved.in_epoch = epoch
+        moved._phase = derive_keys("windows", 0, epoch, 1)[0] % self._stride if epoch else 0  # noqa: SLF001 (a copy of self)
+        moved._make_views()  # noqa: SLF001
+        return moved
+
+    def _order_changes(self) -> bool:
+        return self._moves
 
     def fingerprint(self) -> dict[str, Any]:
-        """The settings of the windows, the number of tokens, and a hash of 64 of them."""
+        """The settings of the windows, those of documents if given, the number of tokens, and a hash of 64 of them."""
         places = np.linspace(0, len(self._tokens) - 1, 64).astype(np.int64)
         return {
             "rows": len(self),
@@ -169,7 +261,19 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             "targets": self._targets,
             "tokens": len(self._tokens),
             "content": digest(self._tokens[places].astype(np.int64).tobytes()),
+            **self._options(),
         }
+
+    def _options(self) -> dict[str, Any]:
+        """What is set of the options that change the rows."""
+        given: dict[str, Any] = {"phase": "epoch"} if self._moves else {}
+        if not self._drops:
+            given["drop_remainder"] = False
+        if self._documents is not None:
+            given["documents"] = self._documents.fingerprint()
+        if not self._plain:
+            given["pad"] = self._pad
+        return given
 
     def _own_contents(self) -> dict[str, Any]:
         """The dtype of the tokens."""
@@ -179,55 +283,17 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         """The number and length of the windows, and where they come from."""
         return (
             f"TokenDataset({len(self)} rows: {self._size} {self._tokens.dtype} tokens each, every {self._stride}, "
-            f"of {self._name})"
+            f"of {self._name}{'' if self._documents is None else f', {self._documents}'}"
+            f"{', another start in each epoch' if self._moves else ''})"
         )
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self) | {"_tokens": memory_map.reference(self._tokens)}
-        del state["_views"], state["_known_layout"], state["_records"]
+        for name in MADE:
+            del state[name]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._tokens = memory_map.opened(state["_tokens"])
         self._make_views()
-
-
-def _copied(values: npt.NDArray[Any], alloc: Alloc) -> npt.NDArray[Any]:
-    """An array in memory from `alloc`, in the machine's byte order."""
-    out = alloc(values.shape, values.dtype.newbyteorder("="))
-    out[...] = values
-    return out
-
-
-def _open(path: Path, dtype: np.dtype[Any] | None) -> npt.NDArray[Any]:
-    """Maps a file. Its first bytes tell whether it is in NumPy's format, as names may be wrong."""
-    size, name = path.stat().st_size, shown(Path(path.name))
-    if size == 0:
-        raise ValueError(f"{shown(path)} is empty")
-    with path.open("rb") as file:
-        first = file.read(len(MAGIC))
-    if first == MAGIC:
-        if dtype is not None:
-            raise ValueError(
-                f"dtype={dtype} is for files that do not name their own, which {name} does: it is in NumPy's .npy "
-                "format; leave dtype out"
-            )
-        try:
-            return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{shown(path)} is not a .npy file of numbers, or is cut short: {error}") from error
-    if path.suffix.lower() == ".npz":
-        raise ValueError(f"{name} is an archive of arrays, which cannot be mapped; save the tokens with np.save")
-    if dtype is None:
-        if path.suffix.lower() == ".npy":
-            raise ValueError(
-                f"{shown(path)} is not a .npy file of numbers, or is cut short; if it holds nothing but the numbers, "
-                "give their dtype, such as dtype=np.uint16"
-            )
-        raise ValueError(f"{name} does not tell its dtype; give it, such as dtype=np.uint16")
-    if dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integers, got dtype={dtype}; give the integer dtype it was written in")
-    if size % dtype.itemsize:
-        raise ValueError(f"{shown(path)} has {size} bytes, no multiple of the {dtype.itemsize} of {dtype}: cut short?")
-    return np.memmap(path, dtype, "r")

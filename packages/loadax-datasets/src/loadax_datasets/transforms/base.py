@@ -122,6 +122,13 @@ class ReorderedDataset(Transform[T_co]):
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
         self._source._write_rows(self._source_rows(rows), records, places)  # noqa: SLF001
 
+    def _takes_casts(self) -> bool:
+        """Whether the source does."""
+        return self._source._takes_casts()  # noqa: SLF001
+
+    def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: Any) -> Any:
+        return self._source._take_as(self._source_rows(rows), alloc, dtypes)  # noqa: SLF001
+
 
 def count_kind(kind: type[BaseDataset[Any]], dataset: BaseDataset[Any]) -> int:
     """The most datasets of a kind that a row of `dataset` comes through."""

@@ -71,6 +71,7 @@ class CastDataset(Transform[Any]):
         else:
             self._dtype = _check_dtype(dtype)
         super().__init__(source)
+        self._set_epoch(0)
 
     def read(self, row: int) -> Any:
         """The source's row, in the dtype."""
@@ -89,7 +90,35 @@ class CastDataset(Transform[Any]):
         """The source's gather, copied into memory of the dtype."""
         return None if self._source.gather is None else self._gather
 
+    def _set_epoch(self, epoch: int) -> None:  # noqa: ARG002 (in another epoch, the source may be of another kind)
+        # False if it is not known yet.
+        self._direct: Any = False
+
+    def _dtypes_to_read(self) -> Any:
+        """A tree of the dtypes that the source is to write; None if it cannot, or if numbers may not fit theirs."""
+        if self._direct is False:
+            self._direct = self._find_dtypes()
+        return self._direct
+
+    def _find_dtypes(self) -> Any:
+        source = self._source
+        layout = source._batch_layout() if source._takes_casts() else None  # noqa: SLF001
+        if layout is None:
+            return None
+        made = self._cast(layout.build([np.empty((0, *leaf.shape), leaf.dtype) for leaf in layout.leaves]), _copy)
+        dtypes = [leaf.dtype for _, leaf in tree.leaves(made)]
+        for leaf, dtype in zip(layout.leaves, dtypes, strict=True):
+            # In a floating-point dtype, two tokens could become one.
+            if dtype != leaf.dtype and (dtype.kind not in "iu" or _may_overflow(leaf.dtype, dtype)):
+                return None
+        return layout.build(dtypes)
+
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        dtypes = self._dtypes_to_read()
+        if dtypes is not None:
+            # Nobody can tell which part of that copy is the cast: it counts as reading.
+            return self._source._take_as(rows, alloc, dtypes)  # noqa: SLF001
+
         def fill(values: Any, dtype: np.dtype[Any]) -> Any:
             out = alloc(values.shape, dtype)
             out[...] = values

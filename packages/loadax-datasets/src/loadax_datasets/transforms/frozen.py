@@ -73,6 +73,13 @@ class FrozenDataset(Transform[T_co]):
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
         self._source._write_rows(rows, records, places)  # noqa: SLF001
 
+    def _takes_casts(self) -> bool:
+        """Whether the source does."""
+        return self._source._takes_casts()  # noqa: SLF001
+
+    def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: Any) -> Any:
+        return self._source._take_as(rows, alloc, dtypes)  # noqa: SLF001
+
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """Itself."""
         check_int("epoch", epoch, 0)

@@ -1,0 +1,212 @@
+"""Where documents end in a flat file of tokens, and what the tokens of a window know of their documents."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Rows
+
+from ..checks import check_int
+from ..files import memory_map
+from ..files.fingerprints import digest
+from ..files.folders import shown
+from .token_files import map_npy
+
+Flags: TypeAlias = npt.NDArray[np.bool_]
+CHECKED = 1 << 20
+"""How many offsets are checked at a time, so that those of a memory-mapped file are not copied as a whole."""
+
+
+class EndToken:
+    """Documents that end with a token, which belongs to the document that it ends.
+
+    Args:
+        number: The token.
+        dtype: The dtype of the tokens.
+
+    Raises:
+        TypeError: If `number` is not an integer.
+        ValueError: If the dtype has no such number.
+    """
+
+    def __init__(self, number: int, dtype: np.dtype[Any]) -> None:
+        limits = np.iinfo(dtype)
+        self._token = check_int("documents", number, limits.min)
+        if self._token > limits.max:
+            raise ValueError(
+                f"documents={self._token} is the token that ends each document, but tokens of dtype {dtype} are at "
+                f"most {limits.max}; give the token, or an array of offsets"
+            )
+        # To convert Python's integer would take as long as to compare 1,000 tokens.
+        self._number = np.array(self._token, dtype.newbyteorder("="))
+
+    def find_ends(self, tokens: npt.NDArray[Any], starts: Rows, ends: Flags) -> None:  # noqa: ARG002 (as `Offsets`)
+        """Writes which tokens are the last of their documents.
+
+        Args:
+            tokens: The tokens of windows, of shape `(n, length)`.
+            starts: Where in the file the windows start, of shape `(n,)`.
+            ends: The result, of shape `(n, length)`.
+        """
+        np.equal(tokens, self._number, out=ends)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The token."""
+        return {"end": self._token}
+
+    def __str__(self) -> str:
+        return f"documents that end with {self._token}"
+
+
+class Offsets:
+    """Documents that begin at known places.
+
+    Args:
+        offsets: Where documents begin, of shape `(documents,)`: 0, and then not less than the one before. The number of
+            tokens may follow as the last one. Memory-mapped offsets stay mapped.
+        tokens: The number of tokens in the file.
+        name: What error messages call the offsets.
+
+    Raises:
+        TypeError: If `offsets` are not integers.
+        ValueError: If they have another shape, do not begin with 0, decrease, or end beyond the tokens.
+    """
+
+    def __init__(self, offsets: npt.NDArray[Any], tokens: int, name: str = "documents") -> None:
+        if isinstance(offsets, np.ma.MaskedArray):
+            raise ValueError(f"{name} is a masked array, whose mask would be lost; give the offsets without a mask")
+        if offsets.ndim != 1:
+            raise ValueError(f"{name} must have the shape (documents,), but has {offsets.shape}; flatten it")
+        if offsets.dtype.kind not in "iu":
+            raise TypeError(f"{name} must hold integers, but has the dtype {offsets.dtype}; cast it")
+        # A search in an array of another byte order, or with gaps, would copy the whole array each time.
+        self._offsets = np.require(offsets.view(np.ndarray), offsets.dtype.newbyteorder("="), ["C", "A"])
+        if not len(offsets) or offsets[0] != 0:
+            found = f"begins with {offsets[0]}" if len(offsets) else "is empty"
+            raise ValueError(f"{name} must begin with 0, where the first document begins, but {found}")
+        for begin in range(0, len(offsets) - 1, CHECKED):
+            some = self._offsets[begin : begin + CHECKED + 1]
+            wrong = np.flatnonzero(some[1:] < some[:-1])
+            if len(wrong):
+                place = begin + int(wrong[0])
+                raise ValueError(
+                    f"{name} must not decrease, but {offsets[place + 1]} follows {offsets[place]} at index "
+                    f"{place + 1}; give the offsets in the order of the file"
+                )
+        if offsets[-1] > tokens:
+            raise ValueError(
+                f"{name} ends with {offsets[-1]}, beyond the {tokens} tokens; give offsets that count tokens, not bytes"
+            )
+
+    def find_ends(self, tokens: npt.NDArray[Any], starts: Rows, ends: Flags) -> None:
+        """Writes which tokens are the last of their documents; see `EndToken.find_ends`."""
+        rows, length = tokens.shape
+        ends[...] = False
+        offsets = self._offsets
+        # A document ends before the next one begins. Numbers of another dtype would make the search copy all offsets.
+        most = offsets[-1].item()
+        bounds = np.minimum(np.concatenate((starts, starts + length)), most).astype(offsets.dtype)
+        first, stop = offsets.searchsorted(bounds, "right").reshape(2, rows)
+        counts = stop - first
+        total = int(counts.sum())
+        if not total:
+            return
+        # The offsets of a window are neighbours: `first`, `first + 1`, and so on.
+        which = np.arange(total) + (first - counts.cumsum() + counts).repeat(counts)
+        to_flat = cast("Rows", np.arange(rows) * length - 1 - starts)
+        ends.reshape(-1)[offsets[which].astype(np.int64) + to_flat.repeat(counts)] = True
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The number of offsets, and a hash of 64 of them."""
+        places = np.linspace(0, len(self._offsets) - 1, 64).astype(np.int64)
+        return {"offsets": len(self._offsets), "content": digest(self._offsets[places].astype(np.int64).tobytes())}
+
+    def __str__(self) -> str:
+        return f"{len(self._offsets)} offsets of documents"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_offsets": memory_map.reference(self._offsets)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        offsets = state["_offsets"]
+        self._offsets = offsets.open() if isinstance(offsets, memory_map.MappedArray) else offsets
+
+
+def documents_of(
+    documents: int | str | os.PathLike[str] | npt.NDArray[Any], tokens: npt.NDArray[Any]
+) -> EndToken | Offsets:
+    """The documents in a flat array of tokens.
+
+    Args:
+        documents: The token that ends each document, or the places where documents begin: an array, or a `.npy` file.
+        tokens: All tokens, of shape `(tokens,)`.
+
+    Returns:
+        What finds the ends of documents.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If `documents` is none of these, or holds no integers.
+        ValueError: If the dtype of the tokens has no such token, or the offsets are wrong.
+    """
+    if isinstance(documents, str | os.PathLike):
+        path = Path(documents).absolute()
+        offsets = map_npy(path)
+        if offsets is None:
+            raise ValueError(f"{shown(path)} is not a .npy file; save the offsets of the documents with np.save")
+        return Offsets(offsets, len(tokens), shown(Path(path.name)))
+    if isinstance(documents, np.ndarray):
+        return Offsets(documents, len(tokens))
+    if isinstance(cast("object", documents), int | np.integer):
+        return EndToken(documents, tokens.dtype)
+    raise TypeError(
+        "documents is the token that ends each document, or the offsets at which documents begin, as an array or as a "
+        f".npy file; got a {type(documents).__name__}"
+    )
+
+
+def annotate(documents: EndToken | Offsets, starts: Rows, batch: dict[str, npt.NDArray[Any]], pad: int) -> None:
+    """Writes what the tokens of windows know of their documents.
+
+    The time is that of ten passes over the tokens, with little for each document.
+
+    Args:
+        documents: Finds the last tokens of documents.
+        starts: Where in the file the windows start, of shape `(n,)`.
+        batch: Arrays of shape `(n, length)`: `"tokens"`, which are read; `"segment_ids"` and `"positions"`, which are
+            written; and perhaps `"loss_mask"`, which is written, and `"targets"`, of which those that belong to another
+            document are replaced.
+        pad: What replaces them.
+    """
+    tokens, targets, mask = batch["tokens"], batch.get("targets"), batch.get("loss_mask")
+    rows, length = tokens.shape
+    # Whether a document ends before a token, for each token and the one after the last.
+    flags = np.empty(tokens.size + 1, np.bool_)
+    ends = flags[1:].reshape(tokens.shape)
+    documents.find_ends(tokens, starts, ends)
+    if mask is not None:
+        np.logical_not(ends, out=mask)
+    final = ends[:, -1].copy()
+    # Windows begin here, too, and the last one ends. Then one search for flags, which takes long, finds all pieces.
+    flags[::length] = True
+    bounds = flags.nonzero()[0]
+    begins = bounds[:-1]
+    lengths = bounds[1:] - begins
+    row, column = np.divmod(begins, length)
+    first = (column == 0).nonzero()[0]
+    number = np.arange(1, len(begins) + 1) - first[row]
+    # NumPy repeats numbers of 16 bits three times as fast as those of 32 bits.
+    small = np.uint16 if length < 1 << 16 else np.uint32
+    np.copyto(batch["segment_ids"], number.astype(small).repeat(lengths).reshape(rows, length))
+    columns = column.astype(small).repeat(lengths).reshape(rows, length)
+    np.copyto(batch["positions"], np.subtract(np.arange(length, dtype=small), columns, out=columns))
+    if targets is not None:
+        # A piece that begins with its window says nothing of the token before: the last targets are set apart.
+        kept = targets[:, -1].copy()
+        kept[final] = pad
+        targets.reshape(-1)[begins - 1] = pad
+        targets[:, -1] = kept

@@ -1,0 +1,178 @@
+"""Reading the documents that are packed: from flat arrays, or as items of any dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Rows, add_note, tree
+
+from ..base import BaseDataset
+from ..orders.packing import Lengths
+from ..sources.flat import FlatDataset
+from .lengths import document_length
+from .pieces import Arrays
+
+Array = npt.NDArray[Any]
+
+OWN = "segment_ids", "positions"
+"""The names of what every packed row has beside the leaves of its documents."""
+
+
+class Kind:
+    """What documents are made of.
+
+    Args:
+        example: A document.
+        pad: What padding is filled with: one number, or a number for each name.
+
+    Attributes:
+        bare: Whether a document is one array.
+        dtypes: The dtype of each leaf.
+        dtypes_of_rows: Those of a packed row: of the leaves, of what all rows have, and of what rows of arrays have.
+        pads: What padding is filled with, for each leaf.
+        build: Makes the tree of a document, or of many.
+
+    Raises:
+        TypeError: If a document is neither an array nor a dict of arrays.
+        ValueError: If a name is taken, or the padding does not fit.
+    """
+
+    def __init__(self, example: Any, pad: int | Mapping[str, int]) -> None:
+        leaves, self.build = tree.flatten(example)
+        document_length(leaves)
+        self.bare = isinstance(example, np.ndarray)
+        self.dtypes = [cast("Array", leaf).dtype.newbyteorder("=") for leaf in leaves]
+        names = set[str]() if self.bare else _names(example)
+        if isinstance(pad, Mapping) and not names.issuperset(pad):
+            raise ValueError(f"pad={pad!r} names what documents do not have: they have {sorted(names) or 'no names'}")
+        by_step = {f"[{name!r}]": value for name, value in pad.items()} if isinstance(pad, Mapping) else {}
+        int32 = np.dtype(np.int32)
+        more = [self.dtypes[0], np.dtype(np.bool_)] if self.bare else []
+        self.dtypes_of_rows = self.dtypes, [int32, int32], more
+        self.pads: list[Any] = []
+        for (path, _), dtype in zip(tree.leaves(example), self.dtypes, strict=True):
+            value = by_step.get(path[0], 0) if isinstance(pad, Mapping) else pad
+            self.pads.append(_padding(value, "".join(path), dtype))
+
+
+def _names(example: Any) -> set[str]:
+    if not isinstance(example, Mapping):
+        raise TypeError(
+            f"a document must be an array, or a dict of arrays, got a {type(example).__name__}; convert it with .map"
+        )
+    names = set(cast("Mapping[str, Any]", example))
+    for name in OWN:
+        if name in names:
+            raise ValueError(f"{name!r} is a name that packed rows have of their own; rename it with .map")
+    return names
+
+
+def _padding(value: Any, leaf: str, dtype: np.dtype[Any]) -> Any:
+    """A number as one of the dtype."""
+    found = np.array(value).astype(dtype)
+    if found != value:
+        raise ValueError(f"pad={value!r} does not fit into {dtype}, the dtype of the documents{leaf}")
+    return found
+
+
+class Reader(Protocol):
+    """Reads the documents of a dataset."""
+
+    def example(self) -> Any:
+        """A document, perhaps without values."""
+        ...
+
+    def locate(self, documents: Rows, skips: Rows) -> tuple[Rows, Rows]:
+        """In which of the arrays values are, and where there.
+
+        Args:
+            documents: The documents that the values are of, of shape `(n,)`.
+            skips: Their places in these.
+        """
+        ...
+
+    def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:
+        """For each leaf, the arrays with these numbers.
+
+        Args:
+            which: Numbers that `locate` returned.
+            kind: What documents are made of.
+        """
+        ...
+
+
+def reader_of(source: BaseDataset[Any], lengths: Lengths) -> Reader:
+    """A reader of a dataset's documents."""
+    return FlatReader(source) if isinstance(source, FlatDataset) else ItemReader(source, lengths)
+
+
+class FlatReader:
+    """A `Reader` of documents that lie in flat arrays; each shard has its own."""
+
+    def __init__(self, source: FlatDataset) -> None:
+        self._flat = source.flat
+
+    def example(self) -> Any:
+        """See `Reader`."""
+        return self._flat.build([np.empty(0, dtype) for dtype in self._flat.dtypes])
+
+    def locate(self, documents: Rows, skips: Rows) -> tuple[Rows, Rows]:
+        """See `Reader`."""
+        which, starts, _ = self._flat.bounds(documents)
+        return which, starts + skips
+
+    def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:  # noqa: ARG002 (all are there)
+        """See `Reader`."""
+        return list(self._flat.leaves)
+
+
+class ItemReader:
+    """A `Reader` of documents that are items of a dataset; each has its own arrays.
+
+    Args:
+        source: The dataset.
+        lengths: The lengths that the plan was made from.
+    """
+
+    def __init__(self, source: BaseDataset[Any], lengths: Lengths) -> None:
+        self._source, self._lengths = source, lengths
+
+    def example(self) -> Any:
+        """See `Reader`."""
+        return self._source.read(0)
+
+    def locate(self, documents: Rows, skips: Rows) -> tuple[Rows, Rows]:
+        """See `Reader`."""
+        return documents, skips
+
+    def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:
+        """See `Reader`."""
+        documents = np.unique(which)
+        found: list[dict[int, Array]] = [{} for _ in kind.dtypes]
+        expected = self._lengths[documents].tolist()
+        numbers = documents.tolist()
+        for document, item, length in zip(numbers, self._source.read_many(numbers), expected, strict=True):
+            for known, leaf in zip(found, self._leaves(item, document, length, kind), strict=True):
+                known[document] = leaf
+        return list(found)
+
+    def _leaves(self, item: Any, document: int, length: int, kind: Kind) -> list[Array]:
+        """The leaves of a document, checked."""
+        try:
+            leaves, _ = tree.flatten(item)
+            if len(leaves) != len(kind.dtypes):
+                raise ValueError(f"it has {len(leaves)} arrays, and the first document has {len(kind.dtypes)}")
+            if document_length(leaves) != length:
+                raise ValueError(
+                    f"it has {len(leaves[0])} values, but its length was given as {length}; find the lengths anew"
+                )
+            for leaf, dtype in zip(leaves, kind.dtypes, strict=True):
+                if leaf.dtype.newbyteorder("=") != dtype:
+                    raise TypeError(f"it has the dtype {leaf.dtype}, and the first document has {dtype}; cast it")
+        except (TypeError, ValueError) as error:
+            add_note(error, f"document {document} of the dataset that is packed")
+            raise
+        return leaves

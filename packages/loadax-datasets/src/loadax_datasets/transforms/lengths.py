@@ -1,0 +1,161 @@
+"""The lengths of documents: known by their dataset, given, or found by reading all documents once."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from loadax_core import Rows, add_note, tree
+
+from ..base import BaseDataset
+from ..files import memory_map
+from ..files.fingerprints import digest
+from ..files.folders import shown
+from ..log import inform
+from ..orders.packing import Lengths
+from ..sources.flat import FlatDataset
+
+CHUNK = 256
+"""Documents in one read while lengths are found."""
+
+HASHED = 1 << 20
+"""Lengths that are hashed at a time: 8 MiB."""
+
+PROGRESS_SECONDS = 5.0
+
+
+class KnownLengths:
+    """Lengths in an array, in memory or mapped from a file.
+
+    Args:
+        lengths: Integers of shape `(documents,)`.
+    """
+
+    def __init__(self, lengths: npt.NDArray[Any]) -> None:
+        self.array = lengths
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, documents: slice | Rows, /) -> Rows:
+        return self.array[documents].astype(np.int64)
+
+    def __getstate__(self) -> Any:
+        return memory_map.reference(self.array)
+
+    def __setstate__(self, state: Any) -> None:
+        self.array = memory_map.opened(state)
+
+
+def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLike[str] | None) -> Lengths:
+    """The lengths of a dataset's documents.
+
+    Args:
+        source: The documents.
+        given: The lengths; or a `.npy` file of them, which is written if it is not there; or None.
+
+    Returns:
+        The lengths. Without `given`, those that the dataset knows, or else those that reading it finds.
+
+    Raises:
+        TypeError: If the lengths are not integers, or a document is no array or tree of arrays of one dimension.
+        ValueError: If there is not one length for each document, or the leaves of a document are not equally long.
+    """
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        if not path.exists():
+            _save(path, _measure(source))
+        return KnownLengths(_checked(_load(path), len(source), shown(path)))
+    if given is not None:
+        return KnownLengths(_checked(np.asarray(given), len(source), "lengths"))
+    if isinstance(source, FlatDataset):
+        return source.flat
+    known: Any = getattr(source, "lengths", None)
+    if known is not None and not callable(known):
+        return KnownLengths(_checked(np.asarray(known), len(source), f"{type(source).__name__}.lengths"))
+    return KnownLengths(_measure(source))
+
+
+def hash_lengths(lengths: Lengths) -> str:
+    """A hash of all lengths."""
+    parts = (lengths[start : start + HASHED].astype("<i8") for start in range(0, len(lengths), HASHED))
+    return digest("".join(digest(part.tobytes()) for part in parts).encode())
+
+
+def _checked(lengths: npt.NDArray[Any], documents: int, name: str) -> npt.NDArray[Any]:
+    if lengths.dtype.kind not in "iu" and lengths.size:
+        raise TypeError(f"{name} must be integers, got the dtype {lengths.dtype}")
+    if lengths.shape != (documents,):
+        raise ValueError(
+            f"{name} must have one length for each of {documents} documents, got the shape {lengths.shape}; were they "
+            "found for another dataset?"
+        )
+    return lengths
+
+
+def _load(path: Path) -> npt.NDArray[Any]:
+    try:
+        return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{shown(path)} is not a .npy file of lengths, or is cut short: {error}") from error
+
+
+def _save(path: Path, lengths: npt.NDArray[Any]) -> None:
+    """Writes a file so that others see all of it or nothing."""
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            np.save(file, lengths)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _measure(source: BaseDataset[Any]) -> npt.NDArray[np.int64]:
+    """Reads all documents."""
+    begin = reported = time.monotonic()
+    total = len(source)
+    lengths = np.empty(total, np.int64)
+    for start in range(0, total, CHUNK):
+        rows = range(start, min(start + CHUNK, total))
+        for row, item in zip(rows, source.read_range(rows), strict=True):
+            lengths[row] = _length(row, item)
+        if time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
+            inform("pack: read %d of %d documents for their lengths in %.0f s", rows.stop, total, reported - begin)
+    return lengths
+
+
+def _length(row: int, item: Any) -> int:
+    try:
+        return document_length([leaf for _, leaf in tree.leaves(item)])
+    except (TypeError, ValueError) as error:
+        add_note(error, f"document {row} of the dataset that is packed")
+        raise
+
+
+def document_length(leaves: list[Any]) -> int:
+    """The length that all leaves of a document have.
+
+    Raises:
+        TypeError: If one is not an array.
+        ValueError: If one is not of shape `(length,)`, or their lengths differ.
+    """
+    for leaf in leaves:
+        if not isinstance(leaf, np.ndarray):
+            raise TypeError(
+                f"a document must be a NumPy array of shape (length,), or a tree of such arrays, got a "
+                f"{type(leaf).__name__} in it; convert it with .map(numpy.asarray)"
+            )
+        shape = cast("npt.NDArray[Any]", leaf).shape
+        if len(shape) != 1:
+            raise ValueError(f"a document must have the shape (length,), got {shape}; flatten it")
+        if shape != leaves[0].shape:
+            raise ValueError(f"the leaves of a document must be equally long, got {leaves[0].shape[0]} and {shape[0]}")
+    if not leaves:
+        raise ValueError("a document must have at least one array, got an empty tree")
+    return len(leaves[0])
