@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from loadax_core import ClosedError, DataLoader, Loader, LoaderIterator, progress
+from loadax_core import ClosedError, DataLoader, Loader, LoaderIterator, progress, progress_bar
 
 pytest.importorskip("tqdm", reason="an extra of loadax-core")
 
@@ -212,3 +212,31 @@ def test_without_tqdm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyP
     missing = "tqdm"
     with pytest.raises(ImportError, match=r'pip install "loadax-core\[progress\]"'):
         progress(loader)
+
+
+def test_work_that_is_no_loop_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
+    with progress_bar(8, done=2, unit="document", desc="write") as advance:
+        advance(1)
+        advance(5)
+    assert terminal.last.startswith("write: 100%|")
+    assert "| 8/8 [" in terminal.last
+    assert "document/s" in terminal.last
+    before = terminal.getvalue()
+    with progress_bar(8, show=False) as advance:
+        advance(8)
+    assert terminal.getvalue() == before
+
+
+def test_a_bar_that_is_not_asked_for_needs_no_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name="tqdm")
+
+    def nothing(_: str) -> None: ...
+
+    monkeypatch.setattr("importlib.util.find_spec", nothing)
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with progress_bar(2) as advance:
+        advance(2)
+    with pytest.raises(ImportError, match=r"progress needs tqdm"), progress_bar(2, show=True):
+        pass

@@ -49,6 +49,7 @@ from .show.preview import Preview as Preview
 from .tools.measure import Measurement as Measurement
 from .tools.measure import measure as measure
 from .tools.progress_bar import progress as progress
+from .tools.progress_bar import progress_bar as progress_bar
 
 if TYPE_CHECKING:
     __version__: str

@@ -17,6 +17,7 @@ from .sources.parquet import ParquetDataset as ParquetDataset
 from .sources.polars import PolarsDataset as PolarsDataset
 from .sources.ranges import RangeDataset as RangeDataset
 from .sources.sqlite import SQLiteDataset as SQLiteDataset
+from .sources.store import write_jagged as write_jagged
 from .sources.tokens import TokenDataset as TokenDataset
 from .transforms.cached import CachedDataset as CachedDataset
 from .transforms.cast import CastDataset as CastDataset

@@ -73,6 +73,7 @@ from loadax_datasets import SQLiteDataset as SQLiteDataset
 from loadax_datasets import TokenDataset as TokenDataset
 from loadax_datasets import ZippedDataset as ZippedDataset
 from loadax_datasets import as_dataset as as_dataset
+from loadax_datasets import write_jagged as write_jagged
 
 from . import extend as extend
 
@@ -169,6 +170,7 @@ __all__ = [
     "progress",
     "simulate_hosts",
     "versions",
+    "write_jagged",
 ]
 
 

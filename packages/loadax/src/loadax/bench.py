@@ -6,28 +6,21 @@ The loader runs with its own workers and prefetch. Sleep takes the place of a tr
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.util
 import os
 import sys
 import time
-import traceback
 from pathlib import Path
 from typing import Any, cast
 
 from loadax_core import Loader, Measurement, measure
 
+from .naming import FAILURES, InputError, failure, named
+
 TOO_SLOW, WRONG = 1, 2
 """Exit statuses."""
 
 ENDINGS = (".svg", ".png", ".pdf", ".json")
-
-FAILURES = (Exception, SystemExit)
-"""What the user's code may raise; a program that is not meant to be imported may exit, also with status 0."""
-
-
-class InputError(Exception):
-    """The user's input is wrong; the message says what to change."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,27 +92,7 @@ def find(place: str) -> Loader[Any]:
     Raises:
         InputError: If the module or the name is missing, or names no loader.
     """
-    module_name, _, name = place.partition(":")
-    if not module_name or not name or "/" in module_name or module_name.endswith(".py"):
-        raise InputError(f"{place!r} is not of the form module:name, such as mypackage.data:make_loader")
-    # As with `python -m`; without it, a console script imports installed modules only.
-    sys.path.insert(0, os.getcwd())
-    try:
-        found: Any = importlib.import_module(module_name)
-    except FAILURES as error:
-        if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
-            raise InputError(f"there is no module {error.name!r}, here or installed") from None
-        raise failure(f"the import of {module_name} failed", error) from error
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise InputError(f"{module_name} has no {name!r}") from None
-    if not isinstance(found, Loader) and callable(found):
-        try:
-            found = found()
-        except FAILURES as error:
-            raise failure(f"{place}() failed", error) from error
+    found = named(place, lambda found: not isinstance(found, Loader), "make_loader")
     if not isinstance(found, Loader):
         raise InputError(f"{place} is of type {type(found).__name__}, not a Loader; does it end with .build(dataset)?")
     return cast("Loader[Any]", found)
@@ -175,8 +148,3 @@ def report(measurement: Measurement, args: argparse.Namespace) -> float:
         lines.append(f"The timeline is in {args.plot}")
     sys.stdout.write("\n".join(lines) + "\n")
     return rows_per_s
-
-
-def failure(what: str, error: BaseException) -> InputError:
-    """The error for a failure in the user's code, with its whole traceback."""
-    return InputError(f"{what}\n{''.join(traceback.format_exception(error))}".rstrip())

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from . import bench, doctor
+from . import bench, doctor, store
 from .siblings import versions
 
 
@@ -27,6 +27,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "bench": bench,
     "doctor": doctor,
+    "store": store,
 }
 
 

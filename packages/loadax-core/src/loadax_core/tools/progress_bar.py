@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..iterator import LoaderIterator
@@ -42,6 +44,32 @@ def progress(batches: Loader[B] | LoaderIterator[B], desc: str | None = None) ->
     if not isinstance(batches, Loader | LoaderIterator):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"progress takes a loader, or iter(loader), got {type(batches).__name__}: {batches!r:.80}")
     return _run(batches, _bar_type(), desc)
+
+
+@contextmanager
+def progress_bar(
+    total: int | None, *, done: int = 0, unit: str = "row", desc: str | None = None, show: bool | None = None
+) -> Generator[Callable[[int], object]]:
+    """A progress bar for work that is no loop over batches; shown where `progress` shows one.
+
+    Args:
+        total: How many units there are; None if that is not known.
+        done: How many are done already.
+        unit: What is counted.
+        desc: Text before the bar, as in tqdm.
+        show: False for no bar; None for none if tqdm is not installed.
+
+    Yields:
+        A function that takes the number of units that were done since its last call.
+
+    Raises:
+        ImportError: If `show` is True and tqdm is not installed.
+    """
+    if show is False or (show is None and importlib.util.find_spec("tqdm") is None):
+        yield lambda _: None
+        return
+    with _bar_type()(total=total, initial=done, unit=unit, desc=desc, miniters=1, disable=_silent()) as bar:
+        yield bar.update
 
 
 def _run(batches: Loader[B] | LoaderIterator[B], bar_type: Any, desc: str | None) -> Generator[B, None, None]:

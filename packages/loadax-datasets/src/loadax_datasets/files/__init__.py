@@ -1,4 +1,4 @@
-"""Files: finding them in folders, a format for cached items, memory maps, and fingerprints of contents.
+"""Files: finding them in folders, formats of cached items and of documents, memory maps, and fingerprints of contents.
 
 Knows no dataset. Imports: NumPy and the standard library.
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mmap import mmap
+import mmap
+import os
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +13,9 @@ import numpy.typing as npt
 
 from .fingerprints import sample
 from .folders import shown
+
+MAP_FIXED = 0x10
+"""The same number on Linux and macOS, but for processors that NumPy does not run on."""
 
 
 class MappedArray:
@@ -86,7 +91,7 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
     root: Any = array
     while root is not None:
         # Only the array that made the mapping has the right offset in the file. Its views inherit that number.
-        if isinstance(root, np.memmap) and isinstance(root.base, mmap):
+        if isinstance(root, np.memmap) and isinstance(root.base, mmap.mmap):
             mapped = cast("Any", root)
             if mapped.filename is None or mapped.mode == "c" or not _lies_within(array, mapped):
                 break
@@ -99,6 +104,59 @@ def reference(array: npt.NDArray[Any]) -> npt.NDArray[Any] | MappedArray:
 def opened(given: npt.NDArray[Any] | MappedArray) -> npt.NDArray[Any]:
     """The array that `reference` was called with, in a process that has unpickled what it returned."""
     return given.open() if isinstance(given, MappedArray) else given
+
+
+def map_file(path: Path, nbytes: int) -> npt.NDArray[np.uint8]:
+    """Maps a file, read-only and without a descriptor, so that any number of files can be mapped.
+
+    Args:
+        path: The file.
+        nbytes: How many bytes it has, at least 1.
+
+    Returns:
+        Array of shape `(nbytes,)`.
+
+    Raises:
+        OSError: If there is no such file, or the system has no room for another mapping.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if sys.version_info >= (3, 13):
+            return np.frombuffer(mmap.mmap(fd, nbytes, mmap.MAP_SHARED, mmap.PROT_READ, trackfd=False), np.uint8)
+        return _map_without_descriptor(fd, nbytes)
+    except OSError as error:
+        raise OSError(
+            error.errno or 0,
+            f"cannot map {shown(path)}: {error.strerror}; raise the limit (ulimit -v; sysctl vm.max_map_count), or "
+            "write fewer and larger files",
+        ) from error
+    finally:
+        os.close(fd)
+
+
+def _map_without_descriptor(fd: int, nbytes: int) -> npt.NDArray[np.uint8]:
+    """Maps a file to memory whose owner is Python's `mmap`, which would keep a duplicate of the descriptor by itself.
+
+    `mmap` reserves the addresses, and frees them at its end. The file is then mapped in their place.
+    """
+    try:
+        import ctypes  # noqa: PLC0415
+    except ImportError:
+        # Python may have been built without it. Then each mapping keeps a descriptor.
+        return np.frombuffer(mmap.mmap(fd, nbytes, mmap.MAP_SHARED, mmap.PROT_READ), np.uint8)
+
+    reserved = mmap.mmap(-1, nbytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ)
+    array = np.frombuffer(reserved, np.uint8)
+    address = _address(array)
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [
+        ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_longlong
+    ]  # fmt: skip
+    if libc.mmap(address, nbytes, mmap.PROT_READ, mmap.MAP_SHARED | MAP_FIXED, fd, 0) != address:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return array
 
 
 def _lies_within(array: npt.NDArray[Any], mapped: npt.NDArray[Any]) -> bool:

@@ -59,6 +59,24 @@ class OffsetShard(NamedTuple):
         return np.diff(self.offsets.astype(np.int64))
 
 
+class Leaf(dict[int, Array]):
+    """The values of one leaf, by the number of their shard; asked for when they are first needed.
+
+    Args:
+        shards: The shards.
+        number: The number of the leaf.
+    """
+
+    def __init__(self, shards: Sequence[Shard], number: int) -> None:
+        super().__init__()
+        self._shards, self._number = shards, number
+
+    def __missing__(self, shard: int) -> Array:
+        # As a plain array, whose slices are made faster than those of a memmap.
+        self[shard] = values = self._shards[shard].values[self._number].view(np.ndarray)
+        return values
+
+
 class FlatArrays:
     """The documents of one or more shards.
 
@@ -68,14 +86,13 @@ class FlatArrays:
 
     Attributes:
         shards: As given.
-        leaves: The values of each leaf, shard by shard.
+        leaves: The values of each leaf, by the number of the shard.
         dtypes: The dtype of each leaf, in the machine's byte order.
     """
 
     def __init__(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any]) -> None:
         self.shards, self.build = list(shards), build
-        # As plain arrays, whose slices are made faster than those of a memmap.
-        self.leaves = [list(leaf) for leaf in zip(*(map(_plain, shard.values) for shard in self.shards), strict=True)]
+        self.leaves = [Leaf(self.shards, number) for number in range(len(self.shards[0].values))]
         self.dtypes = [leaf[0].dtype.newbyteorder("=") for leaf in self.leaves]
         # The first document of each shard, and the number of all documents.
         self._firsts = np.cumsum([0, *map(len, self.shards)], dtype=np.int64)
@@ -133,10 +150,6 @@ class FlatDataset(BaseDataset[Any]):
         """The document at `row`, as read-only views."""
         number, start, length = (values.item(0) for values in self._arrays.bounds(np.array([row])))
         return self._arrays.build([_view(leaf[number][start : start + length]) for leaf in self._arrays.leaves])
-
-
-def _plain(values: Array) -> Array:
-    return values.view(np.ndarray)
 
 
 def _view(values: Array) -> Array:
