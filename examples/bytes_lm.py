@@ -2,9 +2,10 @@
 
     python examples/bytes_lm.py
 
-The text is one file of bytes. The file is memory-mapped, so it may be larger than memory. Training sees windows of the
-file, in an order that is shuffled over the whole file. The loss on held-out modules shows what the model has learnt. At
-the end, the model writes a few lines of its own.
+A document is a paragraph of a module: a function, a class, or a part of one. The documents lie in a store, which is
+memory-mapped, so it may be larger than memory. `pack` puts several of them into each row of 128 bytes, other ones in
+each epoch, and the model begins anew with each document. The loss on held-out modules shows what the model has learnt.
+At the end, the model writes a few lines of its own.
 """
 
 from __future__ import annotations
@@ -21,22 +22,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from loadax import DataLoader, TokenDataset
+from loadax import DataLoader, JaggedDataset, as_dataset, write_jagged
 
-LENGTH = 64  # bytes in a window
-BATCH_SIZE = 32
+LENGTH = 128  # bytes in a row
+BATCH_SIZE = 16
 HIDDEN = 192
 
-Windows: TypeAlias = dict[str, jax.Array]
-"""`tokens` and `targets`, both uint8, of shape `(batch, LENGTH)`. Each target is the byte that follows its token."""
+Rows: TypeAlias = dict[str, jax.Array]
+"""Packed rows of shape `(batch, LENGTH)`: `tokens` and `targets`, uint8; `positions`, int32; `loss_mask`, bool."""
 
 
-def write_corpus(train: Path, held_out: Path) -> None:
-    """Writes every tenth module of the standard library to `held_out`, and the other modules to `train`."""
-    modules = [module.read_bytes() for module in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))]
-    held_out.write_bytes(b"\n".join(modules[::10]))
-    del modules[::10]
-    train.write_bytes(b"\n".join(modules))
+def paragraphs(modules: list[Path]) -> list[np.ndarray]:
+    """The paragraphs of modules, as arrays of bytes, each with the newlines that end it."""
+    parts = (part for module in modules for part in module.read_bytes().split(b"\n\n") if part.strip())
+    return [np.frombuffer(part + b"\n\n", np.uint8) for part in parts]
 
 
 class Model(eqx.Module):
@@ -57,21 +56,23 @@ class Model(eqx.Module):
         memory = self.cell(self.embedding(token.astype(jnp.int32)), memory)
         return memory, self.scores(memory)
 
-    def __call__(self, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, tokens: jax.Array, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Calls `step` for each byte. Returns the last memory, and scores of shape `(tokens, 256)`."""
 
-        # `scan` needs a function with a hash, and the method of a model with arrays has none.
-        def step(memory: jax.Array, token: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return self.step(memory, token)
+        def step(memory: jax.Array, byte: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            token, position = byte
+            # What is remembered of a document ends where the next one begins.
+            return self.step(jnp.where(position == 0, 0.0, memory), token)
 
-        return jax.lax.scan(step, jnp.zeros(HIDDEN), tokens)
+        return jax.lax.scan(step, jnp.zeros(HIDDEN), (tokens, positions))
 
 
 @eqx.filter_jit
-def loss_of(model: Model, batch: Windows) -> jax.Array:
-    """The mean cross-entropy of a byte, in nats."""
-    _, scores = jax.vmap(model)(batch["tokens"])
-    return optax.softmax_cross_entropy_with_integer_labels(scores, batch["targets"].astype(jnp.int32)).mean()
+def loss_of(model: Model, batch: Rows) -> jax.Array:
+    """The mean cross-entropy of a byte that follows another one in its document, in nats."""
+    _, scores = jax.vmap(model)(batch["tokens"], batch["positions"])
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, batch["targets"].astype(jnp.int32))
+    return losses.mean(where=batch["loss_mask"])
 
 
 @eqx.filter_jit
@@ -83,13 +84,13 @@ def sample(model: Model, prompt: jax.Array, size: int) -> jax.Array:
         token = jax.random.categorical(key, scores / 0.8)
         return model.step(memory, token), token
 
-    memory, scores = model(prompt)
+    memory, scores = model(prompt, jnp.arange(len(prompt)))
     return jax.lax.scan(write, (memory, scores[-1]), jax.random.split(jax.random.key(0), size))[1]
 
 
-def unigram_bits(train: Path, held_out: Path) -> float:
+def unigram_bits(train: list[np.ndarray], held_out: list[np.ndarray]) -> float:
     """Bits per held-out byte of a model that knows only how frequent each byte is."""
-    seen, unseen = (np.bincount(np.fromfile(file, np.uint8), minlength=256) for file in (train, held_out))
+    seen, unseen = (np.bincount(np.concatenate(documents), minlength=256) for documents in (train, held_out))
     return float(-(unseen / unseen.sum()) @ np.log2((seen + 1) / (seen + 1).sum()))
 
 
@@ -102,30 +103,34 @@ def main() -> None:
     optimizer = optax.adam(optax.cosine_decay_schedule(6e-3, arguments.steps))
 
     @eqx.filter_jit
-    def train_step(model: Model, state: optax.OptState, batch: Windows) -> tuple[Model, optax.OptState, jax.Array]:
+    def train_step(model: Model, state: optax.OptState, batch: Rows) -> tuple[Model, optax.OptState, jax.Array]:
         loss, gradients = eqx.filter_value_and_grad(loss_of)(model, batch)
         updates, state = optimizer.update(gradients, state)
         return eqx.apply_updates(model, updates), state, loss
 
     model = eqx.filter_jit(Model)(jax.random.key(0))
     state = optimizer.init(eqx.filter(model, eqx.is_array))
+    modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    held_out = paragraphs(modules[::10])
+    del modules[::10]
+    train = paragraphs(modules)
     with TemporaryDirectory() as folder:
-        train, held_out = Path(folder, "train.bin"), Path(folder, "held_out.bin")
-        write_corpus(train, held_out)
+        write_jagged(folder, train, progress=False)
+        rows = JaggedDataset(folder).pack(LENGTH, seed=1)
+        print(rows)
 
         # The run has no last epoch; `islice` counts the steps.
-        windows = TokenDataset(train, LENGTH, dtype=np.uint8).shuffle(seed=1)
         builder = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).prefetch(to_device=True)
-        with iter(builder.epochs(None).build(windows)) as batches:
+        with iter(builder.epochs(None).build(rows)) as batches:
             for step, batch in enumerate(islice(batches, arguments.steps), 1):
                 model, state, loss = train_step(model, state, batch)
                 if step % 50 == 0:
                     print(f"step {step}: loss {loss:.3f}")
             stats = batches.stats()
 
-        some = TokenDataset(held_out, LENGTH, dtype=np.uint8).sample(800, seed=2)
-        bits = np.mean([loss_of(model, batch) for batch in builder.build(some)]) / np.log(2)
-        baseline = unigram_bits(train, held_out)
+    some = as_dataset(held_out).pack(LENGTH).frozen().take(400)
+    bits = np.mean([loss_of(model, batch) for batch in builder.build(some)]) / np.log(2)
+    baseline = unigram_bits(train, held_out)
 
     prompt = b"def __init__(self, "
     written = sample(model, jnp.array(list(prompt), jnp.uint8), 200)
