@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .sources import Documents
 from .works import Work
 
 
@@ -78,6 +79,40 @@ def _tokens(work: Work, data: np.ndarray, batch: np.ndarray) -> np.ndarray:
     return rows
 
 
+def _documents(work: Work, data: Documents, batch: dict[str, np.ndarray]) -> np.ndarray:
+    """The pieces in the batch. Whether the last token of a piece that goes on elsewhere has a target is left open."""
+    dtypes = {"segment_ids": np.int32, "positions": np.int32, "loss_mask": np.bool_}
+    dtypes = {"tokens": data.values.dtype, "targets": data.values.dtype, **dtypes}
+    if batch.keys() != dtypes.keys():
+        raise WrongBatchError(f"the batch has {sorted(batch)} instead of {sorted(dtypes)}")
+    shape = work.batch, data.size
+    for key, dtype in dtypes.items():
+        _expect(key, batch[key], shape, dtype)
+    tokens, expected = batch["tokens"], {key: np.zeros(shape, dtype) for key, dtype in dtypes.items()}
+    rows, places = np.nonzero((batch["positions"] == 0) & (batch["segment_ids"] > 0))
+    numbers = np.stack([tokens[rows, places], tokens[rows, np.minimum(places + 1, data.size - 1)]], axis=-1)
+    pieces = numbers.view(np.uint32).ravel().astype(np.int64)
+    if not len(pieces):
+        raise WrongBatchError("the batch has no document")
+    if pieces.max() >= len(data):
+        return pieces
+    goes_on = data.offsets[np.searchsorted(data.offsets, data.stops[pieces])] != data.stops[pieces]
+    goes_on &= batch["loss_mask"][rows, np.minimum(places + data.stops[pieces] - data.starts[pieces], data.size) - 1]
+    for row, place, piece, more in zip(*(found.tolist() for found in (rows, places, pieces, goes_on)), strict=True):
+        start, stop = data.starts[piece], data.stops[piece]
+        end = place + stop - start
+        if end > data.size:
+            raise WrongBatchError(f"row {row} has no room for the {stop - start} tokens of piece {piece}")
+        expected["tokens"][row, place:end] = data.values[start:stop]
+        expected["targets"][row, place : end - 1 + more] = data.values[start + 1 : stop + more]
+        expected["loss_mask"][row, place : end - 1 + more] = True
+        expected["positions"][row, place:end] = np.arange(end - place)
+        expected["segment_ids"][row, place:end] = expected["segment_ids"][row].max() + 1
+    for key, array in expected.items():
+        _equal(key, batch[key], array)
+    return pieces
+
+
 def _items(work: Work, data: Any, batch: Any) -> np.ndarray:
     if isinstance(batch, dict):
         _expect("label", batch["label"], (work.batch,), np.int32)
@@ -101,6 +136,7 @@ def _numbers(work: Work, _data: int, batch: np.ndarray) -> np.ndarray:
 _CHECKS: dict[str, Any] = {
     "arrays": _arrays,
     "tokens": _tokens,
+    "documents": _documents,
     "items": _items,
     "numbers": _numbers,
     "device": _arrays,

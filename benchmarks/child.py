@@ -45,7 +45,8 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
         small: Whether to use small data.
 
     Returns:
-        `value`, whose meaning depends on `work.measure`; memory in MB; further entries for some works.
+        `value`, whose meaning depends on `work.measure`; memory in MB; `tokens_s`, tokens per second without padding,
+        for packed documents; further entries for some works.
 
     Raises:
         UnsupportedError: If the library cannot do this work.
@@ -68,6 +69,7 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
     if work.measure != "first":
         first += islice(batches, CHECKED - 1)
     check_batches(work, data, first)
+    tokens = [int((batch["segment_ids"] > 0).sum()) for batch in first] if work.kind == "documents" else []
     del first
     if work.measure != "first":
         memory.reset_peak()  # the check has used memory, which is not the loader's
@@ -76,6 +78,8 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
     close = getattr(batches, "close", None)
     if close is not None:
         close()
+    if tokens:
+        result["tokens_s"] = result["value"] * sum(tokens) / len(tokens)
     return result | used
 
 

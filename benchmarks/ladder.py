@@ -127,7 +127,7 @@ def main() -> int:
     for name in arguments.work.split(","):
         work = WORKS[name]
         if work.kind not in ("arrays", "tokens", "numbers"):
-            parser.error(f"--work {name} is of items, which take far longer than the loader; choose a work of arrays")
+            parser.error(f"--work {name} has no ladder, which is for arrays, tokens and numbers; choose W1, W6 or W9-1")
         rungs = ladder(work, work.data(arguments.quick))
         turns, seconds = (3, 0.01) if arguments.quick else (arguments.turns, 0.1)
         texts.append(table(work, rungs, climb(rungs, turns, seconds)))

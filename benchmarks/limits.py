@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import cycle
+from itertools import cycle, islice
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +14,12 @@ import numpy as np
 
 from . import timing
 from .checks import check_batches
+from .loaders.handwritten_adapter import pack
+from .sources import Documents
 from .works import Work, kept
+
+PACKED_BYTES = 1 << 28
+"""The size of the packed rows that the limit of packing copies: 256 MiB, far more than a processor's cache."""
 
 
 def limit(work: Work, data: Any, seconds: float) -> float:
@@ -22,6 +27,8 @@ def limit(work: Work, data: Any, seconds: float) -> float:
 
     - Gathers: `np.take` of shuffled rows into a rotation of as many buffers as a loader keeps; the faster of one thread
       and of two threads that share nothing.
+    - Packed documents: the same, of rows that were packed and stored before. Nothing is planned or cut; what is left is
+      to copy 13 bytes a token: 2 of the token, 2 of its target, 4 of its segment, 4 of its position, 1 of the mask.
     - Items that sleep: a bare executor.
     - Items that compute: the rate of one thread, times the number of workers.
 
@@ -34,13 +41,23 @@ def limit(work: Work, data: Any, seconds: float) -> float:
         if work.limit_scale == 1:
             return timing.rate(_executor(work, data), seconds, 1)
         return work.limit_scale * timing.rate(_one_thread(work, data), seconds, 1)
-    arrays = data if isinstance(data, dict) else {"": np.asarray(data)}
+    arrays = packed_rows(work, data) if isinstance(data, Documents) else data
+    arrays = arrays if isinstance(arrays, dict) else {"": np.asarray(arrays)}
     dtypes = {key: np.dtype(np.int32) if work.kind == "tokens" else array.dtype for key, array in arrays.items()}
     batch_bytes = sum(
         work.batch * int(np.prod(array.shape[1:])) * dtypes[key].itemsize for key, array in arrays.items()
     )
     buffers = kept(work, batch_bytes)
     return max(_gather_rate(work, data, arrays, dtypes, buffers, threads, seconds) for threads in (1, 2))
+
+
+def packed_rows(work: Work, data: Documents) -> dict[str, np.ndarray]:
+    """Rows of packed documents, in memory."""
+    batches = PACKED_BYTES // (13 * work.batch * data.size)
+    # No more than one epoch has, so that each row differs.
+    epoch = len(data.values) // (work.batch * data.size)
+    packed = list(islice(pack(data, work.batch), min(batches, epoch)))
+    return {key: np.concatenate([batch[key] for batch in packed]) for key in packed[0]}
 
 
 def _gather_rate(
@@ -71,7 +88,7 @@ def _gather_rate(
             take(here)  # touches every page once
         if thread == 0:
             batch = rotation[0]
-            check_batches(work, data, [batch if isinstance(data, dict) else batch[""]])
+            check_batches(work, data, [batch.get("", batch)])
         start.wait()
         count, began = 0, perf_counter()
         for take, here in zip(cycle(takes), cycle(mine), strict=False):

@@ -124,7 +124,10 @@ def _take_turns(
                 out.add(loader)
             runs.append({"work": work, "loader": loader, "repeat": repeat, **result})
             shown = result.get("value", result.get("unsupported", result.get("error")))
-            say(f"{work:14} {loader:20} {repeat + 1}/{repeats}  {shown if isinstance(shown, str) else f'{shown:.5g}'}")
+            text = shown if isinstance(shown, str) else f"{shown:.5g}"
+            if "tokens_s" in result:
+                text += f"  {result['tokens_s'] / 1e6:.1f}M tokens/s"
+            say(f"{work:14} {loader:20} {repeat + 1}/{repeats}  {text}")
     return runs
 
 

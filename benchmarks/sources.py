@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,47 @@ def tokens(count: int, window: int, folder: Path) -> np.ndarray:
     mapped = np.memmap(path, np.uint16, "r", shape=(rows, window))
     int(mapped.sum())  # from here on, the file is in the page cache for all loaders
     return mapped
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Documents of different lengths, one after the other in one array, and their pieces.
+
+    A document that is longer than a row of `size` tokens has several pieces: all but the last one fill a row. Others
+    are one piece each.
+
+    Attributes:
+        values: The tokens of all documents, uint16. The first two of each piece are its number.
+        offsets: Where each document begins, and the last one ends.
+        size: The length of a row.
+        starts: Where each piece begins.
+        stops: Where each piece ends.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    size: int
+    starts: np.ndarray
+    stops: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def documents(count: int, size: int) -> Documents:
+    """Documents with lengths like those of web text: log-normal, 400 tokens in the median and 830 on average."""
+    rng = np.random.default_rng(0)
+    lengths = (np.exp(rng.normal(6, 1.2, count)) + 1).astype(np.int64)
+    lengths += lengths % size == 1  # no piece is too short for its number
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    pieces = -(-lengths // size)
+    before = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    starts = np.repeat(offsets[:-1], pieces) + size * before
+    stops = np.minimum(starts + size, np.repeat(offsets[1:], pieces))
+    values = rng.integers(0, 50_000, offsets[-1], np.uint16)
+    number = np.arange(len(starts), dtype=np.uint32).view(np.uint16).reshape(-1, 2)
+    values[starts], values[starts + 1] = number.T
+    return Documents(values, offsets, size, starts, stops)
 
 
 class Sleeper:

@@ -14,7 +14,7 @@ CACHE = Path(__file__).parent / ".cache"
 AS_BEFORE = "no slower than before"
 """The bar of most works: not worse than the commit before, as `python -m benchmarks.compare` measures both."""
 
-Kind = Literal["arrays", "tokens", "items", "numbers", "device"]
+Kind = Literal["arrays", "tokens", "documents", "items", "numbers", "device"]
 """The method of a loader that opens a work; see `loaders/base.py`."""
 
 
@@ -66,6 +66,17 @@ def _numbers(name: str, batch: int, prefetch: int, bar: str) -> Work:
     where = f"prefetch({prefetch})" if prefetch else "in the caller's thread"
     title = f"shuffled range of integers, identity batcher, batch {batch}, {where}"
     return Work(name, title, "numbers", batch, lambda _: 1_000_000, bar, prefetch=prefetch, workers=min(1, prefetch))
+
+
+def _documents(size: int) -> Work:
+    return Work(
+        f"W12-{size}",
+        f"100,000 documents of uint16 tokens, packed into rows of {size:,}, batch 32",
+        "documents",
+        32,
+        lambda small: sources.documents(_small(small, 100_000, 20), size),
+        ">= 0.6 of the limit, >= 5x Grain",
+    )
 
 
 def _first(name: str, exponent: int) -> Work:
@@ -157,6 +168,8 @@ WORKS = {
             measure="step",
             hidden=8,
         ),
+        _documents(2_048),
+        _documents(8_192),
     )
 }
 

@@ -21,6 +21,9 @@ class Loader:
 
     - `arrays(work, data)`: `data` is a dict of arrays; batches are dicts of arrays of `work.batch` rows, shuffled.
     - `tokens(work, data)`: `data` is one uint16 array; batches are int32, shuffled.
+    - `documents(work, data)`: `data` is `sources.Documents`; batches are dicts of five arrays of shape
+      `(work.batch, data.size)`: `tokens`, `targets`, `segment_ids`, `positions` and `loss_mask`, as `PackedDataset`
+      describes them. Documents are packed in another order in each epoch.
     - `items(work, data)`: `data` is a dataset with `len()` and `[i]`; batches are stacked, in the order of the rows.
     - `numbers(work, data)`: `data` is an int; batches are of `range(data)`, shuffled.
     - `device(work, data)`: like `arrays`, but batches are `jax.Array`s on the default device.

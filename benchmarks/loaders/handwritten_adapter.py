@@ -8,10 +8,12 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 import numpy as np
 
+from ..sources import Documents
 from ..works import Work
 from .base import Loader, UnsupportedError, device_put, orders
 
@@ -56,6 +58,34 @@ def ahead(pool: Executor, read: Read, data: Any, batches: Iterator[np.ndarray], 
                 yield futures.popleft().result()
 
 
+def pack(data: Documents, batch: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yields batches of packed documents: each piece goes into the first row with room, or begins the next batch."""
+    counting = np.arange(data.size, dtype=np.int32)
+    starts, stops = data.starts.tolist(), data.stops.tolist()
+    dtypes = {"tokens": np.uint16, "targets": np.uint16, "segment_ids": np.int32, "positions": np.int32}
+
+    def empty() -> dict[str, np.ndarray]:
+        return {key: np.zeros((batch, data.size), dtype) for key, dtype in {**dtypes, "loss_mask": bool}.items()}
+
+    for epoch in count():
+        arrays, places, segments = empty(), [0] * batch, [0] * batch
+        for piece in np.random.default_rng(epoch).permutation(len(data)).tolist():
+            start, stop = starts[piece], stops[piece]
+            most = data.size - (stop - start)
+            row = next((row for row, place in enumerate(places) if place <= most), None)
+            if row is None:
+                yield arrays
+                arrays, places, segments, row = empty(), [0] * batch, [0] * batch, 0
+            place, end = places[row], places[row] + stop - start
+            places[row] = end
+            segments[row] += 1
+            arrays["tokens"][row, place:end] = data.values[start:stop]
+            arrays["targets"][row, place : end - 1] = data.values[start + 1 : stop]
+            arrays["segment_ids"][row, place:end] = segments[row]
+            arrays["positions"][row, place:end] = counting[: stop - start]
+            arrays["loss_mask"][row, place : end - 1] = True
+
+
 class Sync(Loader):
     """A permutation, and `x[rows]`."""
 
@@ -65,6 +95,10 @@ class Sync(Loader):
     def tokens(self, work: Work, data: np.ndarray) -> Iterator[Any]:
         """A permutation, and `x[rows].astype(np.int32)`."""
         return (read_tokens(data, rows) for rows in orders(len(data), work.batch))
+
+    def documents(self, work: Work, data: Documents) -> Iterator[Any]:
+        """One thread: first fit of a permutation of documents into the rows of the batch, written by slices."""
+        return pack(data, work.batch)
 
     def items(self, work: Work, data: Any) -> Iterator[Any]:
         """One thread: a list of items, and `np.stack`."""

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from loadax import ArrayDataset, DataLoader, RangeDataset
+from loadax import ArrayDataset, DataLoader, JaggedDataset, RangeDataset
 
+from ..sources import Documents
 from ..works import Work
 from .base import Loader
 
@@ -37,6 +38,10 @@ class Recommended(Loader):
 
     def tokens(self, work: Work, data: np.ndarray) -> Iterator[Any]:
         return iter(self.settings(work).build(ArrayDataset(data).cast(np.int32).shuffle(seed=0)))
+
+    def documents(self, work: Work, data: Documents) -> Iterator[Any]:
+        packed = JaggedDataset.from_arrays(data.values, data.offsets).pack(data.size, seed=0)
+        return iter(self.settings(work).build(packed))
 
     def items(self, work: Work, data: Any) -> Iterator[Any]:
         return iter(self.settings(work).build(data))
@@ -76,7 +81,7 @@ class Sync(Recommended):
 class Processes(Recommended):
     """`.workers(n, kind="process").prefetch()`: processes, for items that hold the GIL."""
 
-    arrays = tokens = numbers = device = None
+    arrays = tokens = documents = numbers = device = None
 
     @classmethod
     def suits(cls, work: Work) -> bool:

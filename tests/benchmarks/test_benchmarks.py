@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,17 +21,6 @@ Batch: TypeAlias = dict[str, Any]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True)
-
-
-@pytest.fixture
-def part(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Imports a module of the suite, which is no package of the workspace."""
-    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(f"benchmarks.{name}")
-
-    return load
 
 
 def results_of(work: str, measure: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
