@@ -77,17 +77,21 @@ class Documents:
         return len(self.starts)
 
 
+def lengths_of_documents(count: int) -> np.ndarray:
+    """Lengths like those of web text, of shape `(count,)`: log-normal, 400 in the median and 830 on average."""
+    return (np.exp(np.random.default_rng(0).normal(6, 1.2, count)) + 1).astype(np.int64)
+
+
 def documents(count: int, size: int) -> Documents:
-    """Documents with lengths like those of web text: log-normal, 400 tokens in the median and 830 on average."""
-    rng = np.random.default_rng(0)
-    lengths = (np.exp(rng.normal(6, 1.2, count)) + 1).astype(np.int64)
+    """Documents of `lengths_of_documents` tokens, to be packed into rows of `size` tokens."""
+    lengths = lengths_of_documents(count)
     lengths += lengths % size == 1  # no piece is too short for its number
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     pieces = -(-lengths // size)
     before = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     starts = np.repeat(offsets[:-1], pieces) + size * before
     stops = np.minimum(starts + size, np.repeat(offsets[1:], pieces))
-    values = rng.integers(0, 50_000, offsets[-1], np.uint16)
+    values = np.random.default_rng(0).integers(0, 50_000, offsets[-1], np.uint16)
     number = np.arange(len(starts), dtype=np.uint32).view(np.uint16).reshape(-1, 2)
     values[starts], values[starts + 1] = number.T
     return Documents(values, offsets, size, starts, stops)

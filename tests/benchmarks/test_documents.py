@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from loadax_datasets import JaggedDataset
 
 ROOT = Path(__file__).parents[2]
 SIZE = 2_048
@@ -60,8 +61,8 @@ def test_documents_are_packed_by_the_suite(tmp_path: Path) -> None:
 def batches_of(part: Any, loader: str, data: Any, count: int) -> list[Batch]:
     work = part("works").WORKS[f"W12-{SIZE}"]
     adapter, _, _ = loader.partition("-")
-    batches = part(f"loaders.{adapter}_adapter").LOADERS[loader]().open(work, data)
-    found = list(islice(batches, count))
+    batches: Any = part(f"loaders.{adapter}_adapter").LOADERS[loader]().open(work, data)
+    found: list[Batch] = list(islice(batches, count))
     if hasattr(batches, "close"):
         batches.close()
     return found
@@ -133,3 +134,33 @@ def test_the_limit_copies_rows_that_were_packed_before(part: Any) -> None:
     assert sum(leaf.itemsize for leaf in packed.values()) == 13
     assert {leaf.shape for leaf in packed.values()} == {(len(data.values) // (32 * SIZE) * 32, SIZE)}
     assert part("limits").limit(work, data, 0.01) > 0
+
+
+def test_packing_is_measured() -> None:
+    done = run("benchmarks.packing", "--quick", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    header, row = done.stdout.splitlines()
+    assert header.split()[:3] == ["documents", "size", "rows"]
+    assert row.split()[:2] == ["10,000", "2,048"]
+    assert row.count(" ms") == 3
+    assert row.count("%") == 3
+
+
+def test_pairs_of_documents_are_counted(part: Any) -> None:
+    packing = part("packing")
+    # Six documents of two values, whose values are their numbers, in rows of two documents.
+    documents = JaggedDataset.from_arrays(np.repeat(np.arange(6), 2), np.arange(0, 13, 2))
+    packed = documents.pack(4, seed=0)
+    expected = [{tuple(sorted(set(row["tokens"].tolist()))) for row in packed.at_epoch(epoch)} for epoch in (0, 1)]
+    assert all(len(pairs) == 3 for pairs in expected)
+    for epoch, pairs in enumerate(expected):
+        assert {divmod(pair, 6) for pair in packing.pairs_of(packed.at_epoch(epoch), 6).tolist()} == pairs
+    again, chance = packing.shared_again(packed, 6)
+    assert again == pytest.approx(len(expected[0] & expected[1]) / 3)
+    assert chance == pytest.approx(3 / 15)
+
+
+def test_a_document_is_no_pair_with_itself(part: Any) -> None:
+    # One document in two pieces, and one short document.
+    documents = JaggedDataset.from_arrays(np.repeat(np.arange(2), [5, 1]), [0, 5, 6])
+    assert part("packing").pairs_of(documents.pack(4, seed=0), 2).tolist() == [1]
