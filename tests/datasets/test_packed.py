@@ -105,6 +105,17 @@ def test_every_value_is_there_once_in_every_epoch(source: str, how: Any) -> None
     assert len(orders) == 4
 
 
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+@pytest.mark.parametrize("most", [20, 400])
+def test_documents_of_any_byte_order_and_with_gaps(dtype: str, most: int) -> None:
+    """Of short documents, which are copied all at once, and of long ones."""
+    lengths = np.random.default_rng(0).integers(0, most, 100)
+    values, offsets = np.arange(lengths.sum(), dtype=np.uint16), np.cumsum([0, *lengths])
+    expected = list(JaggedDataset.from_arrays(values, offsets).pack(512))
+    for others in (values.astype(dtype), np.repeat(values.astype(dtype), 2)[::2]):
+        check_same(list(JaggedDataset.from_arrays(others, offsets).pack(512)), expected)
+
+
 @pytest.mark.parametrize("how", ["best", "split"])
 def test_the_contract(check_dataset: Any, how: Any) -> None:
     documents = documents_of(LENGTHS)

@@ -230,6 +230,9 @@ class PackedDataset(Transform[Any]):
     def _set_epoch(self, epoch: int) -> None:  # noqa: ARG002 (`in_epoch` is set)
         self._dealt, self._lock = None, ForkLock()
         vars(self).pop("_reader", None)
+        if self._how == "split":
+            # To add up all lengths takes long, and a worker calls this ahead of time.
+            self._rows()
 
     def fingerprint(self) -> dict[str, Any]:
         """What fixes the rows: the settings, the lengths if they were given, and the source."""

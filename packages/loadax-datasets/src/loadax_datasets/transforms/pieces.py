@@ -51,13 +51,9 @@ class Writer:
 
     def copy(self, arrays: Arrays, out: Array, pad: Any) -> None:
         """Copies the pieces of one leaf, and fills the rest with `pad`."""
-        placed = self._placed
-        which = placed.which.item(0)
-        if (
-            self._values < SHORT * len(placed.rows)
-            and (placed.which == which).all()
-            and len(self._kept) == len(placed.rows)
-        ):
+        placed, which = self._placed, self._placed.which.item(0)
+        alike = len(self._kept) == len(placed.rows) and bool((placed.which == which).all())
+        if alike and self._values < SHORT * len(placed.rows):
             # Places in gaps come to nothing, as long as they are in range.
             places = np.repeat(_in_turn(placed.starts - placed.places, 0), self._lengths)
             places += counting(self._values, np.dtype(np.int64))
@@ -90,9 +86,8 @@ class Writer:
 
     def segments(self, out: Array) -> None:
         """Writes the number of the piece that each value is of, and 0 in padding."""
-        np.copyto(
-            out, np.repeat(_in_turn(self._placed.numbers.astype(self._small), 0), self._lengths), casting="unsafe"
-        )
+        numbers = _in_turn(self._placed.numbers.astype(self._small), 0)
+        np.copyto(out, np.repeat(numbers, self._lengths), casting="unsafe")
 
     def positions(self, out: Array) -> None:
         """Writes each value's place in its piece, from 0 on, and 0 in padding."""
