@@ -19,7 +19,7 @@ from .sources import Documents
 from .works import Work, kept
 
 PACKED_BYTES = 1 << 28
-"""The size of the packed rows that the limit of packing copies: 256 MiB, far more than a processor's cache."""
+"""The size of the packed rows that the limit of packing copies: 256 MiB, more than most processors cache."""
 
 
 def limit(work: Work, data: Any, seconds: float) -> float:
