@@ -100,13 +100,15 @@ def test_a_run_that_failed_goes_on(folder: Path, capsys: pytest.CaptureFixture[s
         ("mine:make tokens --dtype text", "loadax store: dtype is a dtype, such as np.uint16, "),
         ("mine:lines tokens --workers 2", "loadax store: workers read datasets, "),
         ("mine:make mine.py", "mine.py is a file; write_jagged writes to a folder: name another one\n"),
-        ("mine:make .", "has other files, such as done; choose a new folder\n"),
+        ("mine:make others", "has other files, such as notes.txt; choose a new folder\n"),
         ("mine:make done", "has documents of the source 'words', and source=None is given; "),
         ("mine:fails tokens", "loadax store: mine:fails() failed\nTraceback"),
     ],
 )
 def test_wrong_input_is_refused(arguments: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_jagged(folder / "done", [[1]], source="words")
+    (folder / "others").mkdir()
+    (folder / "others" / "notes.txt").touch()
     assert main(["store", *arguments.split()]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
