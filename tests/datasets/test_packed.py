@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from loadax_core import DataLoader, testing
 from loadax_core.testing import check_same
 from loadax_datasets import BaseDataset, InMemoryDataset, JaggedDataset, PackedDataset, as_dataset
+from loadax_datasets.transforms.pieces import is_mapped
 
 Array = npt.NDArray[Any]
 
@@ -106,13 +107,18 @@ def test_every_value_is_there_once_in_every_epoch(source: str, how: Any) -> None
 
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2"])
-@pytest.mark.parametrize("most", [20, 400])
-def test_documents_of_any_byte_order_and_with_gaps(dtype: str, most: int) -> None:
-    """Of short documents, which are copied all at once, and of long ones."""
+@pytest.mark.parametrize("most", [20, 400, 9000])
+def test_documents_of_any_byte_order_and_with_gaps_and_in_files(dtype: str, most: int, tmp_path: Path) -> None:
+    """Of short documents, which are copied all at once, and of long ones, whose pages are read before."""
     lengths = np.random.default_rng(0).integers(0, most, 100)
-    values, offsets = np.arange(lengths.sum(), dtype=np.uint16), np.cumsum([0, *lengths])
+    values = np.arange(int(lengths.sum()), dtype=np.int64).astype(np.uint16)
+    offsets = np.cumsum([0, *lengths])
     expected = list(JaggedDataset.from_arrays(values, offsets).pack(512))
-    for others in (values.astype(dtype), np.repeat(values.astype(dtype), 2)[::2]):
+    np.save(tmp_path / "values.npy", values.astype(dtype))
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    assert is_mapped(mapped.view(np.ndarray)[5:])
+    assert not is_mapped(values[5:])
+    for others in (values.astype(dtype), np.repeat(values.astype(dtype), 2)[::2], mapped):
         check_same(list(JaggedDataset.from_arrays(others, offsets).pack(512)), expected)
 
 

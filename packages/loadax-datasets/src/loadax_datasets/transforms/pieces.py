@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from mmap import mmap
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +18,9 @@ Array = npt.NDArray[Any]
 Arrays: TypeAlias = "Sequence[Array] | Mapping[int, Array]"
 """The arrays of one leaf, by number."""
 
+
+PAGE = 4096
+"""The least bytes that are read of a file that is mapped into memory."""
 
 SHORT = 160
 """From this average length on, pieces are copied one by one, and shorter ones all at once.
@@ -59,12 +63,30 @@ class Writer:
             places += counting(self._values, np.dtype(np.int64))
             np.take(arrays[which], places, out=out, mode="clip")
         else:
-            columns = placed.which, placed.starts, placed.starts + placed.lengths, placed.places, self._stops
-            runs = list(zip(*(column.tolist() for column in columns), strict=True))
-            for i in self._kept:
-                which, start, end, place, stop = runs[i]
-                out[place:stop] = arrays[which][start:end]
+            self._copy_runs(arrays, out)
         self._fill(out, pad)
+
+    def _copy_runs(self, arrays: Arrays, out: Array) -> None:
+        """Copies the pieces of one leaf one by one."""
+        placed = self._placed
+        numbers: list[int] = np.unique(placed.which[self._kept]).tolist()
+        sources: dict[int, Any] = {number: arrays[number] for number in numbers}
+        target: Any = out
+        scale = 1
+        if all(source.flags.c_contiguous and source.dtype == out.dtype for source in sources.values()):
+            for number, source in sources.items():
+                if is_mapped(source):
+                    here = placed.which == number
+                    touch(source, placed.starts[here], placed.lengths[here])
+            # Slices of bytes are made and copied in half the time, and do not give up the GIL each time.
+            sources = {number: memoryview(source.view(np.uint8)) for number, source in sources.items()}
+            target, scale = memoryview(target.view(np.uint8)), out.itemsize
+        columns = placed.starts, placed.starts + placed.lengths, placed.places, self._stops
+        which, places = placed.which.tolist(), [(column * scale).tolist() for column in columns]
+        runs = list(zip(which, *places, strict=True))
+        for i in self._kept:
+            number, start, end, place, stop = runs[i]
+            target[place:stop] = sources[number][start:end]
 
     def targets(self, tokens: Array, arrays: Arrays, out: Array, pad: Any) -> None:
         """Writes the value that follows each one in its document, and `pad` where there is none.
@@ -105,6 +127,31 @@ class Writer:
     def _fill(self, out: Array, value: Any) -> None:
         for blank in self._blanks:
             out[blank] = value
+
+
+def is_mapped(array: Array) -> bool:
+    """Whether an array is a view of a file."""
+    base: Any = array
+    while base is not None and not isinstance(base, mmap):
+        base = getattr(base, "base", None)
+    return base is not None
+
+
+def touch(array: Array, starts: Rows, lengths: Rows) -> None:
+    """Has the pages of a file read into memory that runs of values lie in.
+
+    One call reads a value of each page, and holds no GIL. To copy the runs then waits for no disk while it holds it.
+
+    Args:
+        array: The file, mapped.
+        starts: Where the runs begin, of shape `(n,)`.
+        lengths: How many values they have, at least 1.
+    """
+    step = PAGE // array.itemsize
+    each = lengths // step + 2
+    of = np.repeat(np.arange(len(starts)), each)
+    places = starts[of] + (np.arange(len(of)) - (np.cumsum(each) - each)[of]) * step
+    array.take(np.minimum(places, (starts + lengths - 1)[of]))
 
 
 def _in_turn(values: Array, others: Rows | int) -> Array:
