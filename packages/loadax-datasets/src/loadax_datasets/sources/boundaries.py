@@ -132,8 +132,7 @@ class Offsets:
         return {"_offsets": memory_map.reference(self._offsets)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        offsets = state["_offsets"]
-        self._offsets = offsets.open() if isinstance(offsets, memory_map.MappedArray) else offsets
+        self._offsets = memory_map.opened(state["_offsets"])
 
 
 def documents_of(
