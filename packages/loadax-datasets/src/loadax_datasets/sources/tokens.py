@@ -180,9 +180,10 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> dict[str, npt.NDArray[Any]]:
         if self._quick and not isinstance(rows, range):
-            shape = len(rows), self._size
             # With mode="raise", `take` goes through a temporary array whenever it has an `out`.
-            return {name: take(rows, 0, alloc(shape, dtype), "clip") for name, take, dtype in self._quick}
+            return {
+                name: take(rows, 0, alloc((len(rows), self._size), kind), "clip") for name, take, kind in self._quick
+            }
         return self._take_as(rows, alloc, self._dtypes)
 
     def _takes_casts(self) -> bool:
@@ -190,8 +191,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         return True
 
     def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: dict[str, np.dtype[Any]]) -> dict[str, npt.NDArray[Any]]:
-        shape = len(rows), self._size
-        batch = {name: alloc(shape, dtype) for name, dtype in dtypes.items()}
+        batch = {name: alloc((len(rows), self._size), dtype) for name, dtype in dtypes.items()}
         last = self._find_last(rows)
         whole = rows if last is None else np.minimum(as_array(rows), self._full - 1)
         for window, tail, out in zip(self._windows, self._tail, batch.values(), strict=False):
@@ -288,10 +288,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {"_tokens": memory_map.reference(self._tokens)}
-        for name in MADE:
-            del state[name]
-        return state
+        kept = {name: value for name, value in vars(self).items() if name not in MADE}
+        return kept | {"_tokens": memory_map.reference(self._tokens)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
