@@ -115,8 +115,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     def _count_rows(self) -> int:
         # Windows that move must fit wherever they start.
         room = len(self._tokens) - (self._stride - 1 if self._moves else 0)
-        least = self._window if self._drops else 1 + self._targets
-        if room < least:
+        if room < (least := self._window if self._drops else 1 + self._targets):
             moved = f", if it starts up to {self._stride - 1} tokens later" if self._moves and self._stride > 1 else ""
             raise ValueError(
                 f"{self._name} has {len(self._tokens)} tokens, fewer than the {least} of one window"
@@ -181,9 +180,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     def _take(self, rows: Wanted, alloc: Alloc) -> dict[str, npt.NDArray[Any]]:
         if self._quick and not isinstance(rows, range):
             # With mode="raise", `take` goes through a temporary array whenever it has an `out`.
-            return {
-                name: take(rows, 0, alloc((len(rows), self._size), kind), "clip") for name, take, kind in self._quick
-            }
+            shape = len(rows), self._size
+            return {name: take(rows, 0, alloc(shape, dtype), "clip") for name, take, dtype in self._quick}
         return self._take_as(rows, alloc, self._dtypes)
 
     def _takes_casts(self) -> bool:
@@ -288,8 +286,8 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in vars(self).items() if name not in MADE}
-        return kept | {"_tokens": memory_map.reference(self._tokens)}
+        state = vars(self) | {"_tokens": memory_map.reference(self._tokens)}
+        return {name: value for name, value in state.items() if name not in MADE}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
