@@ -26,9 +26,8 @@ class MegatronDataset(FlatDataset):
     stacked: pack them with `pack`, or pad them with a `PadBatcher`.
 
     Both files are memory-mapped: they may be larger than memory, and worker processes map them themselves. All lengths
-    and pointers are checked once, here, and no value is read: 10^7 sequences take 0.2 s, documents 0.5 s. The files
-    must not change afterwards. Worker processes refuse a file of another size or modification time, so copies for other
-    machines should keep that time.
+    and pointers are checked once, here, and no value is read. The files must not change afterwards. Worker processes
+    refuse a file of another size or modification time, so copies for other machines should keep that time.
 
     The format is that of https://github.com/NVIDIA/Megatron-LM, in `megatron/core/datasets/indexed_dataset.py`. The
     modes of multimodal data are not read. Older writers have numbered float32 and float64 the other way round: where
