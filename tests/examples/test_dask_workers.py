@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "dask_workers.py"
-COMPARE = Path(__file__).parent / "programs" / "dask_values.py"
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 def run(*command: str | Path) -> str:
@@ -18,7 +18,12 @@ def run(*command: str | Path) -> str:
 
 
 def test_a_cluster_loads_what_threads_would() -> None:
-    assert run(COMPARE) == "the same 12 batches, from 2 other processes\nan error arrives: row 5 is broken\n"
+    output = run(PROGRAMS / "dask_values.py")
+    assert output == "the same 12 batches, from 2 other processes\nan error arrives: row 5 is broken\n"
+
+
+def test_rows_of_a_class_of_the_program_arrive_unchanged_from_processes_that_do_not_run_it() -> None:
+    assert run(PROGRAMS / "dask_main_classes.py") == "Counted [1, 1, 1, 1]\n" * 2
 
 
 def test_the_example_trains() -> None:

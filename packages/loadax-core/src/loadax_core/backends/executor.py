@@ -12,13 +12,12 @@ import os
 import pickle
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from ..memory.pickled import Pickler, dumps
+from ..memory.pickled import SendingPickler, dumps, dumps_by_value
 from ..memory.pool import aligned_empty
 from ..protocols import Alloc
 from ..read.epochs import Epochs
@@ -36,10 +35,6 @@ _known: OrderedDict[str, Epochs] = OrderedDict()
 
 _UNKNOWN = "unknown"
 """What a process returns that does not know the dataset of a task."""
-
-
-class _Sending(Pickler, ForkingPickler):
-    """Sends what `multiprocessing` can send, such as connections."""
 
 
 class _Reference:
@@ -62,7 +57,9 @@ class _Reference:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if not self._sent:
             return _recall, (self.token,)
-        return _recall, (self.token, dumps(self._fetch, pickler=_Sending) if self._wrapped else self._fetch)
+        if self._wrapped:
+            return _recall, (self.token, dumps(self._fetch, pickler=SendingPickler))
+        return _recall, (self.token, *_by_value(self._fetch))
 
 
 class _Arrived(Epochs):
@@ -73,14 +70,25 @@ class _Arrived(Epochs):
         self._token = token
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _recall, (self._token, self.base)
+        return _recall, (self._token, *_by_value(self.base))
 
 
-def _recall(token: str, sent: Fetch | bytes | None = None) -> Epochs | Done | None:
+def _by_value(fetch: Fetch) -> tuple[Any, ...]:
+    """What is sent to a cluster: bytes and buffers if it has imported cloudpickle; else the object itself."""
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        return dumps_by_value(fetch, buffers.append), buffers
+    except ImportError:
+        return (fetch,)
+
+
+def _recall(
+    token: str, sent: Fetch | bytes | None = None, buffers: Iterable[pickle.PickleBuffer] = ()
+) -> Epochs | Done | None:
     """What a reference becomes in another process: the dataset, an outcome with the error of unpickling it, or None."""
     if sent is not None and token not in _known:
         try:
-            fetch: Fetch = pickle.loads(sent) if isinstance(sent, bytes) else sent
+            fetch: Fetch = pickle.loads(sent, buffers=buffers) if isinstance(sent, bytes) else sent
         except Exception as error:
             explain_arrival(error)
             return failed(error, "unpickling the dataset for")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import operator
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
 
 from ..errors import is_interrupt
-from ..memory.pickled import dumps
+from ..memory.pickled import dumps, dumps_by_value
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -61,7 +62,15 @@ class Done:
         error = None if self.error is None else pack(self.error)
         # By protocols before 5, NumPy gives the machine's byte order to all arrays that arrive.
         buffers: list[pickle.PickleBuffer] = []
-        body = dumps(self.values, buffers.append if operator.index(protocol) >= 5 else None)
+        keep = buffers.append if operator.index(protocol) >= 5 else None
+        try:
+            body = dumps(self.values, keep)
+        except Exception:
+            # A class of the program's `__main__`, which a cluster's worker has under no name.
+            if "cloudpickle" not in sys.modules:
+                raise
+            buffers.clear()
+            body = dumps_by_value(self.values, keep)
         return _arrived, (error, body, buffers, self.stage, self.reading, self.batching, self.trace, self.transforming)
 
 
