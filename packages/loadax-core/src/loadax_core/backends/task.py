@@ -121,7 +121,7 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     if task.batches > 1 and not fetch.groups:
         # The dataset can be read so in other epochs.
         return _one_by_one(fetch, task, alloc, watch)
-    done = _attempt(fetch, task, alloc, watch)
+    done = attempt(fetch, task.rows, task.batches, alloc, watch, whole=task.whole)
     if done.error is None or task.batches == 1 or is_interrupt(done.error):
         return done
     # The error belongs to one of the batches, and those before it are to be handed out.
@@ -134,7 +134,7 @@ def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     each = len(task.rows) // task.batches
     for i in range(task.batches):
         rows = task.rows[i * each : (i + 1) * each]
-        done = _attempt(fetch, task._replace(rows=rows, batches=1), alloc, watch)
+        done = attempt(fetch, rows, 1, alloc, watch)
         whole.reading += done.reading
         whole.batching += done.batching
         if done.error is not None:
@@ -144,23 +144,28 @@ def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
     return whole
 
 
-def _attempt(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
+def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watch, *, whole: bool = True) -> Done:
+    """Reads rows and makes them into batches, all at once; the arguments are those of a `Task`.
+
+    Returns:
+        The outcome. If there is an error, there are no batches.
+    """
     done = Done([])
     try:
-        watch.begin("reading", task.rows)
+        watch.begin("reading", rows)
         if watch.close:
             begin_measuring()
         if fetch.gathers:
-            done.values = fetch.gather(cast("Rows | range", task.rows), task.batches, alloc)
+            done.values = fetch.gather(cast("Rows | range", rows), batches, alloc)
         else:
-            done.values = [fetch.read(cast("list[int] | range", task.rows), watch.on_row)]
+            done.values = [fetch.read(cast("list[int] | range", rows), watch.on_row)]
         if watch.close:
             done.transforming = end_measuring()
-        if task.whole and not fetch.gathers:
+        if whole and not fetch.gathers:
             done.stage = "batching"
             watch.begin("batching")
             done.reading = watch.seconds
-            done.values = [fetch.batch(done.values[0], task.rows, alloc)]
+            done.values = [fetch.batch(done.values[0], rows, alloc)]
             watch.end()
             done.batching = watch.seconds
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..backends.task import Done, Task, perform
+from ..backends.task import Done, attempt
 from ..errors import is_interrupt, relayed
 from ..memory.pool import Pool
 from ..observe.activity import Activity
@@ -65,7 +65,7 @@ class Inline:
             rows = self._fetch.rows((step,))
         except BaseException as error:
             return Done([], error, "preparing")
-        done = perform(self._fetch, Task(step.epoch, rows, 1, True), self._pool, self._activity)
+        done = attempt(self._fetch, rows, 1, self._pool, self._activity)
         if done.transforming is not None:
             self._activity.transformed(done.reading, done.transforming)
         return done
