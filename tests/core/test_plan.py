@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core.plan.steps import Plan, Position
@@ -11,6 +12,7 @@ plans = st.builds(
     drop_remainder=st.booleans(),
     first_epoch=st.integers(0, 3),
     epochs=st.integers(1, 4),
+    skipped=st.just(()),
 )
 
 
@@ -81,3 +83,32 @@ def test_a_batch_that_another_batch_size_has_begun_counts_as_done() -> None:
     plan = Plan(10, 4, drop_remainder=False, first_epoch=1, epochs=2)
     position = Position(2, 6)
     assert (plan.steps_done(position), plan.steps_left(position)) == (5, 1)
+
+
+@given(plans, st.lists(st.integers(0, 40), max_size=6, unique=True), st.data())
+def test_a_plan_without_some_steps_has_the_others_as_they_were(
+    plan: Plan, skipped: list[int], data: st.DataObject
+) -> None:
+    fewer = plan._replace(skipped=tuple(sorted(skipped)))
+    steps = [step for step in plan.steps_from(plan.start) if plan.number(step) not in skipped]
+    assert list(fewer.steps_from(plan.start)) == steps
+    assert len(steps) == fewer.steps
+    assert plan.epochs is not None
+    position = Position(
+        plan.first_epoch + data.draw(st.integers(0, plan.epochs - 1)), data.draw(st.integers(0, plan.rows))
+    )
+    rest = list(fewer.steps_from(position))
+    assert fewer.steps_left(fewer.settle(position)) == len(rest)
+    for i, step in enumerate(rest):
+        counted = rest[: i + 1]
+        assert fewer.between(fewer.settle(position), fewer.after(step)) == (i + 1, sum(each.size for each in counted))
+
+
+@given(plans)
+def test_a_step_is_found_by_its_number(plan: Plan) -> None:
+    steps = list(plan.steps_from(plan.start))
+    assert [plan.find(number) for number in range(len(steps))] == steps
+    assert all(plan.steps_done(Position(step.epoch, step.start)) == number for number, step in enumerate(steps))
+    for number in (-1, len(steps)):
+        with pytest.raises(ValueError, match=f"got {number}"):
+            plan.find(number)

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loadax_core import DataLoader, StateError, aligned_empty
 from loadax_datasets import BaseDataset, MixedDataset, RangeDataset
-from loadax_datasets.transforms import mixed
+from loadax_datasets.orders import alternation
+from loadax_datasets.orders.schedule import WHOLE, phases_of, shares_of
 
 
 class CheckDataset(Protocol):
@@ -47,7 +48,7 @@ def test_a_mixture_ends_with_the_first_source_that_has_no_row_left(
     lengths: list[int], weights: list[int], seed: int, block: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mixed, "BLOCK", block)
+        patch.setattr(alternation, "WINDOW", block)
         rows = MixedDataset(sources(*lengths), weights[: len(lengths)], seed=seed)
         longer = MixedDataset(sources(*(n + 100 for n in lengths)), weights[: len(lengths)], seed=seed)
         taken = [rows_of(rows, i) for i in range(len(lengths))]
@@ -68,7 +69,7 @@ def test_a_mixture_ends_with_the_first_source_that_has_no_row_left(
 )
 def test_a_mixture_may_go_on_until_every_source_was_read(lengths: list[int], weights: list[int], seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mixed, "BLOCK", 32)
+        patch.setattr(alternation, "WINDOW", 32)
         rows = MixedDataset(sources(*lengths), weights[: len(lengths)], seed=seed, until="all")
         taken = [rows_of(rows, i) for i in range(len(lengths))]
         for part, n in zip(taken, lengths, strict=True):
@@ -85,32 +86,63 @@ def test_changing_one_source_moves_no_row_of_the_others() -> None:
     assert list(before[:n]) == list(after[:n])
 
 
-def test_shares_are_exact_over_a_block() -> None:
-    rows = MixedDataset(sources(40_000, 40_000, 40_000), [2, 1, 1])
-    block = list(rows[: mixed.BLOCK])
-    assert [sum(item // 10**6 == i for item in block) for i in range(3)] == [8192, 4096, 4096]
-    second = list(rows[mixed.BLOCK : 2 * mixed.BLOCK])
-    assert [sum(item // 10**6 == i for item in second) for i in range(3)] == [8192, 4096, 4096]
-    assert [item // 10**6 for item in block] != [item // 10**6 for item in second]
-
-
-def test_the_alternation_is_random() -> None:
-    """Batches of 128 hold as many rows of a source as random draws without replacement from a block would."""
-    which = np.array([item // 10**6 for item in MixedDataset(sources(8192, 8192), seed=1)])
-    counts = which[:16_256].reshape(-1, 128).sum(axis=1)
-    # 127 batches: the relative standard deviation of the spread is 1 / sqrt(254) = 6.3 %; six of them.
-    assert abs(counts.std() / np.sqrt(128 / 4) - 1) < 0.38
-    changes = (which[1:] != which[:-1]).mean()
-    assert abs(changes - 0.5) < 6.1 * 0.5 / np.sqrt(len(which))
+def test_the_alternation_is_random_within_its_bounds() -> None:
+    """Of two equal sources, every two rows have one of each, and the order of the two is like that of coins."""
+    which = np.array([item // 10**6 for item in MixedDataset(sources(8192, 8192), seed=1)])[:16_000]
+    pairs = which.reshape(-1, 2)
+    assert set(np.abs(np.cumsum(which) - np.arange(1, 16_001) / 2).tolist()) <= {0.0, 0.5, 1.0}
+    whole = pairs[:, 0] != pairs[:, 1]
+    assert whole.mean() > 0.4
+    firsts = pairs[whole, 0]
+    # Six standard deviations.
+    assert abs(firsts.mean() - 0.5) < 6 * 0.5 / np.sqrt(len(firsts))
+    assert abs((firsts[1:] == firsts[:-1]).mean() - 0.5) < 6 * 0.5 / np.sqrt(len(firsts))
 
 
 @given(weights=st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=50))
 def test_shares_add_up_and_none_is_nothing(weights: list[float]) -> None:
-    shares = mixed.shares_of(weights, len(weights))
-    assert sum(shares) == mixed.BLOCK
+    shares = shares_of(weights, len(weights))
+    assert sum(shares) == WHOLE
     assert min(shares) >= 1
-    exact = np.array(weights) / sum(weights) * mixed.BLOCK
+    exact = np.array(weights) / sum(weights) * WHOLE
     assert np.abs(np.array(shares) - exact).max() <= len(weights)
+    assert shares_of([*weights, 0.0], len(weights) + 1) == (*shares, 0), "a source of weight 0 changes no other share"
+
+
+weights_of_three = st.lists(st.integers(0, 5), min_size=3, max_size=3).filter(any)
+
+
+@settings(max_examples=40)
+@given(
+    start=weights_of_three,
+    second=st.tuples(st.integers(1, 400), weights_of_three),
+    linear=st.tuples(st.integers(1, 300), weights_of_three, st.integers(1, 500)),
+    seed=st.integers(0, 99),
+    window=st.sampled_from([16, 64, alternation.WINDOW]),
+)
+def test_the_first_rows_of_each_phase_hold_the_share_of_each_source(
+    start: list[int], second: Any, linear: Any, seed: int, window: int
+) -> None:
+    first, weights = second
+    begin = first + linear[0]
+    changes: Any = {0: start, first: weights, begin: ("linear", linear[1], linear[2])}
+    stop = begin + linear[2] + 200
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alternation, "WINDOW", window)
+        rows = MixedDataset(sources(5000, 5000, 5000), changes, rows=stop, seed=seed)
+        items = np.array(list(rows))
+        assert all(rows_of(rows, i) == list(range(len(rows_of(rows, i)))) for i in range(3)), (
+            "nothing twice, nothing left out"
+        )
+        again = rows.gather_range(range(len(rows)), aligned_empty)
+        assert again.tolist() == items.tolist()
+    for phase in phases_of(changes, 3):
+        which = items[phase.start : int(min(stop, phase.stop))] // 10**6
+        k = np.arange(1, len(which) + 1)
+        for source in range(3):
+            share, end = phase.shares[source] / WHOLE, phase.ends[source] / WHOLE
+            expected = share * k + (0 if phase.rows is None else (end - share) * k * k / (2 * phase.rows))
+            assert np.abs(np.cumsum(which == source) - expected).max(initial=0) < 3
 
 
 def test_seeds_and_weights_change_the_alternation_and_epochs_do_not() -> None:
@@ -128,7 +160,7 @@ def test_seeds_and_weights_change_the_alternation_and_epochs_do_not() -> None:
 
 def test_far_rows_are_found_without_the_rows_before() -> None:
     rows = MixedDataset([RangeDataset(2**61), RangeDataset(2**61)])
-    assert abs(rows[2**60] - 2**59) < mixed.BLOCK
+    assert abs(rows[2**60] - 2**59) <= 1
     assert len(pickle.dumps(rows)) < 2000
 
 
@@ -142,7 +174,18 @@ def test_repr_shows_the_shares() -> None:
     [
         ([], {}, ValueError, "needs at least one dataset"),
         ([3, 3], {"weights": [1]}, ValueError, r"for each of 2 sources, got \[1\]"),
-        ([3, 3], {"weights": [1, 0]}, ValueError, "above 0"),
+        ([3, 3], {"weights": [0, 0]}, ValueError, "at least one weight must be above 0"),
+        ([3, 3], {"weights": [1, -1]}, ValueError, "at least 0"),
+        ([3, 3], {"weights": {1: [1, 1]}}, ValueError, "begin at row 0"),
+        ([3, 3], {"weights": {0.5: [1, 1]}}, TypeError, "a row of weights must be an integer"),
+        ([3, 3], {"weights": {0: ("linear", [1, 1], 5)}}, ValueError, "no weights before row 0"),
+        ([3, 3], {"weights": {0: [1, 1], 2: ("cubic", [1, 1], 5)}}, ValueError, "is \\('linear', weights, rows\\)"),
+        ([3, 3], {"weights": {0: [1, 1], 2: ("linear", [1, 1], 0)}}, ValueError, "at least 1"),
+        ([3, 3], {"weights": {0: [1, 1], 2: ("linear", [1, 2], 5), 4: [1, 1]}}, ValueError, "let it take 2 rows"),
+        ([3, 3], {"weights": [1, 0], "until": "all"}, ValueError, "the weight of source 1 is 0"),
+        ([3, 3], {"rows": 5, "until": "all"}, ValueError, "leave out until='all'"),
+        ([3, 3], {"rows": 0}, ValueError, "rows must be at least 1"),
+        ([3, 0], {"rows": 5}, ValueError, "source 1 is empty"),
         ([3, 3], {"weights": [1, float("inf")]}, ValueError, "finite"),
         ([3, 3], {"until": "last"}, ValueError, "until must be 'first' or 'all', got 'last'"),
         ([3, 0], {"until": "all"}, ValueError, "source 1 is empty and cannot start again"),
@@ -160,10 +203,10 @@ def passes_of(rows: BaseDataset[int], number: int, length: int) -> list[list[int
     return [taken[start : start + length] for start in range(0, len(taken), length)]
 
 
-@given(block=st.sampled_from([16, 100, mixed.BLOCK]), epochs=st.integers(1, 3), seed=st.integers(0, 9))
+@given(block=st.sampled_from([16, 100, alternation.WINDOW]), epochs=st.integers(1, 3), seed=st.integers(0, 9))
 def test_each_pass_over_a_source_has_an_order_of_its_own(block: int, epochs: int, seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mixed, "BLOCK", block)
+        patch.setattr(alternation, "WINDOW", block)
         shuffled = [source.shuffle(seed=seed) for source in sources(60, 400)]
         rows = MixedDataset(shuffled, [1, 2], seed=seed, until="all")
         assert rows.gather is not None
@@ -228,17 +271,17 @@ def test_an_epoch_of_the_loader_goes_on_with_further_passes() -> None:
 def test_a_mixture_that_ends_with_the_first_source_has_the_values_that_it_had() -> None:
     rows = MixedDataset([s.shuffle(seed=3) for s in sources(9000, 30_000, 5000)], [3, 2, 1], seed=5)
     digests = [hashlib.sha256(json.dumps(list(rows.at_epoch(e))).encode()).hexdigest()[:16] for e in (0, 2)]
-    assert digests == ["62a40a2af6314370", "c0c08aef2bfa064c"]
-    assert list(rows.fingerprint()) == ["mix", "seed", "until", "sources"]
+    assert digests == ["c4382194cc3c389e", "6126a5f004110d21"]
+    assert list(rows.fingerprint()) == ["mix", "seed", "ends", "sources"]
 
 
-def test_states_of_mixtures_whose_passes_had_one_order_are_refused() -> None:
+def test_states_of_mixtures_in_another_order_are_refused() -> None:
     rows = RangeDataset(5).mix(RangeDataset(40), until="all")
     iterator = iter(DataLoader().batch_size(4).build(rows))
     state = iterator.get_state()
     iterator.set_state(state)
-    assert rows.fingerprint()["passes"] == [6, 1]
-    before = {name: fact for name, fact in rows.fingerprint().items() if name != "passes"}
+    assert rows.fingerprint()["passes"] == [8, 1]
+    before = rows.fingerprint() | {"mix": [8192, 8192]}
     old = iter(DataLoader().batch_size(4).build(Told(rows, before)))
     with pytest.raises(StateError):
         iterator.set_state(old.get_state())

@@ -27,6 +27,10 @@ from .observe.span import Span as Span
 from .observe.stats import Stats as Stats
 from .observe.timeline import Timeline as Timeline
 from .observe.transforms import timed_transform as timed_transform
+from .plan.origins import OrderDigest as OrderDigest
+from .plan.origins import Origin as Origin
+from .plan.origins import Traced as Traced
+from .plan.origins import origins_of as origins_of
 from .protocols import Alloc as Alloc
 from .protocols import Dataset as Dataset
 from .protocols import Gather as Gather

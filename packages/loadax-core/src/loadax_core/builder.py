@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from . import distributed as resolve
@@ -234,6 +234,22 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             ValueError: If `n` is less than 1.
         """
         return self._with(epochs=None if n is None else check_int("epochs", n, 1))
+
+    def skip(self, *, steps: Iterable[int]) -> DataLoader[T_contra, B_co]:
+        """Leaves out steps, such as those of a loss spike: they are neither read nor yielded.
+
+        All other steps keep their rows and their numbers. A state holds the steps that were skipped before it, and is
+        refused by a loader that skips other ones before that position; steps that come later may be added or left out.
+
+        Args:
+            steps: All steps to leave out, counted over all epochs from epoch 0 on, as `step` of an iterator over all
+                epochs is. Each call replaces those of an earlier call.
+
+        Raises:
+            TypeError: If a step is not an integer.
+            ValueError: If a step is negative.
+        """
+        return self._with(skip=tuple(sorted({check_int("a step", step, 0) for step in steps})))
 
     def timeout(self, seconds: float | None) -> DataLoader[T_contra, B_co]:
         """Raises a `TimeoutError` if a read takes too long; the error names the row and shows the worker's stack.

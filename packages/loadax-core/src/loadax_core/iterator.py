@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Never, TypeVar
@@ -71,7 +72,7 @@ class LoaderIterator(Generic[B_co]):
                 the dataset itself.
             BaseException: Whatever the dataset, a transform, the batcher or the placement raised for this batch, with
                 notes that name the row, the epoch and the step. It is raised again by every later call, until
-                `set_state`.
+                `seek` or `set_state`; `batches.seek(batches.step + 1)` goes on after the batch that failed.
         """
         with self._lock:
             if self._running:
@@ -107,7 +108,7 @@ class LoaderIterator(Generic[B_co]):
 
     @property
     def step(self) -> int:
-        """How many batches of the run lie before its position, be they yielded here or before the state was saved."""
+        """The next step of the run: how many lie before its position, yielded here or elsewhere, or skipped."""
         return self._run.plan.steps_done(self._position)
 
     @property
@@ -122,7 +123,8 @@ class LoaderIterator(Generic[B_co]):
             A new JSON-able dict. It counts the rows that were yielded, not those that are prefetched, and is the same
             on every process.
         """
-        return states.save(self._position, self._run.fingerprint)
+        plan, position = self._run.plan, self._position
+        return states.save(position, self._run.fingerprint, plan.skipped_before(position))
 
     def set_state(self, state: object) -> None:
         """Continues from a saved position, in constant time and without reading a row.
@@ -139,14 +141,24 @@ class LoaderIterator(Generic[B_co]):
             ClosedError: After `close()`.
             RuntimeError: If a call of `next` or `set_state` is under way in this thread, as in a signal handler.
         """
-        with self._lock:
-            if self._running:
-                self._refuse_reentry()
-            self._running = True
-            try:
-                self._restore(state)
-            finally:
-                self._running = False
+        run = self._run
+        self._move(lambda: states.restore(state, run.fetch.dataset, run.fingerprint, run.plan))
+
+    def seek(self, step: int) -> None:
+        """Goes to a step, forwards or backwards, in constant time and without reading a row; after an exception, too.
+
+        Args:
+            step: The next batch is that of this step, counted as `step`: over all epochs of the run, from 0 on, with
+                those that are skipped. If it is skipped itself, the next batch is that of the next step which is not.
+
+        Raises:
+            TypeError: If `step` is not an integer.
+            ValueError: If the run has no such step.
+            ClosedError: After `close()`.
+            RuntimeError: As `set_state`.
+        """
+        found = self._run.plan.find(check_int("step", step, 0))
+        self._move(lambda: Position(found.epoch, found.start))
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
@@ -262,9 +274,19 @@ class LoaderIterator(Generic[B_co]):
         self._watched = REAPER.watch(self, window.stop)
         return window
 
-    def _restore(self, state: object) -> None:
-        self._check_open()
-        position = states.restore(state, self._run.fingerprint, self._run.plan)
+    def _move(self, find: Callable[[], Position]) -> None:
+        """Continues from the position that `find` returns."""
+        with self._lock:
+            if self._running:
+                self._refuse_reentry()
+            self._running = True
+            try:
+                self._check_open()
+                self._go_on_from(find())
+            finally:
+                self._running = False
+
+    def _go_on_from(self, position: Position) -> None:
         self._run.check_divisible(position)
         self._batches_before, self._rows_before = self._yielded
         if self._source is not None:

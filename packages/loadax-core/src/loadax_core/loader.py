@@ -17,11 +17,12 @@ from .protocols import Dataset, ShardingStrategy
 from .show import summary as show
 from .show.preview import Preview, preview
 from .spec import Run
+from .steering import Steering
 
 B_co = TypeVar("B_co", covariant=True)
 
 
-class Loader(LoaderHints, Generic[B_co]):
+class Loader(LoaderHints, Steering[B_co], Generic[B_co]):
     """The batches of a dataset, in a fixed order; made by `DataLoader.build`.
 
     A loader has no position. Each `iter(loader)` starts at the beginning and yields the same batches, and any number of

@@ -37,6 +37,7 @@ class Settings(NamedTuple):
     placement: Placement | None = None
     strategy: ShardingStrategy | None = None
     timeout: float | None = None
+    skip: tuple[int, ...] = ()
 
 
 def plan_of(settings: Settings, rows: int) -> Plan:
@@ -49,7 +50,7 @@ def plan_of(settings: Settings, rows: int) -> Plan:
     Raises:
         ValueError: If a run without an end would have no batch.
     """
-    plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs)
+    plan = Plan(rows, settings.batch_size, settings.drop_remainder, epochs=settings.epochs, skipped=settings.skip)
     if settings.epochs is None and not plan.steps_per_epoch:
         raise ValueError(
             f"epochs(None) would never yield a batch: {rows} rows make no batch of {plan.batch_size}; use more rows, "

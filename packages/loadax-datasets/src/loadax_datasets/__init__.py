@@ -19,6 +19,7 @@ from .sources.ranges import RangeDataset as RangeDataset
 from .sources.sqlite import SQLiteDataset as SQLiteDataset
 from .sources.store import write_jagged as write_jagged
 from .sources.tokens import TokenDataset as TokenDataset
+from .transforms.append_only import AppendOnlyDataset as AppendOnlyDataset
 from .transforms.cached import CachedDataset as CachedDataset
 from .transforms.cast import CastDataset as CastDataset
 from .transforms.combined import ZippedDataset as ZippedDataset

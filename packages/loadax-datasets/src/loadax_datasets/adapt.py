@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from loadax_core import Dataset, Gather, check_not_table, gather_of, read_items, with_length
@@ -112,6 +112,18 @@ class IndexedDataset(BaseDataset[T_co]):
         """The source's own fingerprint, or its length."""
         fingerprint: Callable[[], Mapping[str, Any]] | None = getattr(self._source, "fingerprint", None)
         return dict(fingerprint()) if callable(fingerprint) else super().fingerprint()
+
+    def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
+        """The source's own, or the number of rows if it has no fingerprint."""
+        own: Any = getattr(self._source, "prefix_fingerprint", None)
+        if callable(own):
+            return cast("Any", own(rows))
+        return None if callable(getattr(self._source, "fingerprint", None)) else {"rows": rows}
+
+    def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
+        """The source's own, or as of any dataset."""
+        own: Any = getattr(self._source, "rows_agreeing", None)
+        return own(saved, epoch) if callable(own) else super().rows_agreeing(saved, epoch)
 
     def __reduce__(self) -> tuple[type[IndexedDataset[T_co]], tuple[Dataset[T_co]]]:
         return type(self), (self._source,)

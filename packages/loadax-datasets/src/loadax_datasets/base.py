@@ -6,6 +6,7 @@ see, and is not divided.
 
 from __future__ import annotations
 
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar,
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Rows, check_rows
+from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Origin, Rows, Traced, check_rows, origins_of
 
 from .checks import check_bool, check_int
 from .hints import elsewhere, seed_by_name
@@ -192,6 +193,84 @@ class BaseDataset(ABC, Generic[T_co]):
         """
         return {"rows": len(self)}
 
+    def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:  # noqa: ARG002 (an override's business)
+        """How many rows, from the start of an epoch on, are those of the dataset that a saved fingerprint is of.
+
+        A loader resumes from a state if its position is not beyond them. By default all rows, if this dataset has the
+        same fingerprint, and otherwise none. A dataset that knows its order to be the same up to a row, such as a
+        mixture whose weights change later, says so.
+
+        Args:
+            saved: What `fingerprint()` returned, as read from JSON.
+            epoch: The epoch of the position. Rows of the epochs before must agree, too.
+        """
+        return len(self) if as_json(self.fingerprint()) == saved else 0
+
+    def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
+        """What `append_only` compares: JSON-able facts that fix the order of the first rows, whatever follows them.
+
+        Args:
+            rows: How many rows, up to `len(self)`.
+
+        Returns:
+            The facts. By default their number, if this dataset has no sources and no fingerprint of its own, and
+            otherwise None: it cannot tell.
+        """
+        own = self.sources or type(self).fingerprint is not BaseDataset.fingerprint
+        return None if own else {"rows": rows}
+
+    def origins(self, row: int) -> tuple[Origin, ...]:
+        """Where a row comes from, without reading it: the rows of the lowest datasets that it is made from.
+
+        Args:
+            row: A row of this dataset; from the end if negative.
+
+        Returns:
+            One origin; of a zip one for each source, and of a packed row one for each document.
+
+        Raises:
+            IndexError: If there is no such row.
+            TypeError: If `row` is not an integer.
+        """
+        rows = np.array([row_in_range(row, len(self))], np.int64)
+        return origins_of(self.trace(rows, self.in_epoch), 1)[0]
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """`origins` of many rows at once, as arrays. By default, this dataset is a lowest one.
+
+        Args:
+            rows: Rows in range, int64 of shape `(n,)`.
+            epoch: The epoch that this dataset is in.
+        """
+        named = type(self).names_of is not BaseDataset.names_of
+        return [Traced(np.arange(len(rows)), rows, epoch=epoch, names=self.names_of if named else None)]
+
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The names that `origins` gives rows: the files or the table that they are in. By default they have none.
+
+        Args:
+            rows: Rows in range, int64 of shape `(n,)`.
+        """
+        return [""] * len(rows)
+
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """The rows of this dataset that are made from a row of a lowest dataset: the inverse of `origins`.
+
+        Args:
+            row: A row of the lowest dataset.
+            path: Which source to follow at each dataset with several, as in `Origin.path`.
+
+        Returns:
+            The rows, in no particular order.
+
+        Raises:
+            ValueError: If there is no such row, or no such source.
+        """
+        if path or not 0 <= row < len(self):
+            at = f" at path {path}" if path else ""
+            raise ValueError(f"the data have no row {row}{at}: {self.describe()} has {len(self)} rows")
+        return [row]
+
     def content_fingerprint(self) -> list[dict[str, Any]]:
         """JSON-able facts that fix the content of the rows, of this dataset and of all its sources.
 
@@ -322,12 +401,13 @@ class BaseDataset(ABC, Generic[T_co]):
     def mix(
         self,
         *others: Dataset[U],
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | Mapping[int, Sequence[float] | tuple[str, Sequence[float], int]] | None = None,
         seed: int = 0,
-        until: Literal["first", "all"] = "first",
+        until: Literal["first", "all"] | None = None,
+        rows: int | None = None,
     ) -> BaseDataset[T_co | U]:
         """Rows of this dataset and of `others` in random alternation; see `MixedDataset`."""
-        return datasets.MixedDataset[Any]([self, *others], weights, seed=seed, until=until)
+        return datasets.MixedDataset[Any]([self, *others], weights, seed=seed, until=until, rows=rows)
 
     def pack(
         self,
@@ -355,6 +435,10 @@ class BaseDataset(ABC, Generic[T_co]):
             align=align,
             max_documents=max_documents,
         )
+
+    def append_only(self) -> BaseDataset[T_co]:
+        """The rows of a source that may grow between two runs, but only at its end; see `AppendOnlyDataset`."""
+        return datasets.AppendOnlyDataset(self)
 
     def cache(self, directory: str | os.PathLike[str] | None = None) -> BaseDataset[T_co]:
         """The rows, each read once and kept in memory or in a directory; see `CachedDataset`."""
@@ -387,6 +471,11 @@ class BaseDataset(ABC, Generic[T_co]):
     def skip(self, count: int) -> BaseDataset[T_co]:
         """All rows but the first `count`."""
         return self[check_int("count", count, 0) :]
+
+
+def as_json(facts: Any) -> Any:
+    """Facts as they are read back from JSON: tuples are lists, and all keys are strings."""
+    return json.loads(json.dumps(facts))
 
 
 def take_from(dataset: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:

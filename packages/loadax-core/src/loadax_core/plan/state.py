@@ -12,6 +12,9 @@ from .steps import Plan, Position
 
 VERSION = 1
 
+SKIPPED = "skipped steps"
+"""The entry of a state's fingerprint for steps that were skipped."""
+
 
 def fingerprint(dataset: Dataset[Any]) -> dict[str, Any]:
     """The facts that fix the order of a dataset's rows, as JSON returns them.
@@ -36,18 +39,30 @@ def fingerprint(dataset: Dataset[Any]) -> dict[str, Any]:
     return facts
 
 
-def save(position: Position, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """A position as a JSON-able dict, made of new objects only."""
+def save(position: Position, facts: Mapping[str, Any], skipped: list[list[int]]) -> dict[str, Any]:
+    """A position as a JSON-able dict, made of new objects only.
+
+    Args:
+        position: The position.
+        facts: The fingerprint of the dataset.
+        skipped: The steps that were skipped before the position; see `Plan.skipped_before`.
+    """
     return {
         "version": VERSION,
         "epoch": position.epoch,
         "row": position.row,
-        "fingerprint": json.loads(json.dumps(facts)),
+        "fingerprint": json.loads(json.dumps({**facts, SKIPPED: skipped} if skipped else facts)),
     }
 
 
-def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
+def restore(state: object, dataset: Dataset[Any], facts: Mapping[str, Any], plan: Plan) -> Position:
     """The position of a saved state.
+
+    Args:
+        state: What `save` returned.
+        dataset: The dataset of the run; if it has `rows_agreeing`, that decides about another fingerprint.
+        facts: Its fingerprint.
+        plan: The plan of the run.
 
     Raises:
         StateError: If `state` is no state, has an unknown version, or was saved over rows in another order; the error
@@ -64,13 +79,12 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
         )
     if set(entries) != {"version", "epoch", "row", "fingerprint"}:
         raise StateError(f"a state has the keys version, epoch, row and fingerprint, got {sorted(map(str, entries))}")
-    differences = list(differing(entries["fingerprint"], facts))
-    if differences:
-        raise StateError(
-            f"cannot resume: {'; '.join(differences)}; build the dataset that the state was saved with, or start a new "
-            "run"
-        )
+    saved = _plain_tree(entries["fingerprint"])
+    skipped = saved.pop(SKIPPED, []) if isinstance(saved, dict) else []
+    differences = list(differing(saved, facts))
     epoch, row = plain(entries["epoch"]), plain(entries["row"])
+    if differences:
+        _check_agreement(dataset, saved, epoch, row, "; ".join(differences))
     if type(epoch) is not int or epoch < 0:
         raise StateError(f"the state's epoch must be an integer of at least 0, got {epoch!r}")
     if type(row) is not int or not 0 <= row <= plan.rows:
@@ -82,7 +96,38 @@ def restore(state: object, facts: Mapping[str, Any], plan: Plan) -> Position:
             f"cannot resume: the state was saved in epoch {epoch}, and this loader runs {runs}; use .epochs(n) or "
             f"loader.epoch({epoch})"
         )
+    here = plan.skipped_before(position)
+    if skipped != here:
+        raise StateError(
+            f"cannot resume: the run had skipped the steps with [epoch, first row, end] {skipped} before the state was "
+            f"saved, and this loader skips {here}; give the same steps to .skip(steps=...), or none before the position"
+        )
     return position
+
+
+def _check_agreement(dataset: Any, saved: Any, epoch: Any, row: Any, differences: str) -> None:
+    """Accepts the fingerprint of another dataset whose rows are the same up to the position.
+
+    Raises:
+        StateError: If they are not.
+    """
+    agreeing = getattr(dataset, "rows_agreeing", None)
+    rows = agreeing(saved, epoch) if callable(agreeing) and type(saved) is dict and type(epoch) is int else 0
+    if type(row) is int and 0 <= row <= rows and rows:
+        return
+    part = f"; the orders agree up to row {rows} of epoch {epoch}, and the state is at row {row}" if rows else ""
+    raise StateError(
+        f"cannot resume: {differences}{part}; build the dataset that the state was saved with, or start a new run"
+    )
+
+
+def _plain_tree(facts: Any) -> Any:
+    """Facts with numbers and strings of Python's, in new containers."""
+    if isinstance(facts, Mapping):
+        return {plain(key): _plain_tree(value) for key, value in cast("Mapping[Any, Any]", facts).items()}
+    if isinstance(facts, list | tuple):
+        return [_plain_tree(value) for value in cast("list[Any]", facts)]
+    return plain(facts)
 
 
 def differing(saved: Any, here: Mapping[str, Any]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 
@@ -33,7 +34,8 @@ class Step(NamedTuple):
 class Plan(NamedTuple):
     """The batches of a run over `rows` rows.
 
-    An epoch's batches start at its first row; no batch holds rows of two epochs.
+    An epoch's batches start at its first row; no batch holds rows of two epochs. `skipped` are the numbers of the steps
+    that are left out, counted over all epochs from epoch 0, in rising order.
     """
 
     rows: int
@@ -41,6 +43,7 @@ class Plan(NamedTuple):
     drop_remainder: bool
     first_epoch: int = 0
     epochs: int | None = 1
+    skipped: tuple[int, ...] = ()
 
     @property
     def remainder(self) -> int:
@@ -54,8 +57,8 @@ class Plan(NamedTuple):
 
     @property
     def steps(self) -> int | None:
-        """The number of batches of the run; None if it has no end."""
-        return None if self.epochs is None else self.epochs * self.steps_per_epoch
+        """The number of batches of the run, without those that are skipped; None if it has no end."""
+        return self.between(self.start, end)[0] if (end := self.end) is not None else None
 
     @property
     def start(self) -> Position:
@@ -83,17 +86,44 @@ class Plan(NamedTuple):
         if not self.steps_per_epoch:
             # Without batches, a run without an end would search for its first batch for ever.
             return
-        end, size = self.end, self.batch_size
+        end, size, skipped = self.end, self.batch_size, frozenset(self.skipped)
         position = self.settle(position)
         while end is None or position < end:
             epoch, first = position
             last = self.rows - size if self.drop_remainder else self.rows - 1
             for start in range(first, last + 1, size):
-                yield Step(epoch, -(-start // size), start, min(start + size, self.rows))
+                step = Step(epoch, -(-start // size), start, min(start + size, self.rows))
+                if not skipped or self.number(step) not in skipped:
+                    yield step
             position = Position(epoch + 1, 0)
 
+    def number(self, step: Step) -> int:
+        """The number of a step, counted over all epochs from epoch 0."""
+        return step.epoch * self.steps_per_epoch + step.number
+
+    def find(self, number: int) -> Step:
+        """The step of a number, counted as by `steps_done`: 0 is the first one of the run.
+
+        Raises:
+            ValueError: If the run has no such step.
+        """
+        steps = None if self.epochs is None else self.epochs * self.steps_per_epoch
+        if number < 0 or not self.steps_per_epoch or (steps is not None and number >= steps):
+            has = "has no end" if steps is None else f"has steps 0 to {steps - 1}" if steps else "has no step"
+            raise ValueError(f"step must be one of the run, which {has}, got {number}")
+        epoch, inside = divmod(number, self.steps_per_epoch)
+        start = inside * self.batch_size
+        return Step(self.first_epoch + epoch, inside, start, min(start + self.batch_size, self.rows))
+
+    def skipped_before(self, position: Position) -> list[list[int]]:
+        """The skipped steps before a position, each as its epoch, its first row, and the row after its last one."""
+        steps = (divmod(number, self.steps_per_epoch) for number in self.skipped if self.steps_per_epoch)
+        rows = ((epoch, inside * self.batch_size) for epoch, inside in steps if epoch >= self.first_epoch)
+        before = ((epoch, start) for epoch, start in rows if (epoch, start) < position)
+        return [[epoch, start, min(start + self.batch_size, self.rows)] for epoch, start in before]
+
     def steps_done(self, position: Position) -> int:
-        """The number of batches of a run before `position`."""
+        """The number of batches of a run before `position`, with those that are skipped."""
         epoch, row = self.settle(position)
         return (epoch - self.first_epoch) * self.steps_per_epoch + -(-row // self.batch_size)
 
@@ -105,7 +135,24 @@ class Plan(NamedTuple):
         return self.between(position, end)[0] if position < end else 0
 
     def between(self, position: Position, later: Position) -> tuple[int, int]:
-        """The number of batches, and of their rows, between two positions of a run."""
+        """The number of batches, and of their rows, between two positions of a run, without those that are skipped."""
+        steps, rows = self._between(position, later)
+        if self.skipped and self.steps_per_epoch:
+            left_out = [size for size in map(partial(self._size_of_skipped, position, later), self.skipped) if size]
+            steps, rows = steps - len(left_out), rows - sum(left_out)
+        return steps, rows
+
+    def _size_of_skipped(self, position: Position, later: Position, number: int) -> int:
+        """The rows of a step that is skipped, if it lies between two positions; otherwise 0."""
+        epoch, inside = divmod(number, self.steps_per_epoch)
+        # In the epoch where a run goes on, steps are counted from the row where it does.
+        base = position.row if epoch == position.epoch else 0
+        start = base + (inside - -(-base // self.batch_size)) * self.batch_size
+        size = min(self.batch_size, self.rows - start)
+        inside_run = start >= base and position <= (epoch, start) < later
+        return size if inside_run and (size == self.batch_size or (size > 0 and not self.drop_remainder)) else 0
+
+    def _between(self, position: Position, later: Position) -> tuple[int, int]:
         if position.epoch == later.epoch:
             rows = later.row - position.row
             return -(-rows // self.batch_size), rows

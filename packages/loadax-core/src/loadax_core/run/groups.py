@@ -28,6 +28,7 @@ def most_alike(batch: Any) -> int:
 
 
 def alike(steps: Iterable[Step]) -> Iterator[list[Step]]:
-    """Cuts steps into those that can be gathered together: of one epoch, and of one size."""
-    for _, same in groupby(steps, key=lambda step: (step.epoch, step.size)):
-        yield list(same)
+    """Cuts steps into those that can be gathered together: neighbours of one epoch, and of one size."""
+    # Behind a step that is skipped, the numbers are ahead of the count.
+    for _, same in groupby(enumerate(steps), key=lambda each: (each[1].epoch, each[1].size, each[1].number - each[0])):
+        yield [step for _, step in same]

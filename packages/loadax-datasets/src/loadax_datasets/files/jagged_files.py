@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .fingerprints import digest
+from .fingerprints import PART, OffsetsHash, digest
 from .folders import local_path, shown
 from .jagged_manifest import ShardFacts, decode_manifest, form_dtypes
 from .memory_map import map_file
@@ -79,6 +79,21 @@ class Store:
         self._found = [
             check_shard(self.path, number, facts, self.dtypes) for number, facts in enumerate(self.manifest.shards)
         ]
+
+    def hash_offsets(self, count: int) -> OffsetsHash:
+        """The hash of the first offsets, as if there were one shard. Reads those after the last whole part."""
+        known = OffsetsHash(self.manifest.offset_hashes[: count // PART])
+        begin = count // PART * PART
+        if begin == 0:
+            known.add(np.zeros(1, np.uint64)[:count])
+        # The offset that comes first in a shard is the last one of the shard before.
+        first, base = 1, 0
+        for number, facts in enumerate(self.manifest.shards):
+            here = slice(1 + max(0, begin - first), 1 + max(0, min(facts.documents, count - first)))
+            if here.start < here.stop:
+                known.add(self.map_shard(number)[1][here] + np.uint64(base))
+            first, base = first + facts.documents, base + facts.values
+        return known
 
     def map_shard(self, number: int) -> tuple[list[Array], Array]:
         """Maps a shard, read-only.

@@ -133,6 +133,16 @@ class Permutation:
             result[here] = self._feistel(rows[here]) if block is None else block[offsets]
         return result
 
+    def once(self, rows: Rows) -> Rows:
+        """As a call, for rows that are not followed by their neighbours: computes no block, but for short orders."""
+        return self(rows) if self._feistel is None else self._feistel(rows)
+
+    def inverse(self, number: int) -> int:
+        """The row at which the order has a number: `inverse(at(row)) == row`."""
+        if self._feistel is None:
+            return int(np.flatnonzero(self._block_at(0) == number).item())
+        return self._feistel.inverse(number)
+
     def _find(self, index: int, count: int, end: int) -> Rows | None:
         """The block at `index`, of which `count` rows before `end` are wanted, if it is known or worth computing.
 
@@ -210,6 +220,20 @@ class Feistel:
             row = high << width | low
             if row <= self._last:
                 return row
+
+    def inverse(self, number: int) -> int:
+        """The number whose image is `number`: the rounds of `at`, the last one first."""
+        width, highs, bits = self._width, self._highs, self._bits
+        while True:
+            high, low = number >> width, number & ((1 << width) - 1)
+            for i, key in reversed(tuple(enumerate(self._keys))):
+                if i % 2:
+                    low ^= mix_low_one(high ^ key, bits) >> (bits - width)
+                else:
+                    high = (high - (mix_low_one(low ^ key, bits) * highs >> bits)) % highs
+            number = high << width | low
+            if number <= self._last:
+                return number
 
     def __call__(self, rows: Rows) -> Rows:
         """The images of many numbers, of shape `(n,)`."""

@@ -81,6 +81,10 @@ class RowBlocks:
         begin, end = run.start - index * BLOCK, run.stop - index * BLOCK
         return placed.part(slice(firsts.item(begin), firsts.item(end)), begin, self._size)
 
+    def pieces(self, rows: Wanted) -> Pieces:
+        """Which documents are in some rows."""
+        return self._find(rows)
+
     def _block(self, index: int) -> tuple[Placed, Rows]:
         """A block, and where the pieces of each of its rows begin."""
         for known, placed, firsts in self._blocks:

@@ -13,7 +13,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from loadax_core import add_note
+import numpy as np
+from loadax_core import Rows, add_note
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
@@ -109,6 +110,10 @@ class ArrayRecordDataset(BaseDataset[bytes]):
 
     def _start(self, file: int) -> int:
         return self._ends[file - 1] if file else 0
+
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The file of each row."""
+        return [str(self._paths[file]) for file in np.searchsorted(self._ends, rows, "right").tolist()]
 
     def fingerprint(self) -> dict[str, Any]:
         """The names of the files, their numbers of records, and a hash of a few bytes of each."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import add_note
+from loadax_core import Rows, add_note
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
@@ -134,6 +135,10 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
             add_note(error, f"raised while reading {shown(path)}")
             raise
         return {"image": pixels, "label": np.int32(self._labels[row])}
+
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The file of each row, below the folder."""
+        return [self._names[row] for row in rows.tolist()]
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows and of classes, and a hash of the names of these and of the files."""

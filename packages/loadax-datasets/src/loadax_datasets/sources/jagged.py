@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -103,6 +103,10 @@ class JaggedDataset(FlatDataset):
             return int(self._offsets[-1])
         return sum(shard.values for shard in self._store.manifest.shards)
 
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The folder of the store; documents in memory have none."""
+        return ["" if self._store is None else str(self._store.path)] * len(rows)
+
     def fingerprint(self) -> dict[str, Any]:
         """The number of documents and of their values, and a hash of the offsets; of a store, its source, too.
 
@@ -116,6 +120,15 @@ class JaggedDataset(FlatDataset):
             hashes, source = self._store.manifest.offset_hashes, self._store.manifest.source
         facts = {"rows": len(self), "values": self._elements, "offsets": joined(hashes)}
         return facts if source is None else facts | {"source": source}
+
+    def prefix_fingerprint(self, rows: int) -> dict[str, Any]:
+        """The number of documents and a hash of their offsets; of a store, its source, too. Few offsets are read."""
+        if self._store is None:
+            known, source = OffsetsHash(), None
+            known.add(self._offsets[: rows + 1])
+        else:
+            known, source = self._store.hash_offsets(rows + 1), self._store.manifest.source
+        return {"rows": rows, "offsets": joined(known.hashes), "source": source}
 
     def _own_contents(self) -> dict[str, Any]:
         """The dtype of each leaf, and a hash of the values of a store."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from loadax_core import Rows
 
 from ..checks import check_bool
 from ..files import memory_map
@@ -70,6 +72,10 @@ class MegatronDataset(FlatDataset):
         sequences, firsts = read_index(self._index, self._data, self._index_path)
         shard: Shard = Documents(sequences, firsts) if self._by_document else sequences
         self._set_shards([shard], _only)
+
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The prefix of the files."""
+        return [str(self._data_path.with_suffix(""))] * len(rows)
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows and of their values, and a hash of where rows begin and end."""

@@ -208,13 +208,23 @@ class ParquetDataset(TableDataset):
         dtype, value = file.schema.field(name).type, file.folders[name]
         return arrow.repeat(arrow.scalar(value, arrow.string()).cast(dtype), rows)
 
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The file of each row."""
+        groups = np.searchsorted(self._ends, rows, "right").tolist()
+        return [str(self._groups[group].file.path) for group in groups]
+
     def fingerprint(self) -> dict[str, Any]:
         """The columns, and of each file the name, the size, the number of rows, and a hash of a few of its bytes."""
-        files = [
-            (file.path.name, file.size, file.metadata.num_rows, file.content, *file.folders.items())
-            for file in self._files
-        ]
-        return {"rows": len(self), "columns": self.types, "files": digest(repr(files).encode())}
+        return {"rows": len(self), "columns": self.types, "files": _digest_of(self._files)}
+
+    def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
+        """The columns, and the facts of the files that hold these rows; None if the last of them holds more."""
+        count, stop = 0, 0
+        while count < rows:
+            count, stop = count + self._files[stop].metadata.num_rows, stop + 1
+        if count > rows:
+            return None
+        return {"rows": rows, "columns": self.types, "files": _digest_of(self._files[:stop])}
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_kept": None}
@@ -222,6 +232,11 @@ class ParquetDataset(TableDataset):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._kept = _Kept(self._memory)
+
+
+def _digest_of(files: Sequence[File]) -> str:
+    facts = [(file.path.name, file.size, file.metadata.num_rows, file.content, *file.folders.items()) for file in files]
+    return digest(repr(facts).encode())
 
 
 class _Group(NamedTuple):

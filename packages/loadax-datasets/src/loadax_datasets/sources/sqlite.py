@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from loadax_core import Rows
 
 from ..base import BaseDataset
 from ..files.fingerprints import digest, sample_file
@@ -254,6 +255,10 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
             )
             raise ValueError(f"fill_null gives {value!r} for column {name!r} of {self._noun}{fix}")
         return given
+
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The table; the file, if rows come from a query."""
+        return [self._table or self._path.name] * len(rows)
 
     def fingerprint(self) -> dict[str, Any]:
         """The name of the file, the table or query, its parameters, the columns, and the keys."""

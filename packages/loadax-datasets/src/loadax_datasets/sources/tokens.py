@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, Rows, aligned_empty
+from loadax_core import Alloc, Gather, Rows, Traced, aligned_empty
 
 from ..base import BaseDataset
 from ..checks import check_bool, check_int
@@ -249,15 +250,33 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
     def _order_changes(self) -> bool:
         return self._moves
 
+    def names_of(self, rows: Rows) -> Sequence[str]:
+        """The file, or what else the tokens come from."""
+        return [self._name] * len(rows)
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The windows, each with its first token and its length."""
+        starts = self._phase + rows * self._stride
+        lengths = np.minimum(self._size, len(self._tokens) - starts)
+        return [Traced(np.arange(len(rows)), rows, (), epoch, starts, lengths, self.names_of)]
+
     def fingerprint(self) -> dict[str, Any]:
         """The settings of the windows, those of documents if given, the number of tokens, and a hash of 64 of them."""
-        places = np.linspace(0, len(self._tokens) - 1, 64).astype(np.int64)
+        return self._facts(len(self), len(self._tokens))
+
+    def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
+        """The same of the tokens that these rows have; None for documents, windows that move, or a padded one."""
+        tokens = (rows - 1) * self._stride + self._size + self._targets if rows else 0
+        return self._facts(rows, tokens) if self._drops and not self._moves and self._documents is None else None
+
+    def _facts(self, rows: int, tokens: int) -> dict[str, Any]:
+        places = np.linspace(0, tokens - 1, 64 if tokens else 0).astype(np.int64)
         return {
-            "rows": len(self),
+            "rows": rows,
             "length": self._size,
             "stride": self._stride,
             "targets": self._targets,
-            "tokens": len(self._tokens),
+            "tokens": tokens,
             "content": digest(self._tokens[places].astype(np.int64).tobytes()),
             **self._options(),
         }

@@ -5,19 +5,23 @@ from __future__ import annotations
 import copy
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows, add_note
+from loadax_core import Alloc, Dataset, Gather, Rows, Traced, add_note
 
 from ..adapt import as_dataset
 from ..base import BaseDataset, take_from
 from ..checks import check_int
 from ..layout import Layout
-from ..rows import Wanted, check_range, rows_in_range
+from ..rows import Wanted, as_array, check_range, rows_in_range
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+CHUNK = 1 << 16
+"""Rows that are looked at together where a row is searched for."""
 
 
 class Transform(BaseDataset[T_co]):
@@ -63,6 +67,28 @@ class Transform(BaseDataset[T_co]):
         """The source's fingerprint, since the order is the source's."""
         return self._source.fingerprint()
 
+    def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
+        """As many as of the source, for transforms that have its order and so its fingerprint."""
+        if self._has_sources_order:
+            return self._source.rows_agreeing(saved, epoch)
+        return super().rows_agreeing(saved, epoch)
+
+    def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
+        """That of the source, for transforms that have its order."""
+        return self._source.prefix_fingerprint(rows) if self._has_sources_order else None
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The origins of the source's rows."""
+        return self._source.trace(rows, epoch)
+
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """The source's."""
+        return self._source.places(row, path)
+
+    @property
+    def _has_sources_order(self) -> bool:
+        return type(self).fingerprint is Transform.fingerprint
+
 
 class ReorderedDataset(Transform[T_co]):
     """The rows of a source in another order: row `r` is the source's row `_source_row(r)`.
@@ -79,6 +105,22 @@ class ReorderedDataset(Transform[T_co]):
     @abstractmethod
     def _source_rows(self, rows: Wanted) -> Wanted:
         """`_source_row` of each of `rows`."""
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The origins of the source's rows."""
+        return self._source.trace(as_array(self._source_rows(rows)), epoch)
+
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """The rows that are one of the source's rows."""
+        return [place for source_row in self._source.places(row, path) for place in self._rows_of(source_row)]
+
+    def _rows_of(self, source_row: int) -> list[int]:
+        """The rows that are a row of the source: the inverse of `_source_row`. By default, looks at all."""
+        found: list[int] = []
+        for start in range(0, len(self), CHUNK):
+            rows = range(start, min(start + CHUNK, len(self)))
+            found += (start + np.flatnonzero(as_array(self._source_rows(rows)) == source_row)).tolist()
+        return found
 
     def read(self, row: int) -> T_co:
         """The source's row."""

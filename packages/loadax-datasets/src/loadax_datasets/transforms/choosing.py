@@ -8,12 +8,12 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, Gather, Rows, StackError, add_note, aligned_empty, join_batches
+from loadax_core import Alloc, Dataset, Gather, Rows, StackError, Traced, add_note, aligned_empty, join_batches
 
 from ..base import BaseDataset, take_from
 from ..layout import Layout
 from ..rows import Wanted, as_array, as_range, rows_in_range
-from .combined import CombinedDataset
+from .combined import CombinedDataset, below
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -60,6 +60,19 @@ class ChoosingDataset(CombinedDataset[T_co]):
         """Each part with the dataset that holds its rows."""
         sources = self._sources
         return [(sources[part[0]], part) for part in parts]
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The origins of the rows of each source."""
+        found: list[Traced] = []
+        for number, source_rows, places in self._parts(rows):
+            where, numbers = positions(places), as_array(source_rows)
+            for source, in_epoch, here, own in self._views_of(number, numbers, epoch):
+                found += [below(number, group, where[here]) for group in source.trace(own, in_epoch)]
+        return found
+
+    def _views_of(self, number: int, rows: Rows, epoch: int) -> list[tuple[BaseDataset[Any], int, slice | Rows, Rows]]:
+        """The datasets that hold rows of a source: each with its epoch, which of the rows it holds, and these there."""
+        return [(self._sources[number], epoch, slice(None), rows)]
 
     def read(self, row: int) -> T_co:
         """The row of the source that it is a row of."""

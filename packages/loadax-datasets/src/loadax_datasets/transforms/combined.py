@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any, TypeVar, overload
 
-from loadax_core import Alloc, Dataset, Gather
+from loadax_core import Alloc, Dataset, Gather, Rows, Traced
 
 from ..adapt import as_dataset
 from ..base import BaseDataset, take_from
@@ -46,6 +46,18 @@ class CombinedDataset(BaseDataset[T_co]):
         """The sources, in the order in which they were given."""
         return self._sources
 
+    def _source_at(self, path: tuple[int, ...], row: int) -> tuple[int, BaseDataset[Any]]:
+        """The source that the first entry of a path names, and its number.
+
+        Raises:
+            ValueError: If the path is empty, or there is no such source.
+        """
+        if not path or path[0] >= len(self._sources):
+            raise ValueError(
+                f"path must say which of {len(self._sources)} sources row {row} is of, at\n{self!r}\ngot {path}"
+            )
+        return path[0], self._sources[path[0]]
+
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """The same combination of the sources in `epoch`."""
         sources = tuple(source.at_epoch(epoch) for source in self._sources)
@@ -59,6 +71,19 @@ class CombinedDataset(BaseDataset[T_co]):
     def _use(self, sources: tuple[BaseDataset[Any], ...]) -> None:
         """Reads from other sources, in a new copy."""
         self._sources = sources
+
+
+def below(number: int, group: Traced, where: Rows | None = None) -> Traced:
+    """The origins that a source has traced, as those of a dataset with several sources.
+
+    Args:
+        number: The number of the source.
+        group: What the source has traced.
+        where: The places, among the rows that the dataset was asked for, of those that the source was asked for; None
+            if they are the same.
+    """
+    of = group.of if where is None else where[group.of]
+    return group._replace(of=of, path=(number, *group.path))
 
 
 class ZippedDataset(CombinedDataset[T_co]):
@@ -111,6 +136,16 @@ class ZippedDataset(CombinedDataset[T_co]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return tuple(take_from(source, rows, alloc) for source in self._sources)
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The origins of the rows of all sources."""
+        return [
+            below(number, group) for number, source in enumerate(self._sources) for group in source.trace(rows, epoch)
+        ]
+
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """Those of the source that `path` begins with."""
+        return self._source_at(path, row)[1].places(row, path[1:])
 
     def fingerprint(self) -> dict[str, Any]:
         """The sources."""

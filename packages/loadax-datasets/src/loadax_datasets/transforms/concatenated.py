@@ -84,6 +84,20 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
             begin, number = end, number + 1
         return parts
 
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """Those of the source that `path` begins with, after the sources before."""
+        number, source = self._source_at(path, row)
+        return [self._starts[number] + place for place in source.places(row, path[1:])]
+
+    def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
+        """Those of the sources that hold these rows."""
+        firsts: list[dict[str, Any] | None] = []
+        for source, start in zip(self._sources, self._starts, strict=True):
+            first = source.prefix_fingerprint(min(len(source), max(0, rows - start)))
+            if start < rows or first is None:
+                firsts.append(first)
+        return None if None in firsts else {"concat": firsts}
+
     def fingerprint(self) -> dict[str, Any]:
         """The sources."""
         return {"concat": [source.fingerprint() for source in self._sources]}

@@ -69,6 +69,10 @@ class FilteredDataset(ReorderedDataset[T_co]):
         """The kept rows at those places."""
         return self._index()[rows.start : rows.stop] if isinstance(rows, range) else self._index()[rows]
 
+    def _rows_of(self, source_row: int) -> list[int]:
+        place = int(self._index().searchsorted(source_row))
+        return [place] if place < len(self) and self._index()[place] == source_row else []
+
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (its source is the same in every epoch)
         """Itself."""
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from loadax_core import Alloc, Dataset, Gather, Rows
+from loadax_core import Alloc, Dataset, Gather, Rows, Traced
 
 from ..base import BaseDataset, take_from
 from ..checks import check_int
@@ -84,6 +84,10 @@ class FrozenDataset(Transform[T_co]):
         """Itself."""
         check_int("epoch", epoch, 0)
         return self
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:  # noqa: ARG002 (it is always the same)
+        """The origins of the source's rows, in the epoch that is kept."""
+        return self._source.trace(rows, self._epoch)
 
     def _order_changes(self) -> bool:
         return False

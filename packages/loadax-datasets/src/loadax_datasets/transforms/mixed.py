@@ -1,10 +1,10 @@
-"""Mixtures of datasets in fixed shares."""
+"""Mixtures of datasets in shares that are given."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, TypeVar, get_args
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,13 @@ from loadax_core import Dataset, Rows
 
 from ..base import BaseDataset
 from ..checks import check_int
-from ..orders.hashing import random_words
-from ..orders.keys import derive_keys
+from ..orders.alternation import Alternation
+from ..orders.schedule import WHOLE, Change, Phase, Weights, phases_of
 from ..rows import as_array
 from .base import check_length
 from .choosing import ChoosingDataset, Part, positions
 
 T_co = TypeVar("T_co", covariant=True)
-
-BLOCK = 1 << 14
-"""Rows of a block. Each block has exactly the share of each source, rounded to whole rows."""
 
 Until = Literal["first", "all"]
 
@@ -29,99 +26,134 @@ Until = Literal["first", "all"]
 class MixedDataset(ChoosingDataset[T_co]):
     """Rows of several datasets in random alternation, each dataset with its share and in its own order.
 
-    Every 16,384 rows hold the same number of rows of each source, in an order of sources that depends on the seed and
-    the weights only. So any row is found without the rows before it, and a source that grows or shrinks moves no row of
-    the others. The order of sources is the same in every epoch. For rows in another order, shuffle the sources, not the
-    mixture: a mixture is fast when it is read in turn, and takes about 1 ms to find a row far from the last one.
+    The first k rows hold k times its share of each source, to within the number of sources, for every k; where weights
+    change, so do the first k rows from there on. The order of sources depends on the seed and the weights only, and is
+    the same in every epoch. Any row is found without the rows before it. A mixture is fast when it is read in turn, and
+    takes about 2 ms to find a row far from the last ones: for rows in another order, shuffle the sources, not the
+    mixture.
 
-    A source that is read `p` times in an epoch of `until="all"` comes in its epochs 0 to `p - 1`, in the next epoch of
-    the mixture in its epochs `p` to `2 * p - 1`, and so on: shuffle it, and no pass repeats the order of another.
+    A source that is read to its end starts again, as it is in its next epoch: shuffled or packed before, each pass has
+    an order of its own. Passes are counted over the whole run. With `rows`, an epoch of the mixture goes on in each
+    source where the epoch before has ended, so that a source may be read in part. With `until`, each epoch begins with
+    a new pass over each source.
+
+    Sources without an end are best mixed before they are packed, if a row may have documents of several of them, and
+    packed before they are mixed, if a source is to have its share of the rows.
 
     Args:
         sources: Objects with `len()` and `[i]`; at least one.
-        weights: The sources' shares, relative to each other; left out, all are equal. Shares are rounded to
-            1/16,384, but none to nothing.
+        weights: The sources' shares, relative to each other; left out, all are equal. One number of at least 0 for
+            each source; or a mapping from rows of the mixture, the first of them 0, to the weights from that row on:
+            `{0: [3, 1], 32_000: [1, 1]}`. A change that is linear in the rows is `("linear", weights, rows)`:
+            `{0: [3, 1], 10_000: ("linear", [1, 1], 50_000)}` has equal weights from row 60,000 on. A source goes on
+            where the rows before have left it.
         seed: Any integer of at least 0.
-        until: When the mixture ends. "first": with the first source that has no row left. "all": when every source has
-            been read to its end at least once. Sources that end sooner start again, each pass in an order of its own.
+        until: When the mixture ends, if `rows` is not given. `"first"`, as if left out: with the first source that has
+            no row left. `"all"`: when every source has been read to its end at least once.
+        rows: The number of rows of an epoch.
 
     Raises:
-        TypeError: If a source cannot be counted or read by number, or `seed` is not an integer.
-        ValueError: If there is no source, if there is not one finite weight above 0 for each, if `until` is neither of
-            the above, or if an empty source would have to start again.
+        TypeError: If a source cannot be counted or read by number, or `seed`, `rows` or a row of `weights` is not an
+            integer.
+        ValueError: If there is no source, if weights are not as above, if `until` is neither of the above or given
+            beside `rows`, or if a source that is to be read is empty.
         StackError: When a gathered batch has rows of sources whose trees, shapes or dtypes differ.
 
     Example:
-        >>> rows = MixedDataset([["a"] * 3000, ["b"] * 1000], weights=[3, 1], until="all")
-        >>> first = list(rows.take(2000))
-        >>> first.count("a"), first.count("b")
-        (1480, 520)
+        >>> rows = MixedDataset([["a"] * 3000, ["b"] * 1000], weights={0: [3, 1], 1000: [1, 1]}, rows=5000)
+        >>> list(rows.take(1000)).count("a"), list(rows).count("a")
+        (750, 2750)
     """
 
     def __init__(
         self,
         sources: Sequence[Dataset[T_co]],
-        weights: Sequence[float] | None = None,
+        weights: Weights | Mapping[int, Change] | None = None,
         *,
         seed: int = 0,
-        until: Until = "first",
+        until: Until | None = None,
+        rows: int | None = None,
     ) -> None:
         super().__init__(sources)
-        if until not in get_args(Until):
+        if until is not None and until not in get_args(Until):
             raise ValueError(f"until must be 'first' or 'all', got {until!r}")
-        self._until = until
+        if until is not None and rows is not None:
+            raise ValueError(f"a mixture of rows={rows} ends there; leave out until={until!r}, or rows")
+        self._until: Until | None = "first" if until is None and rows is None else until
         self._seed = check_int("seed", seed, 0)
-        self._shares = shares_of([1.0] * len(self._sources) if weights is None else weights, len(self._sources))
-        self._lengths = np.array([len(source) for source in self._sources], np.int64)
-        if until == "all" and not self._lengths.all():
-            empty = int(np.argmin(self._lengths))
-            raise ValueError(f"source {empty} is empty and cannot start again; leave it out, or use until='first'")
-        # Immutable values that are replaced as a whole, so that threads can read them without a lock.
-        self._blocks: tuple[tuple[int, npt.NDArray[np.uint16], Rows], ...] = ()
-        self._views: tuple[tuple[int, int, BaseDataset[T_co]], ...] = ()
-        self._epoch = 0
-        self._length = self._end()
+        self._phases = phases_of(weights, len(self._sources))
+        self._lengths = [len(source) for source in self._sources]
+        self._alternation = Alternation(self._phases, self._seed)
+        self._length = self._end() if rows is None else check_int("rows", rows, 1)
         check_length(self._length, "the mixture")
-        self._passes = self._count_passes()
-        self._once = max(self._passes) == 1
+        # The rows of each source that an epoch reads.
+        self._reads = self._alternation.counts(self._length)
+        for number, (reads, length) in enumerate(zip(self._reads, self._lengths, strict=True)):
+            if reads and not length:
+                raise ValueError(f"source {number} is empty and cannot start again; leave it out, or use until='first'")
+        # The pass over each source in which this epoch begins, and the row there.
+        self._turns = [source.in_epoch for source in self._sources]
+        self._offsets = [0] * len(self._sources)
+        # Immutable values that are replaced as a whole, so that threads can read them without a lock.
+        self._views: tuple[tuple[int, int, BaseDataset[T_co]], ...] = ()
 
     def __len__(self) -> int:
         return self._length
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
-        """The same mixture of the sources as they are in `epoch`; a source that is read several times has several."""
+        """The same mixture of other passes over the sources; see the class."""
         epoch = check_int("epoch", epoch, 0)
-        firsts = [epoch * passes for passes in self._passes]
-        sources = tuple(source.at_epoch(first) for source, first in zip(self._sources, firsts, strict=True))
-        if all(new is old for new, old in zip(sources, self._sources, strict=True)):
+        begins = [self._begin(number, epoch) for number in range(len(self._sources))]
+        turns, offsets = [turn for turn, _ in begins], [offset for _, offset in begins]
+        sources = tuple(source.at_epoch(turn) for source, turn in zip(self._sources, turns, strict=True))
+        if offsets == self._offsets and all(new is old for new, old in zip(sources, self._sources, strict=True)):
             return self
         moved = copy.copy(self)
         moved.in_epoch = epoch
         moved._use(sources)  # noqa: SLF001 (a copy of self)
-        moved._epoch, moved._views = epoch, ()  # noqa: SLF001
+        moved._turns, moved._offsets, moved._views = turns, offsets, ()  # noqa: SLF001
         return moved
 
+    def _begin(self, number: int, epoch: int) -> tuple[int, int]:
+        """The pass over a source in which an epoch begins, and the row there."""
+        reads, length = self._reads[number], self._lengths[number]
+        if self._until == "all":
+            return epoch * -(-reads // length), 0
+        if self._until == "first":
+            return epoch, 0
+        return divmod(epoch * reads, length) if length else (0, 0)
+
+    @property
+    def _once(self) -> bool:
+        """Whether an epoch begins with the first row of each source, and reads none to its end."""
+        return not any(self._offsets) and all(
+            reads <= length for reads, length in zip(self._reads, self._lengths, strict=True)
+        )
+
     def _locate_one(self, row: int) -> tuple[int, int]:
-        """The source that the block has at the row, and its row, counted on where the source starts again."""
-        index, offset = divmod(row, BLOCK)
-        which, source_rows = self._block(index)
-        return which.item(offset), source_rows.item(offset)
+        """The source of the row, and its row, counted on where the source starts again."""
+        block = self._alternation.block(row)
+        offset = row - block.start
+        return block.which.item(offset), block.rows.item(offset)
 
     def _locate(self, rows: Rows) -> tuple[npt.NDArray[np.integer[Any]], Rows]:
-        """The sources that the blocks have at the rows, and their rows, counted on where a source starts again."""
-        index = rows.item(0) // BLOCK if len(rows) else 0
-        offsets = rows - index * BLOCK
+        """The sources of the rows, and their rows, counted on where a source starts again."""
+        if not len(rows):
+            return np.empty(0, np.uint16), rows
+        block = self._alternation.block(rows.item(0))
+        offsets = rows - block.start
         # As unsigned numbers, rows of blocks before are beyond the end of this one.
-        if not len(rows) or offsets.view(np.uint64).item(offsets.view(np.uint64).argmax()) < BLOCK:
-            which, source_rows = self._block(index)
-            return which[offsets], source_rows[offsets]
+        if offsets.view(np.uint64).item(offsets.view(np.uint64).argmax()) < len(block.rows):
+            return block.which[offsets], block.rows[offsets]
         which, source_rows = np.empty(len(rows), np.uint16), np.empty_like(rows)
-        indices = rows // BLOCK
-        for index in np.unique(indices).tolist():
-            here = indices == index
-            offsets = rows[here] - index * BLOCK
-            block = self._block(index)
-            which[here], source_rows[here] = block[0][offsets], block[1][offsets]
+        order = rows.argsort(kind="stable")
+        ordered, begin = rows[order], 0
+        while begin < len(rows):
+            block = self._alternation.block(ordered.item(begin))
+            end = int(ordered.searchsorted(block.stop))
+            here, offsets = order[begin:end], ordered[begin:end] - block.start
+            which[here], source_rows[here] = block.which[offsets], block.rows[offsets]
+            begin = end
         return which, source_rows
 
     def _parts_of_range(self, rows: range) -> list[Part]:
@@ -129,10 +161,9 @@ class MixedDataset(ChoosingDataset[T_co]):
         parts: list[Part] = []
         begin = rows.start
         while begin < rows.stop:
-            index, offset = divmod(begin, BLOCK)
-            end = min(rows.stop, (index + 1) * BLOCK)
-            which, source_rows = self._block(index)
-            which, base = which[offset : offset + end - begin], begin - rows.start
+            block = self._alternation.block(begin)
+            end, offset = min(rows.stop, block.stop), begin - block.start
+            which, base = block.which[offset : offset + end - begin], begin - rows.start
             order = which.argsort(kind="stable")
             which = which[order]
             # The rows of each source are neighbours.
@@ -140,7 +171,7 @@ class MixedDataset(ChoosingDataset[T_co]):
             first = 0
             for last in (*cuts, len(order) - 1):
                 number, places = which.item(first), order[first : last + 1]
-                row = source_rows.item(offset + order.item(first))
+                row = block.rows.item(offset + order.item(first))
                 parts.append((number, range(row, row + last + 1 - first), places + base if base else places))
                 first = last + 1
             begin = end
@@ -155,27 +186,53 @@ class MixedDataset(ChoosingDataset[T_co]):
     def _passes_of(self, part: Part) -> Iterator[tuple[BaseDataset[Any], Part]]:
         """A part, cut where its source starts again."""
         number, rows, places = part
-        length = len(self._sources[number])
+        length = self._lengths[number]
         if isinstance(rows, range):
-            turn, row = divmod(rows.start, length)
+            turn, row = divmod(rows.start + self._offsets[number], length)
             if row + len(rows) <= length:
                 yield self._view(number, turn), (number, range(row, row + len(rows)), places)
                 return
-        numbers, where = as_array(rows), positions(places)
-        turns = numbers // length
+        where = positions(places)
+        for turn, here, own in self._by_pass(number, as_array(rows)):
+            yield self._view(number, turn), (number, own, where[here])
+
+    def _by_pass(self, number: int, rows: Rows) -> Iterator[tuple[int, npt.NDArray[np.bool_], Rows]]:
+        """Rows of a source, counted from the start of this epoch, by pass: which of them are in it, and these there."""
+        numbers = rows + self._offsets[number]
+        turns = numbers // self._lengths[number]
         for turn in np.unique(turns).tolist():
             here = turns == turn
-            yield self._view(number, turn), (number, numbers[here] - turn * length, where[here])
+            yield turn, here, numbers[here] - turn * self._lengths[number]
+
+    def _views_of(self, number: int, rows: Rows, epoch: int) -> list[tuple[BaseDataset[Any], int, slice | Rows, Rows]]:  # noqa: ARG002
+        """Each pass, in the epoch that it is."""
+        return [
+            (self._view(number, turn), self._turns[number] + turn, np.flatnonzero(here), own)
+            for turn, here, own in self._by_pass(number, rows)
+        ]
+
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """Those of each pass over the source that `path` begins with."""
+        number, _ = self._source_at(path, row)
+        reads, length, offset = self._reads[number], self._lengths[number], self._offsets[number]
+        found: list[int] = []
+        for turn in range(-(-(offset + reads) // length) if reads else 0):
+            for place in self._view(number, turn).places(row, path[1:]):
+                if 0 <= (count := turn * length + place - offset) < reads:
+                    at = self._alternation.place(number, count)
+                    assert at is not None, "a row that is read has a place"
+                    found.append(at)
+        return found
 
     def _view(self, number: int, turn: int) -> BaseDataset[T_co]:
-        """A source as it is when it is read for the `turn`-th time in this epoch, from 0."""
+        """A source as it is in the `turn`-th pass after the first one of this epoch."""
         source = self._sources[number]
         if not turn:
             return source
         for known, its_turn, view in self._views:
             if (known, its_turn) == (number, turn):
                 return view
-        view = source.at_epoch(self._epoch * self._passes[number] + turn)
+        view = source.at_epoch(self._turns[number] + turn)
         if self._common is not None and not self._is_alike(view, self._common):
             # A source of somebody else's, which is another kind of dataset in this epoch.
             self._common = None
@@ -183,77 +240,96 @@ class MixedDataset(ChoosingDataset[T_co]):
         self._views = (*self._views[-2 * len(self._sources) + 1 :], (number, turn, view))
         return view
 
+    def _order_changes(self) -> bool:
+        """Whether an epoch begins elsewhere in a source, or a source changes."""
+        if self._until is None and any(map(divided, self._reads, self._lengths)):
+            return True
+        return super()._order_changes()
+
     def fingerprint(self) -> dict[str, Any]:
         """The shares, the seed, how it ends, the number of passes over each source, and the sources."""
-        facts: dict[str, Any] = {"mix": self._shares, "seed": self._seed, "until": self._until}
+        facts: dict[str, Any] = {
+            "mix": [[phase.start, phase.rows, [*phase.shares], [*phase.ends]] for phase in self._phases],
+            "seed": self._seed,
+            "ends": self._length if self._until is None else self._until,
+        }
         if self._until == "all":
-            facts["passes"] = self._passes
+            facts["passes"] = [-(-reads // length) for reads, length in zip(self._reads, self._lengths, strict=True)]
         return {**facts, "sources": [source.fingerprint() for source in self._sources]}
 
+    def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
+        """In the first epoch, the rows up to which weights and sources agree, however long the mixtures are."""
+        known = super().rows_agreeing(saved, epoch)
+        if known or epoch or not _is_comparable(saved) or saved["seed"] != self._seed:
+            return known
+        phases = [Phase(start, rows, tuple(shares), tuple(ends)) for start, rows, shares, ends in saved["mix"]]
+        agreeing = int(min(self._length, _phases_agreeing(self._phases, phases)))
+        sources = cast("list[Any]", saved["sources"])
+        for number, source in enumerate(self._sources):
+            rows = source.rows_agreeing(sources[number], 0) if number < len(sources) else 0
+            if rows < self._lengths[number] or not rows:
+                place = self._alternation.place(number, rows)
+                agreeing = agreeing if place is None else min(agreeing, place)
+        return agreeing
+
     def describe(self) -> str:
-        """The shares in percent, and how it ends."""
-        shares = ", ".join(f"{100 * share / BLOCK:.3g}%" for share in self._shares)
-        return f"MixedDataset({shares}, seed={self._seed}, until={self._until!r})"
+        """The shares in percent, the rows from which they are others, and how it ends."""
+        before = self._phases[0].shares
+        shares = [_percent(before)]
+        for phase in self._phases:
+            if phase.shares != before:
+                shares.append(f"from row {phase.start} {_percent(phase.shares)}")
+            if not phase.constant:
+                shares.append(f"from row {phase.start} to {phase.stop} linearly to {_percent(phase.ends)}")
+            before = phase.ends
+        ends = f"rows={self._length}" if self._until is None else f"until={self._until!r}"
+        return f"MixedDataset({'; '.join(shares)}, seed={self._seed}, {ends})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_blocks": (), "_views": ()}
-
-    def _block(self, index: int) -> tuple[npt.NDArray[np.uint16], Rows]:
-        """For the rows of one block: the number of the source, and the row there."""
-        for known, which, rows in self._blocks:
-            if known == index:
-                return which, rows
-        which = self._alternation(index)
-        by_source = np.argsort(which, kind="stable")  # NumPy sorts 16 bits by radix
-        rows = np.empty(BLOCK, np.int64)
-        # Every block before had the same number of rows of each source.
-        rows[by_source] = np.concatenate([np.arange(index * share, (index + 1) * share) for share in self._shares])
-        # Replaced as a whole, so that threads see one state or the other; two blocks, as workers straddle a boundary.
-        self._blocks = (*self._blocks[-1:], (index, which, rows))
-        return which, rows
-
-    def _alternation(self, index: int) -> npt.NDArray[np.uint16]:
-        """For the rows of one block: the number of the source."""
-        which = np.repeat(np.arange(len(self._shares), dtype=np.uint16), self._shares)
-        key = derive_keys(f"mix {index}", self._seed, 0, 1)[0]
-        return which[np.argsort(random_words(key, np.arange(BLOCK)))]
+        return super().__getstate__() | {"_views": ()}
 
     def _end(self) -> int:
         """The row at which the first source, or the last, has no row left."""
         if self._until == "first":
             # The place of the first row that a source does not have.
-            return min(self._position(number, length) for number, length in enumerate(self._lengths.tolist()))
-        return max(self._position(number, length - 1) + 1 for number, length in enumerate(self._lengths.tolist()))
-
-    def _count_passes(self) -> list[int]:
-        """The number of passes over each source in one epoch, the last of which may be cut short."""
-        if self._until == "first" or not self._length:
-            return [1] * len(self._sources)
-        index, offset = divmod(self._length, BLOCK)
-        read = np.array(self._shares, np.int64) * index
-        if offset:
-            read += np.bincount(self._alternation(index)[:offset], minlength=len(self._sources))
-        return np.maximum(-(-read // self._lengths), 1).tolist()
-
-    def _position(self, number: int, row: int) -> int:
-        """Where a source's row is, counted on where the source starts again."""
-        index, rank = divmod(row, self._shares[number])
-        return index * BLOCK + np.flatnonzero(self._alternation(index) == number).item(rank)
+            places = [self._alternation.place(number, length) for number, length in enumerate(self._lengths)]
+            return min(place for place in places if place is not None)
+        ends: list[int] = []
+        for number, length in enumerate(self._lengths):
+            if not length:
+                raise ValueError(f"source {number} is empty and cannot start again; leave it out, or use until='first'")
+            place = self._alternation.place(number, length - 1)
+            if place is None:
+                raise ValueError(
+                    f"until='all' reads every source to its end, but the weight of source {number} is 0 before that; "
+                    "leave it out, or give the number of rows"
+                )
+            ends.append(place + 1)
+        return max(ends)
 
 
-def shares_of(weights: Sequence[float], count: int) -> list[int]:
-    """The number of rows of each source in a block, by largest remainder, each at least 1."""
-    array = np.asarray(weights, np.float64)
-    if array.shape != (count,) or not (np.isfinite(array) & (array > 0)).all():
-        raise ValueError(f"weights must be one finite number above 0 for each of {count} sources, got {weights!r}")
-    if count > BLOCK:
-        raise ValueError(f"cannot mix {count} sources, only up to {BLOCK}; join some of them with concat")
-    exact: npt.NDArray[np.float64] = array / array.max()
-    exact *= BLOCK / exact.sum()
-    shares = np.floor(exact).astype(np.int64)
-    largest = np.argsort(shares - exact, kind="stable")[: BLOCK - int(shares.sum())]
-    shares[largest] += 1
-    for nothing in np.flatnonzero(shares == 0):
-        shares[nothing] = 1
-        shares[np.argmax(shares)] -= 1
-    return shares.tolist()
+def _is_comparable(saved: Mapping[str, Any]) -> bool:
+    """Whether a fingerprint is one of this class; those before 0.3 had shares of another kind."""
+    mix = saved.get("mix")
+    return isinstance(mix, list) and all(isinstance(phase, list) for phase in cast("list[Any]", mix))
+
+
+def divided(reads: int, length: int) -> bool:
+    """Whether rows that are read from a source end within a pass over it."""
+    return bool(length and reads % length)
+
+
+def _percent(shares: Sequence[int]) -> str:
+    return ", ".join(f"{100 * share / WHOLE:.3g}%" for share in shares)
+
+
+def _phases_agreeing(own: Sequence[Phase], saved: Sequence[Phase]) -> float:
+    """The row up to which two schedules have the same shares, infinite if they are the same."""
+    count = max(len(own[0].shares), len(saved[0].shares))
+    for here, there in zip(own, saved, strict=False):
+        one, other = here.padded(count), there.padded(count)
+        if one == other:
+            continue
+        alike = one.constant and other.constant and one.start == other.start and one.shares == other.shares
+        return min(one.stop, other.stop) if alike else max(one.start, other.start)
+    return float("inf")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, Gather, Rows, aligned_empty, tree
+from loadax_core import Alloc, Dataset, Gather, Rows, Traced, aligned_empty, tree
 
 from ..checks import check_int
 from ..forks import ForkLock
@@ -19,7 +19,7 @@ from ..orders.row_blocks import Placed, RowBlocks
 from ..orders.stream import Stream
 from ..rows import Wanted, rows_in_range
 from ..sources.flat import FlatDataset
-from .base import Transform
+from .base import CHUNK, Transform
 from .documents import OWN, Kind, Reader, reader_of
 from .lengths import hash_lengths, lengths_of
 from .pieces import Arrays, Writer
@@ -215,6 +215,30 @@ class PackedDataset(Transform[Any]):
                     find = self._plan.in_epoch(self._seed, self.in_epoch)
                     self._dealt = RowBlocks(find, len(self), self._size, self._reader.locate, self._left_out)
         return self._dealt
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The documents in the rows, without those that are left out, each with the part of it that is there."""
+        pieces = self._rows().pieces(rows)
+        kept = ~np.isin(pieces.documents, self._left_out)
+        of, starts, lengths = pieces.rows[kept], pieces.skips[kept], pieces.lengths[kept]
+        return [
+            group._replace(
+                of=of[group.of],
+                starts=starts[group.of] if group.starts is None else group.starts + starts[group.of],
+                lengths=lengths[group.of],
+            )
+            for group in self._source.trace(pieces.documents[kept], epoch)
+        ]
+
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """The rows that have a piece of the document. Looks at all rows of the epoch."""
+        documents = np.array(self._source.places(row, path), np.int64)
+        found: list[int] = []
+        for start in range(0, len(self), CHUNK):
+            pieces = self._rows().pieces(range(start, min(start + CHUNK, len(self))))
+            here = np.isin(pieces.documents, documents) & ~np.isin(pieces.documents, self._left_out)
+            found += np.unique(start + pieces.rows[here]).tolist()
+        return found
 
     @cached_property
     def _kind(self) -> Kind:

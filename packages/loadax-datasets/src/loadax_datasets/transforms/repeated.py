@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Rows
+from loadax_core import Alloc, Dataset, Gather, Rows, Traced
 
 from ..base import take_from
 from ..checks import check_int
@@ -51,6 +52,9 @@ class RepeatedDataset(ReorderedDataset[T_co]):
     def _source_rows(self, rows: Wanted) -> Rows:
         """The rows, counted from the starts of their repetitions."""
         return as_array(rows) % max(1, len(self._source))
+
+    def _rows_of(self, source_row: int) -> list[int]:
+        return list(range(source_row, len(self), len(self._source)))
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of times and the source."""
@@ -109,6 +113,15 @@ class PaddedDataset(Transform[tuple[T_co, bool]]):
         real = alloc((len(numbers),), np.dtype(bool))
         np.less(numbers, len(self._source), out=real)
         return take_from(self._source, numbers % max(1, len(self._source)), alloc), real
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The origins of the items; of padding, those of the item that it repeats."""
+        return self._source.trace(rows % max(1, len(self._source)), epoch)
+
+    def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
+        """The rows of the item, and those of padding that repeat it."""
+        length = len(self._source)
+        return [place for first in self._source.places(row, path) for place in range(first, len(self), length)]
 
     def fingerprint(self) -> dict[str, Any]:
         """The multiple and the source."""

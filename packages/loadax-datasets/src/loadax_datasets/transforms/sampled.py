@@ -97,6 +97,12 @@ class SampledDataset(ReorderedDataset[T_co]):
         # there is such a row, and its weight is not 0: a row of weight 0 has the sum of the row before.
         return np.searchsorted(self._cumulative, uniform(words) * float(self._cumulative[-1]))
 
+    def _rows_of(self, source_row: int) -> list[int]:
+        if self._replace or self._weights is not None:
+            return super()._rows_of(source_row)
+        row = self._order.inverse(source_row)
+        return [row] if row < self._count else []
+
     def _order_changes(self) -> bool:
         return True
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from loadax_core import Dataset, Rows
+from loadax_core import Dataset, Rows, Traced
 
 from ..checks import check_int
 from ..orders.block_order import BlockOrder
@@ -71,6 +72,16 @@ class ShuffledDataset(ReorderedDataset[T_co]):
     def _source_rows(self, rows: Wanted) -> Rows:
         """The source's rows at `rows` of the order."""
         return self._order(rows)
+
+    def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
+        """The origins of the source's rows, without the block of the order that they are in."""
+        order = self._order
+        return self._source.trace(order.once(rows) if isinstance(order, Permutation) else order(rows), epoch)
+
+    def _rows_of(self, source_row: int) -> list[int]:
+        if isinstance(self._order, Permutation):
+            return [self._order.inverse(source_row)]
+        return super()._rows_of(source_row)
 
     def _order_changes(self) -> bool:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from loadax_core import Dataset
@@ -51,6 +52,9 @@ class SlicedDataset(ReorderedDataset[T_co]):
             return self._rows[rows.start : rows.stop]
         return as_array(rows) * self._rows.step + self._rows.start
 
+    def _rows_of(self, source_row: int) -> list[int]:
+        return [self._rows.index(source_row)] if source_row in self._rows else []
+
     def _leaking_part(self) -> BaseDataset[Any] | None:
         leaks = len(self) < len(self._source) and self._source._order_changes()  # noqa: SLF001
         return self if leaks else super()._leaking_part()
@@ -59,6 +63,17 @@ class SlicedDataset(ReorderedDataset[T_co]):
         """The slice and the source."""
         rows = self._rows
         return {"slice": [rows.start, rows.stop, rows.step], "source": self._source.fingerprint()}
+
+    def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
+        """The rows that lie in the part of the source that agrees, if the slice begins alike."""
+        known = super().rows_agreeing(saved, epoch)
+        if known or "slice" not in saved:
+            return known
+        (start, stop, step), here = saved["slice"], self._rows
+        if (start, step) != (here.start, here.step) or step < 0 or (epoch and stop != here.stop):
+            return 0
+        source = self._source.rows_agreeing(saved["source"], epoch)
+        return len(range(start, min(source, stop, here.stop), step))
 
     def describe(self) -> str:
         """The slice, with its bounds resolved."""

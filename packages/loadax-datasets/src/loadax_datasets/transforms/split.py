@@ -67,6 +67,10 @@ class SplitDataset(ReorderedDataset[T_co]):
         start = self._start
         return self._order(range(start + rows.start, start + rows.stop) if isinstance(rows, range) else rows + start)
 
+    def _rows_of(self, source_row: int) -> list[int]:
+        row = self._order.inverse(source_row) - self._start
+        return [row] if 0 <= row < len(self) else []
+
     def fingerprint(self) -> dict[str, Any]:
         """The lengths of all parts, the number of this part, the seed and the source."""
         facts = {"split": self._lengths, "part": self._part, "seed": self._seed}

@@ -1,0 +1,102 @@
+"""What a loader says of single steps, to look into a run: their batch, where their rows come from, where a row is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from .checks import check_int
+from .iterator import LoaderIterator
+from .plan.origins import Origin, origins_of, trace
+from .spec import Run
+
+B_co = TypeVar("B_co", covariant=True)
+
+
+class Steering(Generic[B_co]):
+    """The methods of a `Loader` that are about single steps."""
+
+    _run: Run
+
+    def batch(self, step: int) -> B_co:
+        """The batch of one step, loaded in the caller's thread, as the loop gets it: on devices, if batches are.
+
+        A step that the loader skips is loaded, too, to be looked into.
+
+        Args:
+            step: The step, counted as `step` of an iterator: over all epochs of the run, from 0 on.
+
+        Raises:
+            TypeError: If `step` is not an integer.
+            ValueError: If the run has no such step.
+            BaseException: Whatever the dataset, a transform, the batcher or the placement raises.
+        """
+        run = self._run
+        alone = run._replace(plan=run.plan._replace(skipped=()), workers=0, crew=None, prefetch=0, timeout=None)
+        with LoaderIterator[B_co](alone) as batches:
+            batches.seek(step)
+            return next(batches)
+
+    def origins(self, step: int) -> list[tuple[Origin, ...]]:
+        """Where the rows of a step's global batch come from, without reading one.
+
+        Args:
+            step: The step, counted as `step` of an iterator.
+
+        Returns:
+            For each row of the global batch, the rows of the lowest datasets that it was made from: one, but for a zip,
+            which has one of each source, and a packed row, which has one for each document.
+
+        Raises:
+            TypeError: If `step` is not an integer.
+            ValueError: If the run has no such step.
+        """
+        found = self._run.plan.find(check_int("step", step, 0))
+        rows = np.arange(found.start, found.stop, dtype=np.int64)
+        return origins_of(trace(self._in_epoch(found.epoch), rows, found.epoch), len(rows))
+
+    def find(self, row: int, *, path: Sequence[int] = (), epoch: int | None = None) -> list[int]:
+        """The steps of one epoch that see a row of the data, in rising order.
+
+        Takes constant time through shuffles, slices, concatenations and zips; about 3 ms for each pass of a mixture
+        over its source; and time in proportion to the epoch through packs, selections, shuffles with `block`, and
+        samples with replacement or weights.
+
+        Args:
+            row: A row of the lowest dataset, counted from 0.
+            path: Which source to follow at each mixture, concatenation and zip, as in `Origin.path`.
+            epoch: The epoch; left out, the first one of the run.
+
+        Returns:
+            The steps, counted as `step` of an iterator; none if the row is in no batch of the epoch.
+
+        Raises:
+            TypeError: If `row`, `epoch` or an entry of `path` is not an integer.
+            ValueError: If the run has no such epoch, or the data no such row or source.
+        """
+        plan = self._run.plan
+        epoch = plan.first_epoch if epoch is None else check_int("epoch", epoch, 0)
+        if epoch < plan.first_epoch or (plan.end is not None and epoch >= plan.end.epoch):
+            raise ValueError(f"epoch must be one of the run, which begins with {plan.first_epoch}, got {epoch}")
+        row, dataset = check_int("row", row, 0), self._in_epoch(epoch)
+        path = tuple(check_int("path", number, 0) for number in path)
+        own: Any = getattr(dataset, "places", None)
+        if callable(own):
+            places = own(row, path)
+        elif path or row >= len(dataset):
+            kind = type(dataset).__name__
+            raise ValueError(f"the data have no row {row} at path {path}: a {kind} of {len(dataset)} rows")
+        else:
+            places = [row]
+        first = (epoch - plan.first_epoch) * plan.steps_per_epoch
+        steps = {place // plan.batch_size for place in places}
+        return [
+            first + step
+            for step in sorted(steps)
+            if step < plan.steps_per_epoch and epoch * plan.steps_per_epoch + step not in plan.skipped
+        ]
+
+    def _in_epoch(self, epoch: int) -> Any:
+        return self._run.fetch.at_epoch(epoch).dataset
