@@ -86,7 +86,7 @@ def test_concatenations(kinds: list[str], lengths: list[int], data: st.DataObjec
 )
 def test_mixtures(kinds: list[str], lengths: list[int], weights: list[int], until: Any, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("loadax_datasets.transforms.mixed.BLOCK", 16)
+        patch.setattr("loadax_datasets.orders.alternation.WINDOW", 16)
         parts = [KINDS[kind](n, 100 * i) for i, (kind, n) in enumerate(zip(kinds, lengths, strict=False))]
         rows = (
             parts[0].mix(*parts[1:], weights=weights[: len(parts)], until=until).at_epoch(data.draw(st.integers(0, 2)))

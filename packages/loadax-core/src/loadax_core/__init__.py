@@ -48,6 +48,8 @@ from .protocols import SupportsGetItems as SupportsGetItems
 from .read.access import gather_of as gather_of
 from .read.access import read_items as read_items
 from .read.access import with_length as with_length
+from .show.audit import Audit as Audit
+from .show.audit import Passes as Passes
 from .show.preview import ArraySpec as ArraySpec
 from .show.preview import Preview as Preview
 from .tools.measure import Measurement as Measurement

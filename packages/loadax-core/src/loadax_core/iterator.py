@@ -18,6 +18,7 @@ from .observe.traces import marked_wait
 from .plan import state as states
 from .plan.steps import Position, Step
 from .read.epochs import Epochs
+from .read.order import digest_before
 from .run.inline import Inline
 from .run.reaper import REAPER, Key
 from .run.source import Source
@@ -159,6 +160,14 @@ class LoaderIterator(Generic[B_co]):
         """
         found = self._run.plan.find(check_int("step", step, 0))
         self._move(lambda: Position(found.epoch, found.start))
+
+    def digest(self) -> str:
+        """A hash of the order of the rows up to the position, since the last 1,000 steps: see `Loader.audit`.
+
+        Two iterators at the same step have the same digest if and only if the rows of these steps were the same, on any
+        number of hosts. Reads no row; takes about 1 us for each row.
+        """
+        return digest_before(self._run.plan, self._run.fetch, self.step)
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""

@@ -123,7 +123,7 @@ class IndexedDataset(BaseDataset[T_co]):
     def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
         """The source's own, or as of any dataset."""
         own: Any = getattr(self._source, "rows_agreeing", None)
-        return own(saved, epoch) if callable(own) else super().rows_agreeing(saved, epoch)
+        return cast("int", own(saved, epoch)) if callable(own) else super().rows_agreeing(saved, epoch)
 
     def __reduce__(self) -> tuple[type[IndexedDataset[T_co]], tuple[Dataset[T_co]]]:
         return type(self), (self._source,)

@@ -168,6 +168,18 @@ class BaseDataset(ABC, Generic[T_co]):
         """Writes `rows`, which are in range, to `places` of the `records` of a batch's arrays; see `Layout`."""
         raise NotImplementedError(f"{type(self).__name__} has a `_batch_layout`, and no `_write_rows`")
 
+    def batch_spec(self, rows: int) -> Any:
+        """What a gathered batch of some rows consists of, without reading one.
+
+        Args:
+            rows: The number of rows.
+
+        Returns:
+            The batch with an `ArraySpec` in place of each array; None if only reading would tell.
+        """
+        layout = self._batch_layout()
+        return None if layout is None else layout.spec(rows)
+
     def _takes_casts(self) -> bool:
         """Whether a gather may write whole numbers in another dtype at once; there is a `_take_as` then."""
         return False
@@ -216,8 +228,8 @@ class BaseDataset(ABC, Generic[T_co]):
             The facts. By default their number, if this dataset has no sources and no fingerprint of its own, and
             otherwise None: it cannot tell.
         """
-        own = self.sources or type(self).fingerprint is not BaseDataset.fingerprint
-        return None if own else {"rows": rows}
+        own = _depth(type(self), "fingerprint") < _depth(type(self), "prefix_fingerprint")
+        return None if own or self.sources else {"rows": rows}
 
     def origins(self, row: int) -> tuple[Origin, ...]:
         """Where a row comes from, without reading it: the rows of the lowest datasets that it is made from.
@@ -242,16 +254,15 @@ class BaseDataset(ABC, Generic[T_co]):
             rows: Rows in range, int64 of shape `(n,)`.
             epoch: The epoch that this dataset is in.
         """
-        named = type(self).names_of is not BaseDataset.names_of
-        return [Traced(np.arange(len(rows)), rows, epoch=epoch, names=self.names_of if named else None)]
+        return [Traced(np.arange(len(rows)), rows, epoch=epoch, names=self.names_of, total=len(self))]
 
-    def names_of(self, rows: Rows) -> Sequence[str]:
+    def names_of(self, rows: Rows) -> Sequence[str] | None:  # noqa: ARG002 (an override's business)
         """The names that `origins` gives rows: the files or the table that they are in. By default they have none.
 
         Args:
             rows: Rows in range, int64 of shape `(n,)`.
         """
-        return [""] * len(rows)
+        return None
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
         """The rows of this dataset that are made from a row of a lowest dataset: the inverse of `origins`.

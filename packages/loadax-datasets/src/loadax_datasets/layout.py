@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, tree
+from loadax_core import Alloc, ArraySpec, tree
 
 
 class Leaf(NamedTuple):
@@ -45,6 +45,12 @@ class Layout(NamedTuple):
     def empty(self, rows: int, alloc: Alloc) -> list[npt.NDArray[Any]]:
         """The arrays of a batch of some rows, not yet filled."""
         return [alloc((rows, *leaf.shape), leaf.dtype) for leaf in self.leaves]
+
+    def spec(self, rows: int) -> Any:
+        """The tree of a batch of some rows, with an `ArraySpec` in place of each array."""
+        sizes = [rows * leaf.record.itemsize for leaf in self.leaves]
+        leaves = zip(self.leaves, sizes, strict=True)
+        return self.build([ArraySpec((rows, *leaf.shape), leaf.dtype, size) for leaf, size in leaves])
 
     def records(self, arrays: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         """Views of arrays in which each row is one item, of shape `(rows,)`.

@@ -16,6 +16,7 @@ from .siblings import versions as versions
 __version__ = check_siblings()["loadax"]
 
 from loadax_core import ArraySpec as ArraySpec
+from loadax_core import Audit as Audit
 from loadax_core import Batcher as Batcher
 from loadax_core import ClosedError as ClosedError
 from loadax_core import DataLoader as DataLoader
@@ -25,7 +26,9 @@ from loadax_core import Interval as Interval
 from loadax_core import Loader as Loader
 from loadax_core import LoaderIterator as LoaderIterator
 from loadax_core import Measurement as Measurement
+from loadax_core import Origin as Origin
 from loadax_core import PadBatcher as PadBatcher
+from loadax_core import Passes as Passes
 from loadax_core import Placement as Placement
 from loadax_core import Preview as Preview
 from loadax_core import ShardingStrategy as ShardingStrategy
@@ -39,6 +42,7 @@ from loadax_core import Timeline as Timeline
 from loadax_core import WorkerError as WorkerError
 from loadax_core import measure as measure
 from loadax_core import progress as progress
+from loadax_datasets import AppendOnlyDataset as AppendOnlyDataset
 from loadax_datasets import ArrayDataset as ArrayDataset
 from loadax_datasets import ArrayRecordDataset as ArrayRecordDataset
 from loadax_datasets import BaseDataset as BaseDataset
@@ -100,9 +104,11 @@ else:
 
 
 __all__ = [
+    "AppendOnlyDataset",
     "ArrayDataset",
     "ArrayRecordDataset",
     "ArraySpec",
+    "Audit",
     "BaseDataset",
     "Batcher",
     "CachedDataset",
@@ -130,10 +136,12 @@ __all__ = [
     "MegatronDataset",
     "MeshShardingStrategy",
     "MixedDataset",
+    "Origin",
     "PackedDataset",
     "PadBatcher",
     "PaddedDataset",
     "ParquetDataset",
+    "Passes",
     "Placement",
     "PolarsDataset",
     "Preview",

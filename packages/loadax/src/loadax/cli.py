@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Protocol
 
-from . import bench, doctor, store
+from . import audit, bench, doctor, store
 from .siblings import versions
 
 
@@ -25,6 +25,7 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, Command] = {
+    "audit": audit,
     "bench": bench,
     "doctor": doctor,
     "store": store,

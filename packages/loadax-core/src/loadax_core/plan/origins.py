@@ -45,6 +45,9 @@ class Traced(NamedTuple):
         starts: See `Origin`; None if all begin at 0.
         lengths: See `Origin`; None if they are whole rows.
         names: Returns the names of rows; None if they have none.
+        total: The number of rows of the lowest dataset; 0 if that is not known.
+        windows: Whether `starts` say where a row of the lowest dataset lies in its data, and not what part of it this
+            is.
     """
 
     of: Rows
@@ -53,7 +56,9 @@ class Traced(NamedTuple):
     epoch: int = 0
     starts: Rows | None = None
     lengths: Rows | None = None
-    names: Callable[[Rows], Sequence[str]] | None = None
+    names: Callable[[Rows], Sequence[str] | None] | None = None
+    total: int = 0
+    windows: bool = False
 
 
 def trace(dataset: Any, rows: Rows, epoch: int) -> Sequence[Traced]:
@@ -67,7 +72,7 @@ def trace(dataset: Any, rows: Rows, epoch: int) -> Sequence[Traced]:
     own: Any = getattr(dataset, "trace", None)
     if callable(own):
         return cast("Sequence[Traced]", own(rows, epoch))
-    return [Traced(np.arange(len(rows)), rows, epoch=epoch)]
+    return [Traced(np.arange(len(rows)), rows, epoch=epoch, total=len(dataset))]
 
 
 def origins_of(traced: Sequence[Traced], count: int) -> list[tuple[Origin, ...]]:
@@ -76,7 +81,8 @@ def origins_of(traced: Sequence[Traced], count: int) -> list[tuple[Origin, ...]]
         return list(zip(_origins(traced[0]), strict=True))
     found: list[list[Origin]] = [[] for _ in range(count)]
     for group in traced:
-        for place, origin in zip(group.of.tolist(), _origins(group), strict=True):
+        places: list[int] = group.of.tolist()
+        for place, origin in zip(places, _origins(group), strict=True):
             found[place].append(origin)
     return [tuple(origins) for origins in found]
 
@@ -84,7 +90,7 @@ def origins_of(traced: Sequence[Traced], count: int) -> list[tuple[Origin, ...]]
 def _origins(group: Traced) -> Iterable[Origin]:
     starts = repeat(0) if group.starts is None else group.starts.tolist()
     lengths = repeat(None) if group.lengths is None else group.lengths.tolist()
-    names = repeat("") if group.names is None else group.names(group.rows)
+    names = (None if group.names is None else group.names(group.rows)) or repeat("")
     return map(Origin._make, zip(repeat(group.path), repeat(group.epoch), group.rows.tolist(), starts, lengths, names))
 
 
@@ -94,9 +100,14 @@ class OrderDigest:
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
 
-    def add(self, traced: Sequence[Traced]) -> None:
-        """Adds the origins of rows, in their order."""
-        table = np.concatenate([_table(group) for group in traced] or [np.empty((0, 6), np.int64)])
+    def add(self, traced: Sequence[Traced], first: tuple[int, int] = (0, 0)) -> None:
+        """Adds the origins of rows, in their order.
+
+        Args:
+            traced: The origins.
+            first: The epoch of the rows, and the number of the first one in it.
+        """
+        table = np.concatenate([_table(group, *first) for group in traced] or [np.empty((0, 7), np.int64)])
         # Stable: the origins of one row stay in their order. How rows were grouped does not matter.
         self._hash.update(np.ascontiguousarray(table[table[:, 0].argsort(kind="stable")], "<i8").data)
 
@@ -105,12 +116,12 @@ class OrderDigest:
         return self._hash.hexdigest()
 
 
-def _table(group: Traced) -> npt.NDArray[np.int64]:
-    """The place, the path as a hash, the epoch, the row, the start and the length of each row."""
+def _table(group: Traced, epoch: int, first: int) -> npt.NDArray[np.int64]:
+    """A line for each origin: the row and its epoch, a hash of the path, the epoch, the row, the start, the length."""
     path = int.from_bytes(hashlib.blake2b(repr(group.path).encode(), digest_size=8).digest(), "little", signed=True)
-    table = np.empty((len(group.of), 6), np.int64)
-    columns = group.of, path, group.epoch, group.rows, group.starts, group.lengths
-    for column, values in enumerate(columns):
-        # Of whole rows, the length is not known.
-        table[:, column] = (0 if column == 4 else -1) if values is None else values
+    starts = 0 if group.starts is None else group.starts
+    lengths = -1 if group.lengths is None else group.lengths
+    table = np.empty((len(group.of), 7), np.int64)
+    for column, values in enumerate((group.of + first, epoch, path, group.epoch, group.rows, starts, lengths)):
+        table[:, column] = values
     return table

@@ -79,12 +79,14 @@ def restore(state: object, dataset: Dataset[Any], facts: Mapping[str, Any], plan
         )
     if set(entries) != {"version", "epoch", "row", "fingerprint"}:
         raise StateError(f"a state has the keys version, epoch, row and fingerprint, got {sorted(map(str, entries))}")
-    saved = _plain_tree(entries["fingerprint"])
-    skipped = saved.pop(SKIPPED, []) if isinstance(saved, dict) else []
+    saved: Any = _plain_tree(entries["fingerprint"])
+    skipped: Any = []
+    if isinstance(saved, dict):
+        skipped = cast("dict[Any, Any]", saved).pop(SKIPPED, [])
     differences = list(differing(saved, facts))
     epoch, row = plain(entries["epoch"]), plain(entries["row"])
     if differences:
-        _check_agreement(dataset, saved, epoch, row, "; ".join(differences))
+        _check_agreement(dataset, saved, epoch, row, differences)
     if type(epoch) is not int or epoch < 0:
         raise StateError(f"the state's epoch must be an integer of at least 0, got {epoch!r}")
     if type(row) is not int or not 0 <= row <= plan.rows:
@@ -105,20 +107,23 @@ def restore(state: object, dataset: Dataset[Any], facts: Mapping[str, Any], plan
     return position
 
 
-def _check_agreement(dataset: Any, saved: Any, epoch: Any, row: Any, differences: str) -> None:
+def _check_agreement(dataset: Any, saved: Any, epoch: Any, row: Any, differences: list[str]) -> None:
     """Accepts the fingerprint of another dataset whose rows are the same up to the position.
 
     Raises:
         StateError: If they are not.
     """
-    agreeing = getattr(dataset, "rows_agreeing", None)
-    rows = agreeing(saved, epoch) if callable(agreeing) and type(saved) is dict and type(epoch) is int else 0
+    agreeing: Any = getattr(dataset, "rows_agreeing", None)
+    rows: Any = agreeing(saved, epoch) if callable(agreeing) and type(saved) is dict and type(epoch) is int else 0
     if type(row) is int and 0 <= row <= rows and rows:
         return
-    part = f"; the orders agree up to row {rows} of epoch {epoch}, and the state is at row {row}" if rows else ""
-    raise StateError(
-        f"cannot resume: {differences}{part}; build the dataset that the state was saved with, or start a new run"
-    )
+    why = "; ".join(differences)
+    if rows:
+        why = (
+            f"the orders agree up to row {rows} of epoch {epoch}, and the state is at row {row}; the first difference "
+            f"is that {differences[0]}"
+        )
+    raise StateError(f"cannot resume: {why}; build the dataset that the state was saved with, or start a new run")
 
 
 def _plain_tree(facts: Any) -> Any:

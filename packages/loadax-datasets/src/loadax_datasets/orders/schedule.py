@@ -92,7 +92,7 @@ def phases_of(weights: Weights | Mapping[int, Change] | None, count: int) -> lis
             phases.append(Phase(start, over, shares, after))
             begin, shares = start + over, after
         else:
-            begin, shares = start, shares_of(change, count)
+            begin, shares = start, shares_of(cast("Weights", change), count)
         if begin != stop:
             phases.append(Phase(begin, None if stop is None else stop - begin, shares, shares))
     return phases

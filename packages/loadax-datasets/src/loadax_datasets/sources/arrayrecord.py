@@ -113,7 +113,8 @@ class ArrayRecordDataset(BaseDataset[bytes]):
 
     def names_of(self, rows: Rows) -> Sequence[str]:
         """The file of each row."""
-        return [str(self._paths[file]) for file in np.searchsorted(self._ends, rows, "right").tolist()]
+        files: list[int] = np.searchsorted(self._ends, rows, "right").tolist()
+        return [str(self._paths[file]) for file in files]
 
     def fingerprint(self) -> dict[str, Any]:
         """The names of the files, their numbers of records, and a hash of a few bytes of each."""

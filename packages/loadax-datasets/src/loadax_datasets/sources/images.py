@@ -138,7 +138,8 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
 
     def names_of(self, rows: Rows) -> Sequence[str]:
         """The file of each row, below the folder."""
-        return [self._names[row] for row in rows.tolist()]
+        numbers: list[int] = rows.tolist()
+        return [self._names[row] for row in numbers]
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows and of classes, and a hash of the names of these and of the files."""

@@ -210,7 +210,7 @@ class ParquetDataset(TableDataset):
 
     def names_of(self, rows: Rows) -> Sequence[str]:
         """The file of each row."""
-        groups = np.searchsorted(self._ends, rows, "right").tolist()
+        groups: list[int] = np.searchsorted(self._ends, rows, "right").tolist()
         return [str(self._groups[group].file.path) for group in groups]
 
     def fingerprint(self) -> dict[str, Any]:

@@ -258,7 +258,7 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
         """The windows, each with its first token and its length."""
         starts = self._phase + rows * self._stride
         lengths = np.minimum(self._size, len(self._tokens) - starts)
-        return [Traced(np.arange(len(rows)), rows, (), epoch, starts, lengths, self.names_of)]
+        return [Traced(np.arange(len(rows)), rows, (), epoch, starts, lengths, self.names_of, len(self), windows=True)]
 
     def fingerprint(self) -> dict[str, Any]:
         """The settings of the windows, those of documents if given, the number of tokens, and a hash of 64 of them."""

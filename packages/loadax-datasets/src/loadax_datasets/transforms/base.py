@@ -87,7 +87,8 @@ class Transform(BaseDataset[T_co]):
 
     @property
     def _has_sources_order(self) -> bool:
-        return type(self).fingerprint is Transform.fingerprint
+        kinds: Any = type(self), Transform
+        return kinds[0].fingerprint is kinds[1].fingerprint
 
 
 class ReorderedDataset(Transform[T_co]):

@@ -151,6 +151,11 @@ class ChoosingDataset(CombinedDataset[T_co]):
         """That of the sources, if it is the same for all."""
         return self._common
 
+    def batch_spec(self, rows: int) -> Any:
+        """That of the sources, if it is the same for all."""
+        first, *others = [source.batch_spec(rows) for source in self._sources]
+        return first if all(repr(spec) == repr(first) for spec in others) else None
+
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
         where = positions(places)
         for source, (_, source_rows, there) in self._open(self._parts(rows)):

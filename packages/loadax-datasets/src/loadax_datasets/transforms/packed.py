@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, Gather, Rows, Traced, aligned_empty, tree
+from loadax_core import Alloc, ArraySpec, Dataset, Gather, Rows, Traced, aligned_empty, tree
 
 from ..checks import check_int
 from ..forks import ForkLock
@@ -189,9 +189,14 @@ class PackedDataset(Transform[Any]):
         for row, pieces in zip(range(0, len(rows), count), pairwise(firsts), strict=True):
             values = slice(row * size, (row + count) * size)
             self._write(placed.part(slice(*pieces), row, size), arrays, [out[values] for out in outs])
-        if kind.bare:
+        return self._named((leaves, own, more))
+
+    def _named(self, arrays: Sequence[list[Any]]) -> Any:
+        """Leaves of documents, segments and positions, and of bare arrays targets and a mask, by their names."""
+        leaves, own, more = arrays
+        if self._kind.bare:
             return dict(zip(NAMES, (*leaves, *more[:1], *own, *more[1:]), strict=True))
-        return {**kind.build(leaves), **dict(zip(OWN, own, strict=True))}
+        return {**self._kind.build(leaves), **dict(zip(OWN, own, strict=True))}
 
     def _write(self, placed: Placed, arrays: list[Arrays], outs: list[npt.NDArray[Any]]) -> None:
         """Writes rows: their leaves, segments and positions, and of bare arrays the targets and where there are any."""
@@ -216,6 +221,22 @@ class PackedDataset(Transform[Any]):
                     self._dealt = RowBlocks(find, len(self), self._size, self._reader.locate, self._left_out)
         return self._dealt
 
+    @property
+    def padding(self) -> float:
+        """The share of padding, from 0 to 1."""
+        return float(self._padding)
+
+    def batch_spec(self, rows: int) -> Any:
+        """The arrays of a row, with one row for each; None for documents of a source that must be read to tell."""
+        if not self._has_lengths:
+            return None
+        kind = self._kind
+
+        def spec(dtype: np.dtype[Any]) -> ArraySpec:
+            return ArraySpec((rows, self._size), dtype, rows * self._size * dtype.itemsize)
+
+        return self._named([[spec(np.dtype(dtype)) for dtype in dtypes] for dtypes in kind.dtypes_of_rows])
+
     def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
         """The documents in the rows, without those that are left out, each with the part of it that is there."""
         pieces = self._rows().pieces(rows)
@@ -226,6 +247,7 @@ class PackedDataset(Transform[Any]):
                 of=of[group.of],
                 starts=starts[group.of] if group.starts is None else group.starts + starts[group.of],
                 lengths=lengths[group.of],
+                windows=False,
             )
             for group in self._source.trace(pieces.documents[kept], epoch)
         ]

@@ -114,6 +114,11 @@ class PaddedDataset(Transform[tuple[T_co, bool]]):
         np.less(numbers, len(self._source), out=real)
         return take_from(self._source, numbers % max(1, len(self._source)), alloc), real
 
+    @property
+    def padding(self) -> float:
+        """The share of padding, from 0 to 1."""
+        return 1 - len(self._source) / len(self) if len(self) else 0.0
+
     def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
         """The origins of the items; of padding, those of the item that it repeats."""
         return self._source.trace(rows % max(1, len(self._source)), epoch)
