@@ -1,7 +1,7 @@
 """Makes files outside `docs/` part of the documentation site. MkDocs calls these functions while it builds.
 
 - A page may link to other files of the repository. On the site, such a link leads to the repository.
-- `benchmarks/README.md` becomes a page, with its pictures. `make bench` fills in its tables.
+- `benchmarks/README.md` becomes the page of all measurements, with its pictures. `make bench` fills in its tables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SOURCE = "https://github.com/loadax/loadax/blob/main/"
 
 BENCHMARKS = "benchmarks/README.md"
 PLOTS = "benchmarks/plots"
-PAGE = "benchmarks.md"
+PAGE = "measurements.md"
 CAPTIONS = {
     "limit": "How close each loader comes to the limit of the machine.",
     "stall": "The share of its time that a training loop waits for data.",
@@ -36,8 +36,9 @@ RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the page of benchmarks and its pictures."""
+    """Adds the page of all measurements and its pictures."""
     text = links_to_source((ROOT / BENCHMARKS).read_text(), RELATIVE, "benchmarks")
+    text = text.replace("# Benchmarks\n", "# All measurements\n", 1)
     plots = sorted((ROOT / PLOTS).glob("*.svg"))
     if plots:
         text += "\n## Pictures\n"

@@ -258,3 +258,35 @@ def test_a_gather_takes_a_few_times_as_long_as_numpys(part: Callable[[str], Any]
     gathers = part("gathers")
     measured = gathers.ratios(rounds=50)
     assert {name: measured[name][1] for name, bar in gathers.BARS.items() if measured[name][1] > 2 * bar} == {}
+
+
+def test_works_are_published_with_their_day_and_machine(part: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    publish = part("publish")
+    results = {
+        "machine": {"cpu": "a cpu", "cores": 2, "python": "3.11", "system": "Linux", "date": "2026-01-02"},
+        "quick": False,
+        "versions": {"numpy": "2", "loadax": "0.3.0", "torch": "2.13"},
+        "works": {"W8": {"title": "a step", "bar": "", "measure": "step"}},
+        "runs": [
+            *({"work": "W8", "loader": "loadax", "repeat": k, "value": 0.9 + k / 10, "waited": 0.01} for k in range(3)),
+            {"work": "W8", "loader": "torch", "repeat": 0, "unsupported": "no"},
+        ],
+    }
+    path, out = tmp_path / "results.json", tmp_path / "published.json"
+    path.write_text(json.dumps(results))
+    out.write_text('{"W1": {}}')
+    monkeypatch.setattr(sys, "argv", ["publish", "--results", str(path), "--out", str(out)])
+    publish.main()
+    shown = json.loads(out.read_text())
+    assert set(shown) == {"W1", "W8"}
+    assert (shown["W8"]["date"], shown["W8"]["repeats"]) == ("2026-01-02", 3)
+    assert shown["W8"]["machine"] == {"cpu": "a cpu", "cores": 2, "python": "3.11"}
+    assert shown["W8"]["versions"] == {"loadax": "0.3.0", "torch": "2.13"}
+    first, second = shown["W8"]["rows"]
+    assert first["value"] == [1.0, 0.9, 1.1]
+    assert first["waited"] == [0.01, 0.01, 0.01]
+    assert (second["value"], second["note"]) == (None, "no")
+    with pytest.raises(ValueError, match="no W2; they have W8"):
+        publish.published(results, ["W2"])
+    with pytest.raises(ValueError, match="quick run"):
+        publish.published({**results, "quick": True}, ["W8"])
