@@ -73,7 +73,8 @@ def links_to_source(text: str, links: re.Pattern[str], folder: str) -> str:
     def replace(link: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(folder, link[0]))
         if path.startswith("docs/"):
-            return link[0]
+            # A page that is made from a file elsewhere lies at the top of the site.
+            return link[0] if folder.startswith("docs") else posixpath.relpath(path, "docs")
         if not (ROOT / path).exists():
             raise PluginError(f"a link leads to {link[0]}, but there is no {path}")
         return SOURCE + path

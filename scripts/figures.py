@@ -1,6 +1,6 @@
 """Draws the figures of the documentation, and fills in its tables of measurements.
 
-    python scripts/figures.py           # writes docs/assets/figures/*.svg and the tables in docs/benchmarks.md
+    python scripts/figures.py           # writes docs/assets/figures/*.svg and fills docs/benchmarks.md, docs/index.md
     python scripts/figures.py --check   # writes nothing, and fails if one of them would change
     python scripts/figures.py --record  # first records the two runs of the timeline
 
@@ -21,7 +21,7 @@ from drawing import architecture, bars, goals, mesh, packing, path, results, tim
 from workspace import ROOT
 
 FOLDER = ROOT / "docs" / "assets" / "figures"
-PAGE = ROOT / "docs" / "benchmarks.md"
+PAGES = [ROOT / "docs" / "index.md", ROOT / "docs" / "benchmarks.md"]
 
 FIGURES: dict[str, Callable[[], str]] = {
     "packages": architecture.packages,
@@ -37,6 +37,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{name: partial(results.table, name) for name in results.GROUPS},
     "gpu": goals.gpu,
     "goals": goals.goals,
+    "numbers": goals.numbers,
 }
 
 TABLE = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
@@ -50,7 +51,7 @@ def filled(page: str) -> str:
 def wanted() -> dict[Path, str]:
     """All files that this script writes, with their contents."""
     files = {FOLDER / f"{name}.svg": draw() for name, draw in FIGURES.items()}
-    return files | {PAGE: filled(PAGE.read_text())}
+    return files | {page: filled(page.read_text()) for page in PAGES}
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from workspace import ROOT
 
-from drawing.results import markdown, numbers_of, published, shown
+from drawing.results import GROUPS, bars, markdown, numbers_of, published, shown
 
 GPU = ROOT / "benchmarks" / "gpu.json"
 GPU_CASES = {
@@ -80,6 +80,25 @@ def goals() -> str:
     """The table of what Loadax has to reach, with what is missed first."""
     rows = sorted((goal.row() for goal in GOALS), key=lambda row: row[0] == "met")
     return markdown(["", "what", "goal", "reached", "measured"], rows)
+
+
+def numbers() -> str:
+    """The three numbers of the front page, as cards."""
+    stalls = bars(GROUPS["stalls"], "W8")
+    first = bars(GROUPS["first"], "W7-1e9")[0]
+    images = next(bar for bar in bars(GROUPS["items"], "W4") if bar.loader == "loadax")
+    best = next(bar for bar in stalls if bar.kind != "ours")
+    cards = {
+        shown("share", stalls[0].median): "of the time, training waits for data, with MNIST arrays and a step of 3 ms. "
+        f"The next best is a {best.label}, with {shown('share', best.median)}.",
+        shown("ms", first.median): "until the first batch of 10^9 shuffled rows. No order is stored.",
+        shown("limit", images.median): "of the machine's limit, when two threads decode JPEG.",
+    }
+    lines = [f"- **{number}**\n\n    {text}" for number, text in cards.items()]
+    works = [published()[work] for work in ("W8", "W7-1e9", "W4")]
+    dates = " and ".join(sorted({work["date"] for work in works}))
+    where = f"Measured on {dates}: {works[0]['machine']['cpu']}, {works[0]['machine']['cores']} cores."
+    return "\n\n".join(['<div class="grid cards numbers" markdown>', *lines, "</div>", where])
 
 
 def gpu() -> str:
