@@ -25,7 +25,7 @@ PAGES = [ROOT / "docs" / "index.md", ROOT / "docs" / "benchmarks.md"]
 
 FIGURES: dict[str, Callable[[], str]] = {
     "packages": architecture.packages,
-    "rooms": architecture.rooms,
+    **{f"rooms-{name}": partial(architecture.rooms, name) for name in ("core", "datasets")},
     "path": path.draw,
     "mesh": mesh.draw,
     "packing": packing.draw,

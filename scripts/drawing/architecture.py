@@ -1,4 +1,4 @@
-"""The packages, and the rooms of the core, as `.importlinter` orders them."""
+"""The packages, and the rooms of two of them, as `.importlinter` orders them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import textwrap
 from workspace import ROOT
 
 from drawing.svg import Sheet
-
-CORE = ROOT / "packages" / "loadax-core" / "src" / "loadax_core"
 
 HOLDS = {
     "loadax": "every public name, and the commands loadax bench, doctor and store",
@@ -45,18 +43,17 @@ def _package(sheet: Sheet, name: str, x: float, y: float, width: float, height: 
     sheet.paragraph(x + 14, y + 46, HOLDS[name], 40 if width < 400 else 86, size=12.5)
 
 
-def rooms() -> str:
-    """The layers of `loadax_core`: rooms with what they do, and the modules between them."""
-    layers = core_layers()
+def rooms(package: str) -> str:
+    """The layers of a package, `core` or `datasets`: rooms with what they do, and the modules between them."""
+    layers = [{name: promise(package, name) for name in line} for line in layers_of(package)]
     heights = [_height(layer) for layer in layers]
-    title = "The rooms of loadax-core, each above those that it may import"
+    title = f"The rooms of loadax-{package}, each above those that it may import"
     sheet = Sheet(720, sum(heights) + 8 * len(layers) + 62, title)
-    sheet.text(20, 32, "loadax-core: a line imports only lines below it", size=15, bold=True)
+    sheet.text(20, 32, f"loadax-{package}: a line imports only lines below it", size=15, bold=True)
     y = 50.0
     for layer, height in zip(layers, heights, strict=True):
         x = 20.0
-        for name, width in zip(layer, _widths(layer), strict=True):
-            text = promise(name)
+        for (name, text), width in zip(layer.items(), _widths(layer), strict=True):
             sheet.box(x, y, width, height, fill="tint" if text else "card", edge="ours" if text else "edge")
             sheet.text(x + 12, y + 21, name, mono=True, bold=bool(text))
             sheet.paragraph(x + 12, y + 40, text, _columns(width))
@@ -65,22 +62,19 @@ def rooms() -> str:
     return sheet.svg()
 
 
-def _widths(layer: list[str]) -> list[float]:
+def _widths(layer: dict[str, str]) -> list[float]:
     """Modules are as wide as their names, and rooms share the rest; without a room, modules share the line."""
     gaps = 12 * (len(layer) - 1)
-    rooms = [name for name in layer if promise(name)]
-    if not rooms:
+    modules = {name: 9 * len(name) + 24 for name, text in layer.items() if not text}
+    if len(modules) == len(layer):
         return [(680 - gaps) / len(layer)] * len(layer)
-    modules = {name: 9 * len(name) + 24 for name in layer if name not in rooms}
-    rest = (680 - gaps - sum(modules.values())) / len(rooms)
+    rest = (680 - gaps - sum(modules.values())) / (len(layer) - len(modules))
     return [modules.get(name, rest) for name in layer]
 
 
-def _height(layer: list[str]) -> float:
-    lines = [
-        len(textwrap.wrap(promise(name), _columns(width))) for name, width in zip(layer, _widths(layer), strict=True)
-    ]
-    return 32 + 17.6 * max(lines)
+def _height(layer: dict[str, str]) -> float:
+    texts = zip(layer.values(), _widths(layer), strict=True)
+    return 32 + 17.6 * max(len(textwrap.wrap(text, _columns(width))) for text, width in texts)
 
 
 def _columns(width: float) -> int:
@@ -88,17 +82,17 @@ def _columns(width: float) -> int:
     return int((width - 24) / 7.2)
 
 
-def core_layers() -> list[list[str]]:
-    """The layers of the core, the highest first, as the import contract has them."""
+def layers_of(package: str) -> list[list[str]]:
+    """The layers of a package, the highest first, as the import contract has them."""
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")
-    layers = contracts["importlinter:contract:core-rooms"]["layers"].strip().splitlines()
+    layers = contracts[f"importlinter:contract:{package}-rooms"]["layers"].strip().splitlines()
     return [line.split(" | ") for line in layers]
 
 
-def promise(name: str) -> str:
+def promise(package: str, name: str) -> str:
     """The first sentence of a room's docstring; nothing for a module."""
-    path = CORE / name / "__init__.py"
+    path = ROOT / "packages" / f"loadax-{package}" / "src" / f"loadax_{package}" / name / "__init__.py"
     if not path.exists():
         return ""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""

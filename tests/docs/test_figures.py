@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import figures
 import pytest
 from drawing import results
-from drawing.architecture import core_layers, promise
+from drawing.architecture import layers_of, promise
 from drawing.svg import COLOURS, Sheet
 
 ROOT = Path(__file__).parents[2]
@@ -87,11 +87,12 @@ def unreadable(svg: str) -> list[str]:
     return found
 
 
-def test_the_rooms_are_those_of_the_core() -> None:
-    names = {name for layer in core_layers() for name in layer}
-    source = ROOT / "packages" / "loadax-core" / "src" / "loadax_core"
+@pytest.mark.parametrize("package", ["core", "datasets"])
+def test_the_rooms_are_those_of_the_package(package: str) -> None:
+    names = {name for layer in layers_of(package) for name in layer}
+    source = ROOT / "packages" / f"loadax-{package}" / "src" / f"loadax_{package}"
     rooms = {path.parent.name for path in source.glob("*/__init__.py")}
-    assert rooms == {name for name in names if promise(name)}
+    assert rooms == {name for name in names if promise(package, name)}
 
 
 def test_a_table_is_of_one_day_and_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
