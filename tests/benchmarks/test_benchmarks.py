@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -290,3 +291,20 @@ def test_works_are_published_with_their_day_and_machine(part: Any, tmp_path: Pat
         publish.published(results, ["W2"])
     with pytest.raises(ValueError, match="quick run"):
         publish.published({**results, "quick": True}, ["W8"])
+
+
+def test_bars_are_sorted_and_have_a_title_a_unit_and_a_legend(part: Any, tmp_path: Path) -> None:
+    rates = {"loadax": (1.0, 0.1), "handwritten": (3.0, 0.3), "torch": (2.0, 0.2)}
+    runs = [
+        {"work": "W8", "loader": loader, "repeat": 0, "value": value, "waited": waited}
+        for loader, (value, waited) in rates.items()
+    ]
+    results = results_of("W8", "step", runs)
+    drawn = part("plots").draw(results, tmp_path)
+    assert [file.name for file in drawn] == ["stall.svg"]
+    # Matplotlib writes each text as a comment beside its outlines.
+    texts = re.findall(r"<!-- (.+?) -->", (tmp_path / "stall.svg").read_text())
+    names = [text for text in texts if text in rates]
+    assert names == ["loadax", "torch", "handwritten"], "the shortest wait first, not the highest rate"
+    assert {"How long the loop waits for data", "% of its time; shorter is better"} <= set(texts)
+    assert {"Loadax", "hand-written", "other libraries"} <= set(texts)
