@@ -1,7 +1,8 @@
 """`python -m benchmarks.publish` copies the summaries of works into `published.json`, which the documentation shows.
 
 `results.json` holds the last run, which may have had few works and loaders. `published.json` keeps, for each work, one
-run with its date and its machine. So a work that was measured again replaces its own table, and no other.
+run with its date and its machine. So a work that was measured again replaces its own table, and no other. After a run
+with `--merge`, name the works of that run: the results date the others as if they had been measured with them.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _rounded(spread: Spread | None) -> list[float] | None:
 def main() -> None:
     """Replaces the works that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.publish", description=__doc__)
-    parser.add_argument("--work", help="works, such as W8,W10-step; left out, all that the results have")
+    parser.add_argument("--work", help="works that the last run measured, such as W8; left out, all")
     parser.add_argument("--results", type=Path, default=HERE / "results.json", help="the results of a run")
     parser.add_argument("--out", type=Path, default=HERE / "published.json", help="what the documentation shows")
     arguments = parser.parse_args()

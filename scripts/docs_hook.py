@@ -25,6 +25,7 @@ CAPTIONS = {
     "limit": "How close each loader comes to the limit of the machine.",
     "stall": "The share of its time that a training loop waits for data.",
     "memory": "How much memory each loader adds.",
+    "gpu": "When a GPU computes, and when it receives batches of Loadax.",
     "growth": "The cost of a batch as rows, batches and hosts grow.",
 }
 

@@ -62,11 +62,11 @@ def main() -> int:
     options = parser.parse_args()
     if options.record:
         timeline.record()
-    changed = [file for file, text in wanted().items() if not file.exists() or file.read_text() != text]
-    for file in changed:
+    changed = {file: text for file, text in wanted().items() if not file.exists() or file.read_text() != text}
+    for file, text in changed.items():
         if not options.check:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(wanted()[file])
+            file.write_text(text)
         print(f"{'differs' if options.check else 'wrote'}: {file.relative_to(ROOT)}")
     return 1 if options.check and changed else 0
 
