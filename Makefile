@@ -2,7 +2,7 @@
 # They need git, make and Python 3.11 or newer. If the machine has no uv, make installs it into .uv/.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format docs docs-serve bench api wheels release ci clean
+.PHONY: help setup demo test lint types format docs docs-serve figures bench api wheels release ci clean
 
 # Ignore a uv that does not start: a shim of another Python, or a version that pyproject.toml rules out.
 UV := $(shell uv cache dir >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
@@ -59,11 +59,16 @@ docs: $(LOCAL_UV) ## Build the documentation site into site/; fails on a dead li
 docs-serve: $(LOCAL_UV) ## Show the documentation site, and rebuild it while you write
 	$(MKDOCS) serve --strict --watch packages --watch benchmarks/README.md
 
+figures: $(LOCAL_UV) ## Draw the figures of the documentation, and fill in its tables of measurements
+	$(RUN) --group test python scripts/figures.py
+
 bench: $(LOCAL_UV) ## Measure Loadax, the limit of the machine, and other loaders; takes long
 	UV=$(UV) benchmarks/install.sh
 	benchmarks/.venv/bin/python -m benchmarks --readme benchmarks/README.md --plots benchmarks/plots
+	benchmarks/.venv/bin/python -m benchmarks.publish
 	benchmarks/.venv/bin/python -m benchmarks.ladder --write
 	benchmarks/.venv/bin/python -m benchmarks.growth --out benchmarks/growth.json --plot benchmarks/plots/growth.svg
+	@$(MAKE) --no-print-directory figures
 
 api: $(LOCAL_UV) ## Record the public names of each package, in packages/*/api.txt
 	$(RUN) --group test python scripts/api.py --write

@@ -1,7 +1,7 @@
 """Makes files outside `docs/` part of the documentation site. MkDocs calls these functions while it builds.
 
 - A page may link to other files of the repository. On the site, such a link leads to the repository.
-- `benchmarks/README.md` becomes a page, with its pictures. `make bench` fills in its tables.
+- `benchmarks/README.md` becomes the page of all measurements, with its pictures. `make bench` fills in its tables.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ SOURCE = "https://github.com/loadax/loadax/blob/main/"
 
 BENCHMARKS = "benchmarks/README.md"
 PLOTS = "benchmarks/plots"
-PAGE = "benchmarks.md"
+PAGE = "measurements.md"
 CAPTIONS = {
     "limit": "How close each loader comes to the limit of the machine.",
     "stall": "The share of its time that a training loop waits for data.",
     "memory": "How much memory each loader adds.",
+    "gpu": "When a GPU computes, and when it receives batches of Loadax.",
     "growth": "The cost of a batch as rows, batches and hosts grow.",
 }
 
@@ -36,8 +37,9 @@ RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the page of benchmarks and its pictures."""
+    """Adds the page of all measurements and its pictures."""
     text = links_to_source((ROOT / BENCHMARKS).read_text(), RELATIVE, "benchmarks")
+    text = text.replace("# Benchmarks\n", "# All measurements\n", 1)
     plots = sorted((ROOT / PLOTS).glob("*.svg"))
     if plots:
         text += "\n## Pictures\n"
@@ -72,7 +74,8 @@ def links_to_source(text: str, links: re.Pattern[str], folder: str) -> str:
     def replace(link: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(folder, link[0]))
         if path.startswith("docs/"):
-            return link[0]
+            # A page that is made from a file elsewhere lies at the top of the site.
+            return link[0] if folder.startswith("docs") else posixpath.relpath(path, "docs")
         if not (ROOT / path).exists():
             raise PluginError(f"a link leads to {link[0]}, but there is no {path}")
         return SOURCE + path

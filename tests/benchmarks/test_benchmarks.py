@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -258,3 +259,52 @@ def test_a_gather_takes_a_few_times_as_long_as_numpys(part: Callable[[str], Any]
     gathers = part("gathers")
     measured = gathers.ratios(rounds=50)
     assert {name: measured[name][1] for name, bar in gathers.BARS.items() if measured[name][1] > 2 * bar} == {}
+
+
+def test_works_are_published_with_their_day_and_machine(part: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    publish = part("publish")
+    results = {
+        "machine": {"cpu": "a cpu", "cores": 2, "python": "3.11", "system": "Linux", "date": "2026-01-02"},
+        "quick": False,
+        "versions": {"numpy": "2", "loadax": "0.3.0", "torch": "2.13"},
+        "works": {"W8": {"title": "a step", "bar": "", "measure": "step"}},
+        "runs": [
+            *({"work": "W8", "loader": "loadax", "repeat": k, "value": 0.9 + k / 10, "waited": 0.01} for k in range(3)),
+            {"work": "W8", "loader": "torch", "repeat": 0, "unsupported": "no"},
+        ],
+    }
+    path, out = tmp_path / "results.json", tmp_path / "published.json"
+    path.write_text(json.dumps(results))
+    out.write_text('{"W1": {}}')
+    monkeypatch.setattr(sys, "argv", ["publish", "--results", str(path), "--out", str(out)])
+    publish.main()
+    shown = json.loads(out.read_text())
+    assert set(shown) == {"W1", "W8"}
+    assert (shown["W8"]["date"], shown["W8"]["repeats"]) == ("2026-01-02", 3)
+    assert shown["W8"]["machine"] == {"cpu": "a cpu", "cores": 2, "python": "3.11"}
+    assert shown["W8"]["versions"] == {"loadax": "0.3.0", "torch": "2.13"}
+    first, second = shown["W8"]["rows"]
+    assert first["value"] == [1.0, 0.9, 1.1]
+    assert first["waited"] == [0.01, 0.01, 0.01]
+    assert (second["value"], second["note"]) == (None, "no")
+    with pytest.raises(ValueError, match="no W2; they have W8"):
+        publish.published(results, ["W2"])
+    with pytest.raises(ValueError, match="quick run"):
+        publish.published({**results, "quick": True}, ["W8"])
+
+
+def test_bars_are_sorted_and_have_a_title_a_unit_and_a_legend(part: Any, tmp_path: Path) -> None:
+    rates = {"loadax": (1.0, 0.1), "handwritten": (3.0, 0.3), "torch": (2.0, 0.2)}
+    runs = [
+        {"work": "W8", "loader": loader, "repeat": 0, "value": value, "waited": waited}
+        for loader, (value, waited) in rates.items()
+    ]
+    results = results_of("W8", "step", runs)
+    drawn = part("plots").draw(results, tmp_path)
+    assert [file.name for file in drawn] == ["stall.svg"]
+    # Matplotlib writes each text as a comment beside its outlines.
+    texts = re.findall(r"<!-- (.+?) -->", (tmp_path / "stall.svg").read_text())
+    names = [text for text in texts if text in rates]
+    assert names == ["loadax", "torch", "handwritten"], "the shortest wait first, not the highest rate"
+    assert {"How long the loop waits for data", "% of its time; shorter is better"} <= set(texts)
+    assert {"Loadax", "hand-written", "other libraries"} <= set(texts)

@@ -126,6 +126,29 @@ def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert blocks.count or path in SITE, "this README has no example"
 
 
+def test_the_readme_can_be_read_in_a_minute() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+LINK = re.compile(r"""(?:\]\(|(?:href|src)=")([^)"#\s]+)(?:#([^)"\s]+))?""")
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for target, anchor in LINK.findall((ROOT / "README.md").read_text()):
+        if not target.startswith("https://"):
+            assert (ROOT / target).exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)", (ROOT / target).read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, anchor
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("packages/*/README.md")), ids=lambda path: path.parent.name)
+def test_links_of_a_package_lead_somewhere_on_its_index_page(path: Path) -> None:
+    # The index shows the README of a package without the repository around it.
+    for target, _ in LINK.findall(path.read_text()):
+        assert target.startswith("https://"), target
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
