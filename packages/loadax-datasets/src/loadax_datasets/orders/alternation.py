@@ -30,6 +30,10 @@ LEAST = 2.0**-60
 """Times in a window are at least this much apart from its start: they are rounded, and divided by."""
 
 
+FEW = 16
+"""Up to this many sources, a window has the places of the rows of each, which takes 64 KiB a source."""
+
+
 class Block(NamedTuple):
     """The rows of a mixture in one window.
 
@@ -38,12 +42,54 @@ class Block(NamedTuple):
         stop: The row after the last one.
         which: The source of each, of shape `(rows,)`.
         rows: How many rows of that source come before it in the mixture, of shape `(rows,)`.
+        places: Of each source, where its rows are in the block. Empty if there are more than `FEW` sources.
+        counts: Of each source, how many of its rows come before each place of the block, and in all of it; of shape
+            `(sources, rows + 1)`.
+        firsts: Of each source, its first row in the block.
     """
 
     start: int
     stop: int
     which: npt.NDArray[np.uint16]
     rows: Rows
+    places: list[Rows]
+    counts: npt.NDArray[np.int32]
+    firsts: list[int]
+
+    def runs(self, begin: int, end: int) -> list[tuple[int, range, Rows]]:
+        """The rows from one place of the block to another: for each source that has some, these, and their places.
+
+        Args:
+            begin: The first place.
+            end: The place after the last one.
+
+        Returns:
+            For each source its number, its rows, and their places, counted from `begin`.
+        """
+        if not self.places:
+            return self._sorted(begin, end)
+        found: list[tuple[int, range, Rows]] = []
+        at = self.counts.item
+        for number, (places, first) in enumerate(zip(self.places, self.firsts, strict=True)):
+            low, high = at(number, begin), at(number, end)
+            if low < high:
+                found.append((number, range(first + low, first + high), places[low:high] - begin))
+        return found
+
+    def _sorted(self, begin: int, end: int) -> list[tuple[int, range, Rows]]:
+        """`runs` without the places of each source."""
+        which = self.which[begin:end]
+        order = which.argsort(kind="stable")
+        which = which[order]
+        # The rows of each source are neighbours.
+        cuts = (which[1:] != which[:-1]).nonzero()[0].tolist()
+        found: list[tuple[int, range, Rows]] = []
+        first = 0
+        for last in (*cuts, len(order) - 1):
+            row = self.rows.item(begin + order.item(first))
+            found.append((which.item(first), range(row, row + last + 1 - first), order[first : last + 1]))
+            first = last + 1
+        return found
 
 
 class Alternation:
@@ -132,7 +178,13 @@ class _Clock:
         which = which[order]
         rows = rows[order] + np.array(self.before, np.int64)[which]
         start += self.phase.start
-        return Block(start, start + len(rows), which, rows)
+        few = range(len(counts) if len(counts) <= FEW else 0)
+        before = np.zeros((len(few), len(which) + 1), np.int32)
+        for source in few:
+            np.cumsum(which == source, out=before[source, 1:])
+        places = [np.flatnonzero(which == source) for source in few]
+        firsts = [count + before for count, before in zip(counts, self.before, strict=True)]
+        return Block(start, start + len(rows), which, rows, places, before, firsts)
 
     def find_row(self, row: int) -> int:
         """The window that holds a row of the mixture."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -45,6 +46,10 @@ class Phase(NamedTuple):
     def constant(self) -> bool:
         """Whether the shares stay as they are."""
         return self.shares == self.ends
+
+    def as_json(self) -> list[Any]:
+        """The fields as JSON has them; see `rows_agreeing`."""
+        return [self.start, self.rows, [*self.shares], [*self.ends]]
 
     def padded(self, count: int) -> Phase:
         """The same with sources of share 0 behind the others, `count` in all."""
@@ -132,3 +137,40 @@ def shares_of(weights: Weights, count: int) -> tuple[int, ...]:
             shares[i] += 1
             shares[shares.index(max(shares))] -= 1
     return tuple(shares)
+
+
+def rows_agreeing(own: Sequence[Phase], saved: object) -> int:
+    """The row up to which two schedules have the same shares; the largest row that there can be if they are the same.
+
+    Args:
+        own: The phases of one schedule.
+        saved: What `as_json` returned for each phase of the other one. Anything else agrees in no row.
+    """
+    entries = cast("list[Any]", saved) if isinstance(saved, list) else []
+    if not entries or not all(isinstance(entry, list) and len(cast("list[Any]", entry)) == 4 for entry in entries):
+        return 0
+    others = [Phase(start, rows, tuple(shares), tuple(ends)) for start, rows, shares, ends in entries]
+    count = max(len(own[0].shares), len(others[0].shares))
+    for here, there in zip(own, others, strict=False):
+        one, other = here.padded(count), there.padded(count)
+        if one != other:
+            alike = one.constant and other.constant and one.shares == other.shares
+            return int(min(one.stop, other.stop)) if alike else one.start
+    return sys.maxsize
+
+
+def describe(phases: Sequence[Phase]) -> str:
+    """The shares in percent, and the rows from which they are others."""
+    before = phases[0].shares
+    parts = [_percent(before)]
+    for phase in phases:
+        if phase.shares != before:
+            parts.append(f"from row {phase.start} {_percent(phase.shares)}")
+        if not phase.constant:
+            parts.append(f"from row {phase.start} to {phase.stop} linearly to {_percent(phase.ends)}")
+        before = phase.ends
+    return "; ".join(parts)
+
+
+def _percent(shares: Sequence[int]) -> str:
+    return ", ".join(f"{100 * share / WHOLE:.3g}%" for share in shares)

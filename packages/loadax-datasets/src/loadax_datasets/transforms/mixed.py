@@ -13,7 +13,8 @@ from loadax_core import Dataset, Rows
 from ..base import BaseDataset
 from ..checks import check_int
 from ..orders.alternation import Alternation
-from ..orders.schedule import WHOLE, Change, Phase, Weights, phases_of
+from ..orders.passes import Passes
+from ..orders.schedule import Change, Weights, describe, phases_of, rows_agreeing
 from ..rows import as_array
 from .base import check_length
 from .choosing import ChoosingDataset, Part, positions
@@ -82,18 +83,15 @@ class MixedDataset(ChoosingDataset[T_co]):
         self._until: Until | None = "first" if until is None and rows is None else until
         self._seed = check_int("seed", seed, 0)
         self._phases = phases_of(weights, len(self._sources))
-        self._lengths = [len(source) for source in self._sources]
         self._alternation = Alternation(self._phases, self._seed)
-        self._length = self._end() if rows is None else check_int("rows", rows, 1)
+        lengths = [len(source) for source in self._sources]
+        self._length = self._end(lengths) if rows is None else check_int("rows", rows, 1)
         check_length(self._length, "the mixture")
-        # The rows of each source that an epoch reads.
-        self._reads = self._alternation.counts(self._length)
-        for number, (reads, length) in enumerate(zip(self._reads, self._lengths, strict=True)):
-            if reads and not length:
+        reads = self._alternation.counts(self._length)
+        for number, (read, length) in enumerate(zip(reads, lengths, strict=True)):
+            if read and not length:
                 raise ValueError(f"source {number} is empty and cannot start again; leave it out, or use until='first'")
-        # The pass over each source in which this epoch begins, and the row there.
-        self._turns = [source.in_epoch for source in self._sources]
-        self._offsets = [0] * len(self._sources)
+        self._passes = Passes(reads, lengths, [source.in_epoch for source in self._sources], [0] * len(lengths))
         # Immutable values that are replaced as a whole, so that threads can read them without a lock.
         self._views: tuple[tuple[int, int, BaseDataset[T_co]], ...] = ()
 
@@ -103,32 +101,23 @@ class MixedDataset(ChoosingDataset[T_co]):
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """The same mixture of other passes over the sources; see the class."""
         epoch = check_int("epoch", epoch, 0)
-        begins = [self._begin(number, epoch) for number in range(len(self._sources))]
-        turns, offsets = [turn for turn, _ in begins], [offset for _, offset in begins]
-        sources = tuple(source.at_epoch(turn) for source, turn in zip(self._sources, turns, strict=True))
-        if offsets == self._offsets and all(new is old for new, old in zip(sources, self._sources, strict=True)):
+        passes = self._passes_in(epoch)
+        sources = tuple(source.at_epoch(turn) for source, turn in zip(self._sources, passes.turns, strict=True))
+        alike = all(new is old for new, old in zip(sources, self._sources, strict=True))
+        if alike and passes.offsets == self._passes.offsets:
             return self
         moved = copy.copy(self)
         moved.in_epoch = epoch
         moved._use(sources)  # noqa: SLF001 (a copy of self)
-        moved._turns, moved._offsets, moved._views = turns, offsets, ()  # noqa: SLF001
+        moved._passes, moved._views = passes, ()  # noqa: SLF001
         return moved
 
-    def _begin(self, number: int, epoch: int) -> tuple[int, int]:
-        """The pass over a source in which an epoch begins, and the row there."""
-        reads, length = self._reads[number], self._lengths[number]
-        if self._until == "all":
-            return epoch * -(-reads // length), 0
-        if self._until == "first":
-            return epoch, 0
-        return divmod(epoch * reads, length) if length else (0, 0)
-
-    @property
-    def _once(self) -> bool:
-        """Whether an epoch begins with the first row of each source, and reads none to its end."""
-        return not any(self._offsets) and all(
-            reads <= length for reads, length in zip(self._reads, self._lengths, strict=True)
-        )
+    def _passes_in(self, epoch: int) -> Passes:
+        """The passes over the sources in one epoch."""
+        if self._until is None:
+            return self._passes.going_on(epoch)
+        counts = self._passes.counts if self._until == "all" else [1] * len(self._sources)
+        return self._passes.anew([epoch * count for count in counts])
 
     def _locate_one(self, row: int) -> tuple[int, int]:
         """The source of the row, and its row, counted on where the source starts again."""
@@ -162,63 +151,47 @@ class MixedDataset(ChoosingDataset[T_co]):
         begin = rows.start
         while begin < rows.stop:
             block = self._alternation.block(begin)
-            end, offset = min(rows.stop, block.stop), begin - block.start
-            which, base = block.which[offset : offset + end - begin], begin - rows.start
-            order = which.argsort(kind="stable")
-            which = which[order]
-            # The rows of each source are neighbours.
-            cuts = (which[1:] != which[:-1]).nonzero()[0].tolist()
-            first = 0
-            for last in (*cuts, len(order) - 1):
-                number, places = which.item(first), order[first : last + 1]
-                row = block.rows.item(offset + order.item(first))
-                parts.append((number, range(row, row + last + 1 - first), places + base if base else places))
-                first = last + 1
+            end, base = min(rows.stop, block.stop), begin - rows.start
+            runs = block.runs(begin - block.start, end - block.start)
+            if not base and end == rows.stop:
+                return [*runs]
+            parts += [(number, own, places + base) for number, own, places in runs]
             begin = end
         return parts
 
     def _open(self, parts: Iterable[Part]) -> list[tuple[BaseDataset[Any], Part]]:
         """Each part with the dataset that holds its rows, cut where the source starts again."""
-        if self._once:
+        if self._passes.once:
             return super()._open(parts)
         return [opened for part in parts for opened in self._passes_of(part)]
 
     def _passes_of(self, part: Part) -> Iterator[tuple[BaseDataset[Any], Part]]:
         """A part, cut where its source starts again."""
         number, rows, places = part
-        length = self._lengths[number]
         if isinstance(rows, range):
-            turn, row = divmod(rows.start + self._offsets[number], length)
-            if row + len(rows) <= length:
+            turn, row = self._passes.locate(number, rows.start)
+            if row + len(rows) <= self._passes.lengths[number]:
                 yield self._view(number, turn), (number, range(row, row + len(rows)), places)
                 return
         where = positions(places)
-        for turn, here, own in self._by_pass(number, as_array(rows)):
+        for turn, here, own in self._passes.divide(number, as_array(rows)):
             yield self._view(number, turn), (number, own, where[here])
-
-    def _by_pass(self, number: int, rows: Rows) -> Iterator[tuple[int, npt.NDArray[np.bool_], Rows]]:
-        """Rows of a source, counted from the start of this epoch, by pass: which of them are in it, and these there."""
-        numbers = rows + self._offsets[number]
-        turns = numbers // self._lengths[number]
-        for turn in np.unique(turns).tolist():
-            here = turns == turn
-            yield turn, here, numbers[here] - turn * self._lengths[number]
 
     def _views_of(self, number: int, rows: Rows, epoch: int) -> list[tuple[BaseDataset[Any], int, slice | Rows, Rows]]:  # noqa: ARG002
         """Each pass, in the epoch that it is."""
+        first = self._passes.turns[number]
         return [
-            (self._view(number, turn), self._turns[number] + turn, np.flatnonzero(here), own)
-            for turn, here, own in self._by_pass(number, rows)
+            (self._view(number, turn), first + turn, here, own) for turn, here, own in self._passes.divide(number, rows)
         ]
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
         """Those of each pass over the source that `path` begins with."""
         number, _ = self._source_at(path, row)
-        reads, length, offset = self._reads[number], self._lengths[number], self._offsets[number]
         found: list[int] = []
-        for turn in range(-(-(offset + reads) // length) if reads else 0):
+        for turn in self._passes.all_of(number):
             for place in self._view(number, turn).places(row, path[1:]):
-                if 0 <= (count := turn * length + place - offset) < reads:
+                count = self._passes.count(number, turn, place)
+                if count is not None:
                     at = self._alternation.place(number, count)
                     assert at is not None, "a row that is read has a place"
                     found.append(at)
@@ -232,7 +205,7 @@ class MixedDataset(ChoosingDataset[T_co]):
         for known, its_turn, view in self._views:
             if (known, its_turn) == (number, turn):
                 return view
-        view = source.at_epoch(self._turns[number] + turn)
+        view = source.at_epoch(self._passes.turns[number] + turn)
         if self._common is not None and not self._is_alike(view, self._common):
             # A source of somebody else's, which is another kind of dataset in this epoch.
             self._common = None
@@ -242,60 +215,49 @@ class MixedDataset(ChoosingDataset[T_co]):
 
     def _order_changes(self) -> bool:
         """Whether an epoch begins elsewhere in a source, or a source changes."""
-        if self._until is None and any(map(divided, self._reads, self._lengths)):
-            return True
-        return super()._order_changes()
+        return super()._order_changes() or (self._until is None and self._passes.divided)
 
     def fingerprint(self) -> dict[str, Any]:
         """The shares, the seed, how it ends, the number of passes over each source, and the sources."""
         facts: dict[str, Any] = {
-            "mix": [[phase.start, phase.rows, [*phase.shares], [*phase.ends]] for phase in self._phases],
+            "mix": [phase.as_json() for phase in self._phases],
             "seed": self._seed,
             "ends": self._length if self._until is None else self._until,
         }
         if self._until == "all":
-            facts["passes"] = [-(-reads // length) for reads, length in zip(self._reads, self._lengths, strict=True)]
+            facts["passes"] = self._passes.counts
         return {**facts, "sources": [source.fingerprint() for source in self._sources]}
 
     def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
         """In the first epoch, the rows up to which weights and sources agree, however long the mixtures are."""
         known = super().rows_agreeing(saved, epoch)
-        if known or epoch or not _is_comparable(saved) or saved["seed"] != self._seed:
+        if known or epoch or saved.get("seed") != self._seed:
             return known
-        phases = [Phase(start, rows, tuple(shares), tuple(ends)) for start, rows, shares, ends in saved["mix"]]
-        agreeing = int(min(self._length, _phases_agreeing(self._phases, phases)))
+        agreeing = min(self._length, rows_agreeing(self._phases, saved.get("mix")))
         sources = cast("list[Any]", saved["sources"])
         for number, source in enumerate(self._sources):
             rows = source.rows_agreeing(sources[number], 0) if number < len(sources) else 0
-            if rows < self._lengths[number] or not rows:
+            if rows < self._passes.lengths[number] or not rows:
                 place = self._alternation.place(number, rows)
                 agreeing = agreeing if place is None else min(agreeing, place)
         return agreeing
 
     def describe(self) -> str:
         """The shares in percent, the rows from which they are others, and how it ends."""
-        before = self._phases[0].shares
-        shares = [_percent(before)]
-        for phase in self._phases:
-            if phase.shares != before:
-                shares.append(f"from row {phase.start} {_percent(phase.shares)}")
-            if not phase.constant:
-                shares.append(f"from row {phase.start} to {phase.stop} linearly to {_percent(phase.ends)}")
-            before = phase.ends
         ends = f"rows={self._length}" if self._until is None else f"until={self._until!r}"
-        return f"MixedDataset({'; '.join(shares)}, seed={self._seed}, {ends})"
+        return f"MixedDataset({describe(self._phases)}, seed={self._seed}, {ends})"
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_views": ()}
 
-    def _end(self) -> int:
+    def _end(self, lengths: Sequence[int]) -> int:
         """The row at which the first source, or the last, has no row left."""
         if self._until == "first":
             # The place of the first row that a source does not have.
-            places = [self._alternation.place(number, length) for number, length in enumerate(self._lengths)]
+            places = [self._alternation.place(number, length) for number, length in enumerate(lengths)]
             return min(place for place in places if place is not None)
         ends: list[int] = []
-        for number, length in enumerate(self._lengths):
+        for number, length in enumerate(lengths):
             if not length:
                 raise ValueError(f"source {number} is empty and cannot start again; leave it out, or use until='first'")
             place = self._alternation.place(number, length - 1)
@@ -306,30 +268,3 @@ class MixedDataset(ChoosingDataset[T_co]):
                 )
             ends.append(place + 1)
         return max(ends)
-
-
-def _is_comparable(saved: Mapping[str, Any]) -> bool:
-    """Whether a fingerprint is one of this class; those before 0.3 had shares of another kind."""
-    mix = saved.get("mix")
-    return isinstance(mix, list) and all(isinstance(phase, list) for phase in cast("list[Any]", mix))
-
-
-def divided(reads: int, length: int) -> bool:
-    """Whether rows that are read from a source end within a pass over it."""
-    return bool(length and reads % length)
-
-
-def _percent(shares: Sequence[int]) -> str:
-    return ", ".join(f"{100 * share / WHOLE:.3g}%" for share in shares)
-
-
-def _phases_agreeing(own: Sequence[Phase], saved: Sequence[Phase]) -> float:
-    """The row up to which two schedules have the same shares, infinite if they are the same."""
-    count = max(len(own[0].shares), len(saved[0].shares))
-    for here, there in zip(own, saved, strict=False):
-        one, other = here.padded(count), there.padded(count)
-        if one == other:
-            continue
-        alike = one.constant and other.constant and one.start == other.start and one.shares == other.shares
-        return min(one.stop, other.stop) if alike else max(one.start, other.start)
-    return float("inf")
