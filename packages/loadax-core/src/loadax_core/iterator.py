@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Never, TypeVar
@@ -30,8 +32,8 @@ B_co = TypeVar("B_co", covariant=True)
 class LoaderIterator(Generic[B_co]):
     """Yields the batches of a `Loader`, in order; made by `iter(loader)`.
 
-    Workers start at the first `next`, and end with the run, at `close()`, or when the iterator is no longer referenced.
-    It is thread-safe: each batch goes to exactly one of the threads that call `next`.
+    Workers start at `start()` or the first `next`. They end with the run, at `close()`, or when the iterator is no
+    longer referenced. It is thread-safe: each batch goes to exactly one of the threads that call `next`.
 
     Example:
         >>> from loadax_core import DataLoader
@@ -53,7 +55,7 @@ class LoaderIterator(Generic[B_co]):
         self._recorder = run.recorder()
         # What was yielded before the last `set_state`.
         self._batches_before = self._rows_before = 0
-        # Held by the thread that is inside `next` or `set_state`; `close` takes no lock, to wake one that waits there.
+        # Held by the thread inside `next`, `set_state` or `start`; `close` takes no lock, to wake one that waits there.
         self._lock = threading.RLock()
         self._running = False
 
@@ -67,8 +69,8 @@ class LoaderIterator(Generic[B_co]):
             StopIteration: After the last batch.
             ClosedError: After `close()`, and once the interpreter exits.
             TimeoutError: If a read takes longer than the loader's timeout.
-            RuntimeError: If a call of `next` or `set_state` is under way in this thread: from a signal handler, or from
-                the dataset itself.
+            RuntimeError: If a call of `next`, `set_state` or `start` is under way in this thread: from a signal
+                handler, or from the dataset itself.
             BaseException: Whatever the dataset, a transform, the batcher or the placement raised for this batch, with
                 notes that name the row, the epoch and the step. It is raised again by every later call, until
                 `set_state`.
@@ -81,8 +83,10 @@ class LoaderIterator(Generic[B_co]):
                 recorder, source = self._recorder, self._source
                 began = recorder.enter()
                 if source is None:
-                    source = self._open()
-                ready = source.ready
+                    # No batch could be ready.
+                    source, ready = self._open(), None
+                else:
+                    ready = source.ready
                 try:
                     annotate = recorder.tracing.annotate
                     taken = source.take() if annotate is None else marked_wait(annotate, source.take)
@@ -96,6 +100,29 @@ class LoaderIterator(Generic[B_co]):
                 return batch
             finally:
                 self._running = False
+
+    def start(self) -> LoaderIterator[B_co]:
+        """Begins to load before the first `next`, so that compiling the step and loading overlap.
+
+        It returns at once, while workers open the dataset and load as many batches as `prefetch` says. Errors of
+        loading, and of starting the workers, arrive at the `next` that needs the batch. It does nothing while workers
+        load already, after the last batch, and without workers, when nothing is loaded ahead.
+
+        Returns:
+            The iterator itself: `batches = iter(loader).start()`.
+
+        Raises:
+            ClosedError: After `close()`.
+            RuntimeError: If a call of `next`, `set_state` or `start` is under way in this thread, as in a signal
+                handler.
+        """
+        with self._exclusive():
+            self._check_open()
+            if self._source is None and self._error is None:
+                # The next call of `next` opens again what could not be opened, and raises the error.
+                with suppress(Exception):
+                    self._open()
+        return self
 
     def __length_hint__(self) -> int:
         return min(self.steps_left or 0, sys.maxsize)
@@ -137,16 +164,11 @@ class LoaderIterator(Generic[B_co]):
             ValueError: If the last batch of the epoch, counted from this position, cannot be divided among the data
                 shards.
             ClosedError: After `close()`.
-            RuntimeError: If a call of `next` or `set_state` is under way in this thread, as in a signal handler.
+            RuntimeError: If a call of `next`, `set_state` or `start` is under way in this thread, as in a signal
+                handler.
         """
-        with self._lock:
-            if self._running:
-                self._refuse_reentry()
-            self._running = True
-            try:
-                self._restore(state)
-            finally:
-                self._running = False
+        with self._exclusive():
+            self._restore(state)
 
     def stats(self) -> Stats:
         """Where the time went so far, and how long the caller waited for data."""
@@ -214,10 +236,22 @@ class LoaderIterator(Generic[B_co]):
         batches, rows = self._run.plan.between(self._restored, self._position)
         return self._batches_before + batches, self._rows_before + rows
 
+    @contextmanager
+    def _exclusive(self) -> Generator[None]:
+        """Holds the lock, as `next` does without the cost of a context manager."""
+        with self._lock:
+            if self._running:
+                self._refuse_reentry()
+            self._running = True
+            try:
+                yield
+            finally:
+                self._running = False
+
     def _refuse_reentry(self) -> Never:
         """Raises: the lock is this thread's, so that the call that runs was begun by this thread, too."""
         raise RuntimeError(
-            "next() or set_state() of this iterator was called while this thread is inside one of them, by a "
+            "next(), set_state() or start() of this iterator was called while this thread is inside one of them, by a "
             "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
         )
 
@@ -239,7 +273,12 @@ class LoaderIterator(Generic[B_co]):
         if self._closed:
             self._let_go(source)
         self._check_open()
-        source.start()
+        try:
+            source.start()
+        except BaseException as error:
+            # Without all of its workers, it might never load the batch that is asked for next.
+            self._drop(source, error)
+            raise
         return source
 
     def _make_source(self) -> Source:

@@ -24,7 +24,7 @@ class Stats(Figures):
         batching: Time spent making items into batches, summed over workers; 0 where whole batches are gathered.
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: The part of `rows` that this process loaded.
-        first_wait: The part of `waited` that was for the first batch, when nothing could be ready.
+        first_wait: The part of `waited` that was for the first batch, when nothing could be ready without `start()`.
         bytes: Size of the arrays in the batches yielded, estimated from a sample of the batches. Of a global array,
             what this process holds.
         kind: Who loads: `"caller"`, which is the thread that calls `next`, or workers, `"thread"`, `"process"` or
@@ -34,13 +34,14 @@ class Stats(Figures):
         read_method: How rows are read: `"gather"` for whole batches, `"many"` by `__getitems__`, or `"items"`, one by
             one.
         busy: Time that workers spent reading, batching and placing, summed over workers.
-        first_busy: How much of that was before the first batch was there.
+        first_busy: How much of that was before the first batch was handed out, since `start()` or the first `next`.
         cpu: CPU time of workers that are threads, known to within 5 ms of each.
         core_wait: Time that these threads were ready to run and waited for a CPU core, on Linux; known as `cpu` is.
         wake_wait: The part of `waited` in which the batch was ready, and the consumer waited for the GIL or for a core.
         process_cpu: CPU time of this process since its first batch, training included.
-        ready: How often 0, 1, 2, ... batches were ready when one was asked for, the first one left out. It is 0 if the
-            next one was not ready, whatever is behind it; more than 64 count as 64.
+        ready: How often 0, 1, 2, ... batches were ready when one was asked for. The first one is left out, unless
+            `start()` had it loaded ahead. It is 0 if the next one was not ready, whatever is behind it; more than 64
+            count as 64.
         history: The run in up to 64 pieces.
         slowest: The slowest reads, slowest first, up to 5. In one read in 5 ms of each worker, rows that are read one
             by one are timed one by one; of the others, the whole read is.

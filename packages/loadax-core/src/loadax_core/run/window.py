@@ -92,15 +92,18 @@ class Window:
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Starts the workers, and gives them the first batches: one more, since the consumer holds none yet."""
+        """Starts the workers, and gives them the first batches."""
         stop_at_exit(self)
         self._recorder.depth = self._policy.depth
-        self._refill.fill(self._slots, self._policy.depth + 1)
+        self._refill.fill(self._slots, self._policy.depth)
         self._team.start(self._policy.loaders(0, self._cores))
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end; see `Source`."""
         slots, refill = self._slots, self._refill
+        if not self._taken:
+            # One more, since the consumer holds none yet.
+            refill.fill(slots, self._policy.depth + 1)
         if not slots:
             refill.fill(slots, max(1, self._policy.depth))
             if not slots:
@@ -142,11 +145,9 @@ class Window:
             self._team.start(self._policy.loaders(len(slot.rows), self._cores))
 
     @property
-    def ready(self) -> int | None:
-        """How many batches may be taken at once; None before the first one."""
+    def ready(self) -> int:
+        """How many batches may be taken at once."""
         slots = self._slots
-        if not self._taken:
-            return None
         return self._bench.published - self._taken if slots and slots[0].done else 0
 
     def stop(self) -> None:
