@@ -35,9 +35,13 @@ class Stats(Figures):
             one.
         busy: Time that workers spent reading, batching and placing, summed over workers.
         first_busy: How much of that was before the first batch was handed out, since `start()` or the first `next`.
-        cpu: CPU time of workers that are threads, known to within 5 ms of each.
-        core_wait: Time that these threads were ready to run and waited for a CPU core, on Linux; known as `cpu` is.
+        cpu: CPU time of loading, summed over workers; estimated from one read in 5 ms of each, but for threads, whose
+            CPU time is known to within 5 ms.
+        core_wait: Time of loading in which a thread was ready to run and waited for a CPU core, on Linux, summed over
+            workers; estimated from one read in 5 ms of each. What `cpu` and `core_wait` leave of the loading was spent
+            waiting for storage, a network, the GIL or another lock.
         wake_wait: The part of `waited` in which the batch was ready, and the consumer waited for the GIL or for a core.
+        wake_core_wait: The part of `wake_wait` in which it waited for a core, on Linux; estimated from one wait in 5 ms.
         process_cpu: CPU time of this process since its first batch, training included.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for. The first one is left out, unless
             `start()` had it loaded ahead. It is 0 if the next one was not ready, whatever is behind it; more than 64
@@ -73,7 +77,9 @@ class Stats(Figures):
             f"{done}; waited {self.waited:.2f} s for data ({self.wait_share:.1%}){start}",
             f"{stages}, by {self._who}",
         ]
-        usual = self.reading / max(1, self.local_rows)
+        # One read may have taken longer than all others together.
+        others = self.reading - sum(read.seconds for read in self.slowest)
+        usual = max(0.0, others) / max(1, self.local_rows)
         slow = [read for read in self.slowest[:3] if read.seconds > max(0.01, 5 * usual * read.rows)]
         if slow:
             lines.append("slowest reads: " + ", ".join(map(str, slow)))

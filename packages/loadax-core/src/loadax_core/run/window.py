@@ -14,7 +14,7 @@ from typing import Any
 from ..backends.base import Crew
 from ..errors import ClosedError
 from ..observe.activity import Activity
-from ..observe.cores import cores
+from ..observe.cores import cores, thread_clocks
 from ..observe.recorder import Recorder
 from ..plan.steps import Step
 from ..read.epochs import Epochs
@@ -61,7 +61,7 @@ class Window:
         self._timeout = timeout
         self._crew = crew
         helps = fetch.helps and not crew.remote and timeout is None
-        caller = Activity(recorder.caller, recorder.tracing, clocks=False)
+        caller = Activity(recorder.caller, recorder.tracing, loads_only=False)
         self._helper = Worker(crew.engine(), caller) if helps else None
         self._context = context
         self._cores = cores()
@@ -196,8 +196,13 @@ class Window:
                 "set_state if it is to continue"
             )
         try:
+            before = thread_clocks() if self._recorder.caller.looks(perf_counter()) else None
             wait(slot, self._timeout, self._team.workers)
-            self._recorder.wake_wait += perf_counter() - slot.published
+            woken = perf_counter() - slot.published
+            self._recorder.wake_wait += woken
+            if before is not None:
+                self._recorder.woken += woken
+                self._recorder.woken_core_wait += min(woken, thread_clocks()[1] - before[1])
         except TimeoutError as error:
             if self._slots and slot is self._slots[0]:
                 self.failure = error
