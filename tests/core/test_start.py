@@ -170,6 +170,16 @@ def test_an_iterator_that_is_closed_starts_nothing(begun: bool) -> None:
     check_no_threads(before)
 
 
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_close_between_the_start_and_the_first_next_leaves_nobody_waiting(prefetch: int) -> None:
+    batches: Any = iter(DataLoader(list[int]).workers(1).prefetch(prefetch).build(Watched(9))).start()
+    window = batches._source
+    # As if another thread closed the iterator when `next` had looked at it already.
+    batches.close()
+    with pytest.raises(ClosedError):
+        window.take()
+
+
 def test_an_iterator_that_is_dropped_before_its_first_batch_leaves_no_thread() -> None:
     before = threading.active_count()
     dataset = Watched(9)

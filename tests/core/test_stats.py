@@ -41,7 +41,7 @@ BASE = Stats(
 )
 """Two threads that read slow rows from somewhere, and are not done in time."""
 
-GIL = {"wake_wait": 0.2}
+GIL = {"wake_wait": 0.2, "process_cpu": 9.9}
 """The consumer runs 3.3 ms after a late batch is ready."""
 
 
@@ -93,28 +93,33 @@ def until_ready(batches: Any, which: slice) -> None:
         ({"cpu": 8.5, "workers": 1, "busy": 9.0}, "mostly computing. .workers(2) would share the work."),
         ({"cpu": 17.0, "kind": "executor", "waited": 9.99}, "mostly computing. An executor of 8 workers would share"),
         ({"cpu": 17.0, "cores": 2, "process_cpu": 17.0}, "mostly computing, and there are no more than 2 CPU cores: "),
-        ({"cpu": 9.9} | GIL, "The GIL is the bottleneck: 2 threads used 1.0 CPU cores, since only one at a time can run"),
+        ({"cpu": 9.9} | GIL, "The GIL is the bottleneck: 2 threads used 1.0 CPU cores, since only one at a time"),
         ({"cpu": 9.9} | GIL, 'can run Python. Use processes: .workers(3, kind="process").'),
         ({"cpu": 9.9, "waited": 9.9, "cores": 2} | GIL, 'can run Python. Use processes: .workers(2, kind="process").'),
         ({"cpu": 9.9, "workers": 1, "busy": 9.9} | GIL, "The GIL is the bottleneck: 1 thread used 1.0 CPU cores"),
         # Threads of an executor are here if the CPU time of this process has theirs.
-        ({"cpu": 9.9, "kind": "executor", "process_cpu": 9.9} | GIL, "The GIL is the bottleneck"),
-        ({"cpu": 9.9, "kind": "executor", "process_cpu": 0.1} | GIL, "An executor of 3 workers would share"),
+        ({"cpu": 9.9, "kind": "executor"} | GIL, "The GIL is the bottleneck"),
+        (GIL | {"cpu": 9.9, "kind": "executor", "process_cpu": 0.1}, "An executor of 3 workers would share"),
         # In processes, each has a GIL of its own.
         ({"cpu": 9.9, "kind": "process"} | GIL, '.workers(3, kind="process") would share'),
         # What was loaded for the first batch, perhaps long before it was asked for, counts for nothing.
         ({"cpu": 9.9, "elapsed": 2.0, "waited": 1.0, "first_busy": 16.4} | GIL, "2 threads used 0.4 CPU cores"),
         # Threads that wait for a core look as if they waited for the GIL, and so does a consumer.
-        ({"cpu": 9.9, "core_wait": 8.0} | GIL, "Workers waited 44% of their time for a CPU core: other programs, other"),
+        ({"cpu": 9.9, "core_wait": 8.0} | GIL, "Workers waited 44% of their time for a CPU core: other programs"),
         ({"cpu": 9.9, "core_wait": 0.09} | GIL, "The GIL is the bottleneck"),
-        ({"cpu": 9.9, "wake_wait": 0.2, "wake_core_wait": 0.195}, "mostly computing. .workers(3) would share"),
+        ({"cpu": 9.9, "wake_wait": 0.2, "wake_core_wait": 0.195}, 'or kind="process" if transforms are Python, would'),
         # Threads that use a core together and let the consumer run at once do not hold the GIL.
         ({"cpu": 9.9}, "mostly computing. .workers(3) would share"),
         ({"cpu": 9.9, "busy": 39.0, "workers": 4}, "a lock in 75% of it. .workers(7) would wait for more rows"),
+        # One that waits for a core may hold the GIL, whatever it runs.
+        ({"cpu": 2.0, "core_wait": 6.0} | GIL, "Workers waited 33% of their time for a CPU core"),
+        ({"cpu": 9.9, "wake_core_wait": 0.12} | GIL, '.workers(3), or kind="process" if transforms are Python, would'),
+        # Another thread of the program holds it.
+        ({"cpu": 1.0, "busy": 18.0} | GIL, "The GIL is the bottleneck: 2 threads used 0.1 CPU cores"),
         # More than one runs at a time.
-        ({"cpu": 17.0} | GIL, "mostly computing. .workers(3) would share the work."),
+        ({"cpu": 17.0} | GIL, 'mostly computing. .workers(3), or kind="process" if transforms are Python, would sh'),
         # On the only core, processes would take turns as well.
-        ({"cpu": 9.9, "cores": 1, "process_cpu": 9.9} | GIL, "The CPU core is busy: make"),
+        ({"cpu": 9.9, "cores": 1} | GIL, "The CPU core is busy: make"),
         # Quick batches: workers seem idle, and the consumer waits for the GIL, too.
         ({"cpu": 5.9, "busy": 6.0, "ready": (50, 49)} | GIL, "The GIL is the bottleneck"),
         # No time at all to wake it: one worker loads the batch that the others' batches follow.
@@ -127,7 +132,7 @@ def until_ready(batches: Any, which: slice) -> None:
         # The batch was there, and the loop did not get to run.
         (
             {"wake_wait": 3.0, "wake_core_wait": 2.4, "kind": "process"},
-            "For 60% of that the batch was ready, and the loop waited for a CPU core: other programs, other threads of ",
+            "For 60% of that the batch was ready, and the loop waited for a CPU core: other programs, other threads",
         ),
         ({"reading": 0.05, "batching": 0.0}, "Most of the loader's time goes into moving batches"),
         ({"reading": 0.03, "placing": 0.0}, "Rows are read one by one, in 9.4 us each, which is mostly Python"),

@@ -11,7 +11,7 @@ from ..observe.cores import Clocks, thread_clocks
 from ..observe.lane import LOOK_SECONDS
 from ..protocols import Alloc, Numbers
 from ..read.epochs import Epochs
-from .task import Done, Task, Watch, perform
+from .task import Done, Task, perform
 
 
 def perform_remotely(epochs: Epochs, task: Task, alloc: Alloc, watch: Stopwatch) -> Done:

@@ -41,7 +41,18 @@ class Lane:
         spans: When each stage was, if a timeline is recorded.
     """
 
-    __slots__ = ("clocked", "core_wait", "cpu", "due", "floor", "measured", "seconds", "slowest", "spans", "transforming")
+    __slots__ = (
+        "clocked",
+        "core_wait",
+        "cpu",
+        "due",
+        "floor",
+        "measured",
+        "seconds",
+        "slowest",
+        "spans",
+        "transforming",
+    )
 
     def __init__(self) -> None:
         self.spans: deque[Note] | None = None

@@ -1,23 +1,20 @@
 """What would help a run that waits for its data.
 
 Each rule is a function of the figures that returns advice, or None where it does not apply. The first one that applies
-is given. A rule decides from what was measured directly. The time of loading has three parts: on a CPU core, ready to
-run and waiting for one, and neither, which is waiting for storage, a network, the GIL or another lock. On a core that
-is free, only the first and the third part would remain, so that the larger of these two says what loading is made of,
-however busy the cores are. Waiting for the GIL shows in how long the consumer needs to run once a batch is ready.
+is given. A rule decides from what was measured directly (`evidence`), and gives no advice where that says nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil
-from typing import NamedTuple
 
 from ..text import counted
+from .evidence import cores_used, gil_is_late, loading, may_hold_gil, parts, process_cores, workers_are_here
 from .figures import Figures
 
 EVIDENCE_SECONDS = 0.1
-"""Clocks are read once in 5 ms of each worker; less work than this tells nothing."""
+"""Clocks are read once in 5 ms of each thread; less time than this tells nothing."""
 
 BUSY = 0.8
 """From this share of time on, workers have no time left."""
@@ -25,15 +22,8 @@ BUSY = 0.8
 SOMETIMES = 0.05
 """All batches were sometimes ready if they were at this share of the steps; less may be the start and chance."""
 
-GIL_SECONDS = 0.2e-3
-"""A consumer that gets the GIL later than this after its batch is ready, on average, waits for threads that hold it.
-
-Measured on 2 cores: 0.01 to 0.1 ms for rows that wait for storage or run in C, and 0.6 to 12 ms for 1 to 4 threads of
-Python, which hand the GIL over after 5 ms, Python's switch interval.
-"""
-
-IN_TURN = (0.4, 1.4)
-"""CPU cores that all workers together use or wait for, if they hold the GIL in turn."""
+ONE_AT_A_TIME = (0.4, 1.4)
+"""If the GIL is the bottleneck, the process uses 0.4 cores or more, and workers use or wait for 1.4 or less."""
 
 CORE_WAIT = 0.4
 """From this share of the loading on, waiting for a core is what limits it."""
@@ -49,58 +39,6 @@ CHEAPER = "make the dataset's transforms cheaper, or keep their results with cac
 
 GUESS = 4
 """Advice multiplies a setting by this at most: what comes after the next bottleneck cannot be seen from here."""
-
-
-class Parts(NamedTuple):
-    """The parts of the time of loading, between 0 and 1: on a core, waiting for a core, and neither of both."""
-
-    cpu: float
-    core_wait: float
-    waiting: float
-
-    @property
-    def computes(self) -> bool:
-        """Whether loading would mostly be CPU time if cores were free."""
-        return self.cpu >= self.waiting
-
-
-def parts(figures: Figures) -> Parts:
-    """What the time of loading was spent on."""
-    work = loading(figures)
-    if work <= 0:
-        return Parts(0.0, 0.0, 0.0)
-    cpu = min(1.0, figures.cpu / work)
-    core_wait = min(1.0 - cpu, figures.core_wait / work)
-    return Parts(cpu, core_wait, 1.0 - cpu - core_wait)
-
-
-def loading(figures: Figures) -> float:
-    """Seconds of loading, summed over workers."""
-    return figures.busy if figures.workers else figures.reading + figures.batching + figures.placing
-
-
-def cores_used(figures: Figures, seconds: float) -> float:
-    """CPU cores for a part of the loading, on average since the first batch; without what was loaded for that one."""
-    steady = figures.elapsed - figures.first_wait
-    work = loading(figures)
-    return seconds / steady * (work - figures.first_busy) / work if steady > 0 and work > 0 else 0.0
-
-
-def process_cores(figures: Figures) -> float:
-    """CPU cores that this process has used since the first batch, training included."""
-    return figures.process_cpu / max(1e-9, figures.elapsed - figures.first_wait)
-
-
-def workers_are_here(figures: Figures) -> bool:
-    """Whether workers are threads of this process, as those of an executor are if its CPU time has theirs."""
-    return figures.kind == "thread" or (
-        figures.kind == "executor" and process_cores(figures) >= 0.8 * cores_used(figures, figures.cpu)
-    )
-
-
-def gil_wait(figures: Figures) -> float:
-    """Seconds from the moment when a late batch is ready to that when the consumer has the GIL, on a core of its own."""
-    return (figures.wake_wait - figures.wake_core_wait) / max(1, sum(figures.ready[:1]))
 
 
 def quick_items(figures: Figures) -> str | None:
@@ -153,24 +91,24 @@ def too_short(figures: Figures) -> str | None:
 
 
 def interpreter_lock(figures: Figures) -> str | None:
-    """Threads of this process hold the GIL in turn, and the consumer has to wait for it as well."""
-    together = cores_used(figures, figures.cpu)
-    runnable = cores_used(figures, figures.cpu + figures.core_wait)
-    if not workers_are_here(figures) or figures.cores < 2 or parts(figures).core_wait >= CORE_WAIT:
+    """The consumer has to wait for the GIL, and so have the threads, of which about one runs at a time."""
+    of, runnable = parts(figures), cores_used(figures, figures.cpu + figures.core_wait)
+    if not gil_is_late(figures) or of.crowded or figures.wake_core_wait > 0.5 * figures.wake_wait or figures.cores < 2:
         return None
-    if gil_wait(figures) <= GIL_SECONDS or not IN_TURN[0] <= runnable <= IN_TURN[1]:
+    if runnable > ONE_AT_A_TIME[1] or process_cores(figures) < ONE_AT_A_TIME[0]:
         return None
     wanted = min(figures.cores, max(figures.workers, workers_wanted(figures)))
     return (
-        f"The GIL is the bottleneck: {counted(figures.workers, 'thread')} used {together:.1f} CPU cores, since only "
-        f'one at a time can run Python. Use processes: .workers({wanted}, kind="process").'
+        f"The GIL is the bottleneck: {counted(figures.workers, 'thread')} used {cores_used(figures, figures.cpu):.1f} "
+        "CPU cores, since only one at a time can run Python. Use processes: "
+        f'.workers({wanted}, kind="process").'
     )
 
 
 def starved_loop(figures: Figures) -> str | None:
     """The batch was ready for most of the wait, and the loop's thread waited for a core."""
     waited = figures.waited - figures.first_wait
-    if figures.wake_core_wait < 0.5 * waited:
+    if waited < EVIDENCE_SECONDS or figures.wake_core_wait < 0.5 * waited:
         return None
     return (
         f"For {figures.wake_core_wait / waited:.0%} of that the batch was ready, and the loop waited for a CPU core: "
@@ -194,8 +132,7 @@ def uneven_batches(figures: Figures) -> str | None:
 def waiting_workers(figures: Figures) -> str | None:
     """Workers have no time left, and mostly wait for something that is no core and not the GIL."""
     of = parts(figures)
-    in_gil = workers_are_here(figures) and gil_wait(figures) > GIL_SECONDS
-    if figures.busy_share < BUSY or of.computes or (in_gil and of.core_wait >= CORE_WAIT):
+    if figures.busy_share < BUSY or of.computes or (of.crowded and gil_is_late(figures)):
         return None
     wanted = max(figures.workers + 1, workers_wanted(figures))
     return (
@@ -207,7 +144,7 @@ def waiting_workers(figures: Figures) -> str | None:
 def cores_of_others(figures: Figures) -> str | None:
     """Workers were ready to run, and waited for a core; more of them would wait as well."""
     of = parts(figures)
-    if of.core_wait < CORE_WAIT:
+    if of.core_wait < CORE_WAIT and not (of.crowded and gil_is_late(figures)):
         return None
     return (
         f"Workers waited {of.core_wait:.0%} of their time for a CPU core: {other_programs(figures)}. "
@@ -251,8 +188,11 @@ def busy_workers(figures: Figures) -> str | None:
             f"{busy(figures)}, mostly computing, and there are no more than {counted(figures.cores, 'CPU core')}: "
             f"{CHEAPER}."
         )
-    wanted = max(figures.workers + 1, workers_wanted(figures))
-    return f"{busy(figures)}, mostly computing. {setting(figures, wanted)} would share the work."
+    advice = setting(figures, max(figures.workers + 1, workers_wanted(figures)))
+    if may_hold_gil(figures, figures.wake_wait):
+        # Or the loop waited for a core: that cannot be told.
+        advice += ', or kind="process" if transforms are Python,'
+    return f"{busy(figures)}, mostly computing. {advice} would share the work."
 
 
 RULES: tuple[Callable[[Figures], str | None], ...] = (
@@ -260,9 +200,9 @@ RULES: tuple[Callable[[Figures], str | None], ...] = (
     tiny_batches,
     placing,
     no_workers,
+    starved_loop,
     too_short,
     interpreter_lock,
-    starved_loop,
     uneven_batches,
     waiting_workers,
     cores_of_others,
@@ -296,7 +236,5 @@ def busy(figures: Figures) -> str:
 
 def other_programs(figures: Figures) -> str:
     """Who has the cores."""
-    return (
-        f"other programs, other threads of this one, or a limit of its container keep the "
-        f"{counted(figures.cores, 'core')} busy"
-    )
+    cores = "core" if figures.cores == 1 else f"{figures.cores} cores"
+    return f"other programs, other threads of this one, or a limit of its container keep the {cores} busy"

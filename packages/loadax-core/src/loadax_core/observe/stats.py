@@ -41,7 +41,7 @@ class Stats(Figures):
             workers; estimated from one read in 5 ms of each. What `cpu` and `core_wait` leave of the loading was spent
             waiting for storage, a network, the GIL or another lock.
         wake_wait: The part of `waited` in which the batch was ready, and the consumer waited for the GIL or for a core.
-        wake_core_wait: The part of `wake_wait` in which it waited for a core, on Linux; estimated from one wait in 5 ms.
+        wake_core_wait: The part of `wake_wait` in which it waited for a core, on Linux; estimated from a sample.
         process_cpu: CPU time of this process since its first batch, training included.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for. The first one is left out, unless
             `start()` had it loaded ahead. It is 0 if the next one was not ready, whatever is behind it; more than 64

@@ -101,12 +101,11 @@ class Window:
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end; see `Source`."""
         slots, refill = self._slots, self._refill
-        if not self._taken:
-            # One more, since the consumer holds none yet.
-            refill.fill(slots, self._policy.depth + 1)
-        if not slots:
-            refill.fill(slots, max(1, self._policy.depth))
-            if not slots:
+        if not slots or not self._taken:
+            # One more at first, when the consumer holds none yet.
+            refill.fill(slots, max(1, self._policy.depth + (not self._taken)))
+            # No worker is left for what is added once they are to end; see `stop`.
+            if not slots or self._team.stopped:
                 return self._finished()
         slot, offset = slots[0], self._offset
         if not slot.done and self._helper is not None and self._policy.caller_helps(len(slot.rows)):
@@ -152,8 +151,9 @@ class Window:
 
     def stop(self) -> None:
         """Ends all background work without waiting for it. Rule 6 applies."""
-        self._slots, self._bench.given = deque(), []
         self._team.stop()
+        # In this order: `take` either finds that the team has stopped, or adds to the slots that `close` publishes.
+        self._slots, self._bench.given = deque(), []
         self._epochs.stop()
         self._crew.stop()
 
