@@ -69,7 +69,7 @@ def has_cores(stats: Stats) -> bool:
 
 
 def lacks_cores(stats: Stats) -> bool:
-    return stats.core_wait > max(stats.cpu, 0.5 * stats.busy)
+    return stats.core_wait > 1.5 * stats.cpu
 
 
 def gets_the_gil(stats: Stats) -> bool:
