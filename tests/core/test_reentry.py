@@ -63,7 +63,7 @@ def test_a_dataset_that_asks_its_own_iterator_is_an_error_and_no_deadlock(settin
 
     batches: Any = iter(DataLoader(list[int]).build(Calling(4, 1, ask)))
     assert next(batches) == [0]
-    with pytest.raises(RuntimeError, match=r"next\(\) or set_state\(\) of this iterator was called") as caught:
+    with pytest.raises(RuntimeError, match=r"start\(\) of this iterator was called while this thread is") as caught:
         next(batches)
     assert "loadax: raised by row 1" in caught.value.__notes__
 

@@ -46,6 +46,7 @@ def test_batcher_gives_the_loop_variable_its_type() -> None:
     loader = DataLoader(Batcher(total)).batch_size(2).build(RangeDataset(0, 4, 1))
     assert_type(loader, Loader[int])
     assert_type(iter(loader), LoaderIterator[int])
+    assert_type(iter(loader).start(), LoaderIterator[int])
     assert_type(loader.peek(), Preview)
     assert_type(next(iter(loader)), int)
     for batch in loader:

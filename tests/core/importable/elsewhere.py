@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import queue
+import socket
 import sys
 import threading
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -397,3 +400,101 @@ class Reduced(Pair):
 
     def __reduce__(self) -> Any:
         return Reduced, (self.x, -self.y)
+
+
+class Noted(Numbers):
+    """Integers; each read leaves a file of the row's name."""
+
+    def __init__(self, rows: int, folder: Path) -> None:
+        super().__init__(rows)
+        self.folder = folder
+
+    def __getitem__(self, row: int) -> int:
+        (self.folder / str(row)).touch()
+        return row
+
+
+class Working(Numbers):
+    """Rows that take one kind of work each; see `WORK`."""
+
+    def __init__(self, rows: int, work: str) -> None:
+        super().__init__(rows)
+        self.work = work
+
+    def __getitem__(self, row: int) -> int:
+        WORK[self.work](row)
+        return row
+
+
+def wait_on_a_socket(row: int) -> None:
+    """Takes 2 ms, as an answer over a network might."""
+    ends = SOCKETS.get()
+    try:
+        ends[0].settimeout(0.002)
+        ends[0].recv(1)
+    except TimeoutError:
+        pass
+    finally:
+        SOCKETS.put(ends)
+
+
+class Sockets:
+    """Pairs of connected sockets, made as they are needed."""
+
+    def __init__(self) -> None:
+        self.idle: queue.SimpleQueue[tuple[socket.socket, socket.socket]] = queue.SimpleQueue()
+
+    def get(self) -> tuple[socket.socket, socket.socket]:
+        try:
+            return self.idle.get_nowait()
+        except queue.Empty:
+            return socket.socketpair()
+
+    def put(self, ends: tuple[socket.socket, socket.socket]) -> None:
+        self.idle.put(ends)
+
+    def close(self) -> None:
+        while not self.idle.empty():
+            for end in self.idle.get():
+                end.close()
+
+
+SOCKETS = Sockets()
+BLOCK = bytes(range(256)) * 4096
+
+
+def compute_in_python(row: int) -> None:
+    sum(i * i for i in range(20_000))
+
+
+def compute_in_c(row: int) -> None:
+    """Releases the GIL, so that threads run side by side if there is a core for each."""
+    zlib.compress(BLOCK[: 2**18], 6)
+
+
+def compute_and_wait(row: int) -> None:
+    """A quarter of the time on a core, without the GIL: four threads use one core together."""
+    began = time.thread_time()
+    compute_in_c(row)
+    time.sleep(3 * (time.thread_time() - began))
+
+
+WORK = {
+    "wait": wait_on_a_socket,
+    "python": compute_in_python,
+    "c": compute_in_c,
+    "both": compute_and_wait,
+}
+
+
+class SlowEpoch(Numbers):
+    """Opening it takes 0.5 s."""
+
+    def at_epoch(self, epoch: int) -> SlowEpoch:
+        time.sleep(0.5)
+        return self
+
+
+def slow_import() -> None:
+    """Stands for the imports of a process."""
+    time.sleep(0.5)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Never, TypeVar
 
-from .backends.thread import Threads
 from .checks import check_int
 from .errors import ClosedError
 from .observe.stats import Stats
@@ -19,11 +19,10 @@ from .plan import state as states
 from .plan.steps import Position, Step
 from .read.epochs import Epochs
 from .read.order import digest_before
-from .run.inline import Inline
 from .run.reaper import REAPER, Key
 from .run.source import Source
 from .run.threads import CLOSE_SECONDS, Context
-from .run.window import Window
+from .sources import source_of
 from .spec import Run
 
 B_co = TypeVar("B_co", covariant=True)
@@ -32,8 +31,8 @@ B_co = TypeVar("B_co", covariant=True)
 class LoaderIterator(Generic[B_co]):
     """Yields the batches of a `Loader`, in order; made by `iter(loader)`.
 
-    Workers start at the first `next`, and end with the run, at `close()`, or when the iterator is no longer referenced.
-    It is thread-safe: each batch goes to exactly one of the threads that call `next`.
+    Workers start at `start()` or the first `next`. They end with the run, at `close()`, or when the iterator is no
+    longer referenced. It is thread-safe: each batch goes to exactly one of the threads that call `next`.
 
     Example:
         >>> from loadax_core import DataLoader
@@ -55,7 +54,7 @@ class LoaderIterator(Generic[B_co]):
         self._recorder = run.recorder()
         # What was yielded before the last `set_state`.
         self._batches_before = self._rows_before = 0
-        # Held by the thread that is inside `next` or `set_state`; `close` takes no lock, to wake one that waits there.
+        # Held by the thread inside `next`, `set_state` or `start`; `close` takes no lock, to wake one that waits there.
         self._lock = threading.RLock()
         self._running = False
 
@@ -69,8 +68,8 @@ class LoaderIterator(Generic[B_co]):
             StopIteration: After the last batch.
             ClosedError: After `close()`, and once the interpreter exits.
             TimeoutError: If a read takes longer than the loader's timeout.
-            RuntimeError: If a call of `next` or `set_state` is under way in this thread: from a signal handler, or from
-                the dataset itself.
+            RuntimeError: If a call of `next`, `set_state` or `start` is under way in this thread: from a signal
+                handler, or from the dataset itself.
             BaseException: Whatever the dataset, a transform, the batcher or the placement raised for this batch, with
                 notes that name the row, the epoch and the step. It is raised again by every later call, until
                 `seek` or `set_state`; `batches.seek(batches.step + 1)` goes on after the batch that failed.
@@ -83,8 +82,10 @@ class LoaderIterator(Generic[B_co]):
                 recorder, source = self._recorder, self._source
                 began = recorder.enter()
                 if source is None:
-                    source = self._open()
-                ready = source.ready
+                    # No batch could be ready.
+                    source, ready = self._open(), None
+                else:
+                    ready = source.ready
                 try:
                     annotate = recorder.tracing.annotate
                     taken = source.take() if annotate is None else marked_wait(annotate, source.take)
@@ -98,6 +99,29 @@ class LoaderIterator(Generic[B_co]):
                 return batch
             finally:
                 self._running = False
+
+    def start(self) -> LoaderIterator[B_co]:
+        """Begins to load before the first `next`, so that compiling the step and loading overlap.
+
+        It returns at once, while workers open the dataset and load as many batches as `prefetch` says. Errors of
+        loading, and of starting the workers, arrive at the `next` that needs the batch. It does nothing while workers
+        load already, after the last batch, and without workers, when nothing is loaded ahead.
+
+        Returns:
+            The iterator itself: `batches = iter(loader).start()`.
+
+        Raises:
+            ClosedError: After `close()`.
+            RuntimeError: If a call of `next`, `set_state` or `start` is under way in this thread, as in a signal
+                handler.
+        """
+        with self._exclusive():
+            self._check_open()
+            if self._source is None and self._error is None:
+                # The next call of `next` opens again what could not be opened, and raises the error.
+                with suppress(Exception):
+                    self._open()
+        return self
 
     def __length_hint__(self) -> int:
         return min(self.steps_left or 0, sys.maxsize)
@@ -140,10 +164,13 @@ class LoaderIterator(Generic[B_co]):
             ValueError: If the last batch of the epoch, counted from this position, cannot be divided among the data
                 shards.
             ClosedError: After `close()`.
-            RuntimeError: If a call of `next` or `set_state` is under way in this thread, as in a signal handler.
+            RuntimeError: If a call of `next`, `set_state` or `start` is under way in this thread, as in a signal
+                handler.
         """
         run = self._run
-        self._move(lambda: states.restore(state, run.fetch.dataset, run.fingerprint, run.plan))
+        with self._exclusive():
+            self._check_open()
+            self._go_on_from(states.restore(state, run.fetch.dataset, run.fingerprint, run.plan))
 
     def seek(self, step: int) -> None:
         """Goes to a step, forwards or backwards, in constant time and without reading a row; after an exception, too.
@@ -159,7 +186,9 @@ class LoaderIterator(Generic[B_co]):
             RuntimeError: As `set_state`.
         """
         found = self._run.plan.find(check_int("step", step, 0))
-        self._move(lambda: Position(found.epoch, found.start))
+        with self._exclusive():
+            self._check_open()
+            self._go_on_from(Position(found.epoch, found.start))
 
     def digest(self) -> str:
         """A hash of the order of the rows up to the position, since the last 1,000 steps: see `Loader.audit`.
@@ -235,10 +264,22 @@ class LoaderIterator(Generic[B_co]):
         batches, rows = self._run.plan.between(self._restored, self._position)
         return self._batches_before + batches, self._rows_before + rows
 
+    @contextmanager
+    def _exclusive(self) -> Generator[None]:
+        """Holds the lock, as `next` does without the cost of a context manager."""
+        with self._lock:
+            if self._running:
+                self._refuse_reentry()
+            self._running = True
+            try:
+                yield
+            finally:
+                self._running = False
+
     def _refuse_reentry(self) -> Never:
         """Raises: the lock is this thread's, so that the call that runs was begun by this thread, too."""
         raise RuntimeError(
-            "next() or set_state() of this iterator was called while this thread is inside one of them, by a "
+            "next(), set_state() or start() of this iterator was called while this thread is inside one of them, by a "
             "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
         )
 
@@ -252,48 +293,25 @@ class LoaderIterator(Generic[B_co]):
 
     def _open(self) -> Source:
         """Starts what loads the batches from here on."""
+        run = self._run
         self._check_open()
         if self._error is not None:
             raise self._error
-        source = self._source = self._make_source()
+        source = self._source = source_of(run, self._epochs, self._position, self._recorder, self._context)
+        if run.workers:
+            # An iterator that is dropped, say by `break`, must not leave its workers behind.
+            self._watched = REAPER.watch(self, source.stop)
         # `close` sets the flag and then looks for a source, so that one of the two sees what the other did.
         if self._closed:
             self._let_go(source)
         self._check_open()
-        source.start()
+        try:
+            source.start()
+        except BaseException as error:
+            # Without all of its workers, it might never load the batch that is asked for next.
+            self._drop(source, error)
+            raise
         return source
-
-    def _make_source(self) -> Source:
-        run = self._run
-        steps, end = run.plan.steps_from(self._position), run.plan.end
-        if not run.workers:
-            return Inline(self._epochs, steps, self._recorder)
-        window = Window(
-            self._epochs,
-            steps,
-            None if end is None else end.epoch,
-            self._recorder,
-            workers=run.workers,
-            depth=run.prefetch,
-            timeout=run.timeout,
-            crew=run.crew() if run.crew else Threads(self._epochs),
-            context=self._context,
-        )
-        # An iterator that is dropped, say by `break`, must not leave its workers behind.
-        self._watched = REAPER.watch(self, window.stop)
-        return window
-
-    def _move(self, find: Callable[[], Position]) -> None:
-        """Continues from the position that `find` returns."""
-        with self._lock:
-            if self._running:
-                self._refuse_reentry()
-            self._running = True
-            try:
-                self._check_open()
-                self._go_on_from(find())
-            finally:
-                self._running = False
 
     def _go_on_from(self, position: Position) -> None:
         self._run.check_divisible(position)

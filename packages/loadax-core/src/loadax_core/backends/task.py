@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
 
 from ..errors import is_interrupt
 from ..memory.pickled import dumps, dumps_by_value
+from ..observe.cores import Clocks
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -48,6 +49,7 @@ class Done:
         batching: Seconds spent making items into a batch.
         trace: The traceback of the error, if it was raised in another process.
         transforming: Seconds of `reading` that were transforms, if that was measured.
+        clocks: What the thread had of the cores, if that was measured for another process or thread.
     """
 
     values: list[Any]
@@ -57,6 +59,7 @@ class Done:
     batching: float = 0.0
     trace: str = ""
     transforming: float | None = None
+    clocks: Clocks | None = None
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]:
         error = None if self.error is None else pack(self.error)
@@ -71,7 +74,8 @@ class Done:
                 raise
             buffers.clear()
             body = dumps_by_value(self.values, keep)
-        return _arrived, (error, body, buffers, self.stage, self.reading, self.batching, self.trace, self.transforming)
+        others = self.stage, self.reading, self.batching, self.trace, self.transforming, self.clocks
+        return _arrived, (error, body, buffers, *others)
 
 
 def _arrived(error: bytes | None, body: bytes, buffers: list[pickle.PickleBuffer], *others: Any) -> Done:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..plan.steps import Step
 from ..protocols import Numbers
-from .cores import thread_clocks
+from .cores import Clocks, thread_clocks
 from .lane import Lane
 from .traces import Tracing, block
 
@@ -33,7 +33,9 @@ class Activity:
 
     __slots__ = (
         "_began",
-        "_clocks",
+        "_core_wait",
+        "_cpu",
+        "_loads_only",
         "_mark",
         "_thread",
         "_timed",
@@ -48,14 +50,14 @@ class Activity:
         "step",
     )
 
-    def __init__(self, lane: Lane, tracing: Tracing, *, timed: bool = False, clocks: bool = True) -> None:
+    def __init__(self, lane: Lane, tracing: Tracing, *, timed: bool = False, loads_only: bool = True) -> None:
         """Begins with nothing being done, by the thread that calls this.
 
         Args:
             lane: Where its time is added up.
             tracing: Whether a trace is being taken.
             timed: Whether each row that is read must be known, for a timeout.
-            clocks: Whether to read the thread's CPU clock, which tells of a worker and not of the caller.
+            loads_only: Whether the thread does nothing else, so that all of its CPU time is for loading.
         """
         self.lane = lane
         self.step = Step(0, 0, 0, 0)
@@ -68,7 +70,8 @@ class Activity:
         self._tracing = tracing
         self._mark: AbstractContextManager[Any] | None = None
         self._thread = threading.get_ident()
-        self._clocks = (0.0, 0.0) if clocks else None
+        self._loads_only = loads_only
+        self._cpu = self._core_wait = 0.0
 
     def begin(self, stage: str, rows: Numbers | None = None) -> None:
         """Notes that a stage begins.
@@ -82,6 +85,12 @@ class Activity:
             self._end(now)
         if rows is not None:
             self.close = self.lane.looks(now)
+        if self.close:
+            cpu, self._core_wait = thread_clocks()
+            if not self._loads_only:
+                self._cpu = cpu
+            # To read them gives up the GIL, and the wait to have it back is none of the stage.
+            now = perf_counter()
         self.stage, self.row, self.rows = stage, None, rows
         self.since = self._began = now
         annotate = self._tracing.annotate
@@ -105,12 +114,13 @@ class Activity:
         self.lane.measured += reading
         self.lane.transforming += seconds
 
-    def end_elsewhere(self, reading: float, batching: float) -> None:
+    def end_elsewhere(self, reading: float, batching: float, clocks: Clocks | None) -> None:
         """Notes that a read ends that was done in another process, with the batching that was a part of it.
 
         Args:
             reading: Seconds that reading took, measured there: it may have begun before it was waited for.
             batching: Seconds that batching took.
+            clocks: What the thread that did it had of the cores, if that was measured.
         """
         now, lane = perf_counter(), self.lane
         lane.seconds["reading"] += reading
@@ -120,6 +130,9 @@ class Activity:
             lane.spans.append(("reading", self._began, read, self.step))
             if batching:
                 lane.spans.append(("batching", read, now, self.step))
+        if clocks is not None:
+            lane.clock(clocks)
+        self.close = False
         self._finish(reading, now)
         self.stage = ""
 
@@ -142,11 +155,10 @@ class Activity:
                 lane.slow(seconds, self.rows)
             else:
                 self._note_slow(now)
-        if self.close and self._clocks is not None:
+        if self.close:
             cpu, core_wait = thread_clocks()
-            lane.cpu += cpu - self._clocks[0]
-            lane.core_wait += core_wait - self._clocks[1]
-            self._clocks = cpu, core_wait
+            lane.clock(Clocks(seconds, cpu - self._cpu, core_wait - self._core_wait))
+            self._cpu, self._core_wait = cpu, core_wait
 
     def _note_row(self, row: int) -> None:
         """Notes that the read of `row` begins."""

@@ -5,6 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from time import thread_time
+from typing import NamedTuple
+
+
+class Clocks(NamedTuple):
+    """Seconds of work, and what a thread had of the cores in them.
+
+    Attributes:
+        seconds: Seconds that went by.
+        cpu: Seconds that the thread ran on a core.
+        core_wait: Seconds that it was ready to run and waited for one.
+    """
+
+    seconds: float
+    cpu: float
+    core_wait: float
 
 
 def cores() -> int:

@@ -79,6 +79,7 @@ class Figures:
     cpu: float = 0.0
     core_wait: float = 0.0
     wake_wait: float = 0.0
+    wake_core_wait: float = 0.0
     process_cpu: float = 0.0
     ready: tuple[int, ...] = ()
     history: tuple[Interval, ...] = ()

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from ..plan.steps import Step
 from ..protocols import Rows
+from .cores import Clocks
 from .figures import SlowRead
 
 Note: TypeAlias = tuple[str, float, float, Step]
@@ -18,7 +19,7 @@ SLOWEST = 5
 """How many of the slowest reads are kept."""
 
 LOOK_SECONDS = 0.005
-"""How often each thread looks closer: times rows one by one and their transforms, and reads its CPU clock.
+"""How often each thread looks closer: times rows one by one and their transforms, and reads its CPU clocks.
 
 A closer look takes 5 to 20 us, which is below 0.5% of this time.
 """
@@ -29,8 +30,9 @@ class Lane:
 
     Attributes:
         seconds: Time spent in each stage.
-        cpu: CPU time of the worker's thread.
-        core_wait: Time that the thread was ready to run and waited for a core.
+        clocked: Work in which clocks were read.
+        cpu: CPU time of that; of a worker that is a thread here, all of its CPU time.
+        core_wait: Time of that in which the thread was ready to run and waited for a core.
         floor: What a read must take to be among the slowest.
         slowest: A heap of the slowest reads.
         due: The value of `perf_counter` from which on the next read is looked at closely.
@@ -39,12 +41,23 @@ class Lane:
         spans: When each stage was, if a timeline is recorded.
     """
 
-    __slots__ = ("core_wait", "cpu", "due", "floor", "measured", "seconds", "slowest", "spans", "transforming")
+    __slots__ = (
+        "clocked",
+        "core_wait",
+        "cpu",
+        "due",
+        "floor",
+        "measured",
+        "seconds",
+        "slowest",
+        "spans",
+        "transforming",
+    )
 
     def __init__(self) -> None:
         self.spans: deque[Note] | None = None
         self.seconds = {"reading": 0.0, "batching": 0.0, "placing": 0.0}
-        self.cpu = self.core_wait = self.floor = self.measured = self.transforming = self.due = 0.0
+        self.clocked = self.cpu = self.core_wait = self.floor = self.measured = self.transforming = self.due = 0.0
         self.slowest: list[SlowRead] = []
 
     def take_spans(self) -> list[Note]:
@@ -63,6 +76,13 @@ class Lane:
     def busy(self) -> float:
         """Time spent in all stages."""
         return sum(self.seconds.values())
+
+    def clock(self, clocks: Clocks) -> None:
+        """Adds work in which clocks were read."""
+        self.clocked += clocks.seconds
+        self.cpu += clocks.cpu
+        # The kernel counts the wait before a thread runs for the first time, which may have begun before the work.
+        self.core_wait += min(clocks.core_wait, clocks.seconds)
 
     def slow(self, seconds: float, rows: Sequence[int] | Rows) -> None:
         """Notes a read of rows that took longer than `floor`."""

@@ -33,6 +33,8 @@ class Recorder:
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
         waited: Seconds inside `next`.
         wake_wait: Seconds of these in which the batch was ready, and the consumer did not run yet.
+        woken: Seconds of these, of waits that were looked at closely.
+        woken_core_wait: Seconds of these in which the consumer waited for a core.
         seen: The value of `perf_counter` when the last call of `next` returned.
         depth: How many batches are kept ready, at most.
     """
@@ -42,7 +44,7 @@ class Recorder:
         self.tracing = Tracing()
         self.waits: deque[Note] | None = None
         self.ready = [0] * (MOST_READY + 1)
-        self.waited = self.wake_wait = self.seen = 0.0
+        self.waited = self.wake_wait = self.woken = self.woken_core_wait = self.seen = 0.0
         self.depth = 0
         # The value of `perf_counter` when the first batch was asked for, 0 before that.
         self._began = 0.0
@@ -129,6 +131,7 @@ class Recorder:
         """What has been noted so far, beside what the iterator knows itself."""
         by_workers = list(self._workers.values())
         lanes = [self.caller, *by_workers]
+        loading = by_workers if workers else [self.caller]
         stages = {stage: sum(lane.seconds[stage] for lane in lanes) for stage in self.caller.seconds}
         transforming, measured = sum(lane.transforming for lane in lanes), sum(lane.measured for lane in lanes)
         most = max((n for n, times in enumerate(self.ready) if times), default=-1)
@@ -148,12 +151,18 @@ class Recorder:
             read_method=read_method,
             busy=self._busy if workers else 0.0,
             first_busy=self._first_busy if workers else 0.0,
-            cpu=sum(lane.cpu for lane in by_workers),
-            core_wait=sum(lane.core_wait for lane in by_workers),
+            cpu=sum(lane.cpu if kind == "thread" else extended(lane.cpu, lane) for lane in loading),
+            core_wait=sum(extended(lane.core_wait, lane) for lane in loading),
             wake_wait=self.wake_wait,
+            wake_core_wait=self.wake_wait * min(1.0, self.woken_core_wait / self.woken) if self.woken else 0.0,
             process_cpu=self._cpu,
             ready=tuple(self.ready[: most + 1]),
             history=tuple(self._history.intervals(self._point())),
             slowest=tuple(sorted((read for lane in lanes for read in list(lane.slowest)), reverse=True)[:SLOWEST]),
             cores=cores(),
         )
+
+
+def extended(measured: float, lane: Lane) -> float:
+    """What was measured in some of the work of a lane, for all of it."""
+    return measured * lane.busy / lane.clocked if lane.clocked else 0.0

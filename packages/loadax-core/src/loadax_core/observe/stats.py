@@ -24,7 +24,7 @@ class Stats(Figures):
         batching: Time spent making items into batches, summed over workers; 0 where whole batches are gathered.
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: The part of `rows` that this process loaded.
-        first_wait: The part of `waited` that was for the first batch, when nothing could be ready.
+        first_wait: The part of `waited` that was for the first batch, when nothing could be ready without `start()`.
         bytes: Size of the arrays in the batches yielded, estimated from a sample of the batches. Of a global array,
             what this process holds.
         kind: Who loads: `"caller"`, which is the thread that calls `next`, or workers, `"thread"`, `"process"` or
@@ -34,13 +34,18 @@ class Stats(Figures):
         read_method: How rows are read: `"gather"` for whole batches, `"many"` by `__getitems__`, or `"items"`, one by
             one.
         busy: Time that workers spent reading, batching and placing, summed over workers.
-        first_busy: How much of that was before the first batch was there.
-        cpu: CPU time of workers that are threads, known to within 5 ms of each.
-        core_wait: Time that these threads were ready to run and waited for a CPU core, on Linux; known as `cpu` is.
+        first_busy: How much of that was before the first batch was handed out, since `start()` or the first `next`.
+        cpu: CPU time of loading, summed over workers; estimated from one read in 5 ms of each, but for threads, whose
+            CPU time is known to within 5 ms.
+        core_wait: Time of loading in which a thread was ready to run and waited for a CPU core, on Linux, summed over
+            workers; estimated from one read in 5 ms of each. What `cpu` and `core_wait` leave of the loading was spent
+            waiting for storage, a network, the GIL or another lock.
         wake_wait: The part of `waited` in which the batch was ready, and the consumer waited for the GIL or for a core.
+        wake_core_wait: The part of `wake_wait` in which it waited for a core, on Linux; estimated from a sample.
         process_cpu: CPU time of this process since its first batch, training included.
-        ready: How often 0, 1, 2, ... batches were ready when one was asked for, the first one left out. It is 0 if the
-            next one was not ready, whatever is behind it; more than 64 count as 64.
+        ready: How often 0, 1, 2, ... batches were ready when one was asked for. The first one is left out, unless
+            `start()` had it loaded ahead. It is 0 if the next one was not ready, whatever is behind it; more than 64
+            count as 64.
         history: The run in up to 64 pieces.
         slowest: The slowest reads, slowest first, up to 5. In one read in 5 ms of each worker, rows that are read one
             by one are timed one by one; of the others, the whole read is.
@@ -72,7 +77,9 @@ class Stats(Figures):
             f"{done}; waited {self.waited:.2f} s for data ({self.wait_share:.1%}){start}",
             f"{stages}, by {self._who}",
         ]
-        usual = self.reading / max(1, self.local_rows)
+        # One read may have taken longer than all others together.
+        others = self.reading - sum(read.seconds for read in self.slowest)
+        usual = max(0.0, others) / max(1, self.local_rows)
         slow = [read for read in self.slowest[:3] if read.seconds > max(0.01, 5 * usual * read.rows)]
         if slow:
             lines.append("slowest reads: " + ", ".join(map(str, slow)))

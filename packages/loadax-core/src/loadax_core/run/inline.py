@@ -29,7 +29,7 @@ class Inline:
         # The epoch that was entered last, and its fetch.
         self._epoch: int | None = None
         self._fetch = epochs.base
-        self._activity = Activity(recorder.caller, recorder.tracing, clocks=False)
+        self._activity = Activity(recorder.caller, recorder.tracing, loads_only=False)
         self._pool = Pool(epochs.base.pin)
         self.failure: BaseException | None = None
 

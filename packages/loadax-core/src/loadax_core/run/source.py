@@ -28,11 +28,11 @@ class Source(Protocol):
 
     @property
     def ready(self) -> int | None:
-        """How many batches may be taken at once; None where nothing is loaded ahead, and before the first batch."""
+        """How many batches may be taken at once; None where nothing is loaded ahead."""
         ...
 
     def start(self) -> None:
-        """Begins to load, where that is done in the background."""
+        """Begins to load, where that is done in the background; called once, before `take` or long before it."""
         ...
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ..backends.base import Crew
 from ..errors import ClosedError
 from ..observe.activity import Activity
-from ..observe.cores import cores
+from ..observe.cores import cores, thread_clocks
 from ..observe.recorder import Recorder
 from ..plan.steps import Step
 from ..read.epochs import Epochs
@@ -61,7 +61,7 @@ class Window:
         self._timeout = timeout
         self._crew = crew
         helps = fetch.helps and not crew.remote and timeout is None
-        caller = Activity(recorder.caller, recorder.tracing, clocks=False)
+        caller = Activity(recorder.caller, recorder.tracing, loads_only=False)
         self._helper = Worker(crew.engine(), caller) if helps else None
         self._context = context
         self._cores = cores()
@@ -92,18 +92,20 @@ class Window:
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Starts the workers, and gives them the first batches: one more, since the consumer holds none yet."""
+        """Starts the workers, and gives them the first batches."""
         stop_at_exit(self)
         self._recorder.depth = self._policy.depth
-        self._refill.fill(self._slots, self._policy.depth + 1)
+        self._refill.fill(self._slots, self._policy.depth)
         self._team.start(self._policy.loaders(0, self._cores))
 
     def take(self) -> tuple[Step, Any] | None:
         """The next batch and its step, or None at the end; see `Source`."""
         slots, refill = self._slots, self._refill
-        if not slots:
-            refill.fill(slots, max(1, self._policy.depth))
-            if not slots:
+        if not slots or not self._taken:
+            # One more at first, when the consumer holds none yet.
+            refill.fill(slots, max(1, self._policy.depth + (not self._taken)))
+            # No worker is left for what is added once they are to end; see `stop`.
+            if not slots or self._team.stopped:
                 return self._finished()
         slot, offset = slots[0], self._offset
         if not slot.done and self._helper is not None and self._policy.caller_helps(len(slot.rows)):
@@ -142,17 +144,16 @@ class Window:
             self._team.start(self._policy.loaders(len(slot.rows), self._cores))
 
     @property
-    def ready(self) -> int | None:
-        """How many batches may be taken at once; None before the first one."""
+    def ready(self) -> int:
+        """How many batches may be taken at once."""
         slots = self._slots
-        if not self._taken:
-            return None
         return self._bench.published - self._taken if slots and slots[0].done else 0
 
     def stop(self) -> None:
         """Ends all background work without waiting for it. Rule 6 applies."""
-        self._slots, self._bench.given = deque(), []
         self._team.stop()
+        # In this order: `take` either finds that the team has stopped, or adds to the slots that `close` publishes.
+        self._slots, self._bench.given = deque(), []
         self._epochs.stop()
         self._crew.stop()
 
@@ -195,8 +196,13 @@ class Window:
                 "set_state if it is to continue"
             )
         try:
+            before = thread_clocks() if self._recorder.caller.looks(perf_counter()) else None
             wait(slot, self._timeout, self._team.workers)
-            self._recorder.wake_wait += perf_counter() - slot.published
+            woken = perf_counter() - slot.published
+            self._recorder.wake_wait += woken
+            if before is not None:
+                self._recorder.woken += woken
+                self._recorder.woken_core_wait += min(woken, thread_clocks()[1] - before[1])
         except TimeoutError as error:
             if self._slots and slot is self._slots[0]:
                 self.failure = error

@@ -95,7 +95,7 @@ class Bench:
         if self._remote:
             activity.begin("reading", task.rows)
             done = worker.engine.perform(task, alloc, activity)
-            activity.end_elsewhere(done.reading, done.batching)
+            activity.end_elsewhere(done.reading, done.batching, done.clocks)
         else:
             done = worker.engine.perform(task, alloc, activity)
         failure = None
