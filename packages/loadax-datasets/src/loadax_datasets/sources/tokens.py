@@ -20,7 +20,7 @@ from ..orders.keys import derive_keys
 from ..rows import Wanted, as_array
 from .boundaries import annotate, documents_of
 from .token_files import tokens_of
-from .windows import Windows, padded
+from .windows import Windows, check_pad, count_windows, padded
 
 MADE = ("_windows", "_tail", "_quick", "_dtypes", "_known_layout")
 """Attributes that are made of others, and not pickled."""
@@ -105,27 +105,16 @@ class TokenDataset(BaseDataset[dict[str, npt.NDArray[Any]]]):
             raise ValueError(f"phase must be 'epoch', for another start in each epoch, or None, got {phase!r}")
         self._moves = phase is not None
         self._name, self._tokens = tokens_of(tokens, dtype)
-        limits = np.iinfo(self._tokens.dtype)
-        self._pad = check_int("pad", pad, limits.min)
-        if self._pad > limits.max:
-            raise ValueError(f"pad must be at most {limits.max}, the most of {self._tokens.dtype}, got {self._pad}")
+        self._pad = check_pad(pad, self._tokens.dtype)
         self._documents = None if documents is None else documents_of(documents, self._tokens)
-        self._length, self._phase = self._count_rows(), 0
-        self._make_views()
-
-    def _count_rows(self) -> int:
         # Windows that move must fit wherever they start.
-        room = len(self._tokens) - (self._stride - 1 if self._moves else 0)
-        if room < (least := self._window if self._drops else 1 + self._targets):
-            moved = f", if it starts up to {self._stride - 1} tokens later" if self._moves and self._stride > 1 else ""
-            raise ValueError(
-                f"{self._name} has {len(self._tokens)} tokens, fewer than the {least} of one window"
-                f"{' and its last target' if self._targets else ''}{moved}; choose a smaller length"
-            )
-        full = max(0, (room - self._window) // self._stride + 1)
-        # One more, unless the last of these windows reaches the end, or the next one would start after it.
-        rest = not full or (room - self._window) % self._stride > 0
-        return full + (not self._drops and rest and full * self._stride + self._targets < room)
+        spare = self._stride - 1 if self._moves else 0
+        extra = int(self._targets)
+        self._length, self._phase = (
+            count_windows(self._name, len(self._tokens), spare, self._size, self._stride, extra, self._drops),
+            0,
+        )
+        self._make_views()
 
     def _make_views(self) -> None:
         """Makes the views of the tokens that gathers read from. To make one takes longer than to gather from it."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import check_int
 from ..rows import Wanted
 
 CHUNK = 1 << 16
@@ -72,3 +73,45 @@ def padded(array: npt.NDArray[Any], size: int, pad: int) -> npt.NDArray[Any]:
     out = np.full(size, pad, array.dtype.newbyteorder("="))
     out[: len(array)] = array[:size]
     return out
+
+
+def check_pad(pad: int, dtype: np.dtype[Any]) -> int:
+    """What the last window is filled with, checked.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If tokens of the dtype cannot have that number.
+    """
+    limits = np.iinfo(dtype)
+    pad = check_int("pad", pad, int(limits.min))
+    if pad > limits.max:
+        raise ValueError(f"pad must be at most {limits.max}, the most of {dtype}, got {pad}")
+    return pad
+
+
+def count_windows(name: str, tokens: int, spare: int, size: int, stride: int, targets: int, drops: bool) -> int:
+    """The number of windows over tokens.
+
+    Args:
+        name: Where the tokens come from, for the error.
+        tokens: The number of tokens.
+        spare: How many tokens later windows may start.
+        size: The length of a window.
+        stride: From the start of one window to that of the next.
+        targets: 1 if a window has a target for its last token, else 0.
+        drops: Whether tokens that do not fill a window are left out.
+
+    Raises:
+        ValueError: If there is not one window.
+    """
+    room, window = tokens - spare, size + targets
+    if room < (least := window if drops else 1 + targets):
+        moved = f", if it starts up to {spare} tokens later" if spare else ""
+        raise ValueError(
+            f"{name} has {tokens} tokens, fewer than the {least} of one window"
+            f"{' and its last target' if targets else ''}{moved}; choose a smaller length"
+        )
+    full = max(0, (room - window) // stride + 1)
+    # One more, unless the last of these windows reaches the end, or the next one would start after it.
+    rest = not full or (room - window) % stride > 0
+    return full + (not drops and rest and full * stride + targets < room)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Rows, add_note, tree
+from loadax_core import Rows, Traced, add_note, tree
 
 from ..base import BaseDataset
-from ..orders.packing import Lengths
+from ..checks import check_int
+from ..orders.packing import Lengths, Pieces
 from ..sources.flat import FlatDataset
 from .lengths import document_length
 from .pieces import Arrays
@@ -176,3 +177,38 @@ class ItemReader:
             add_note(error, f"document {document} of the dataset that is packed")
             raise
         return leaves
+
+
+def numbers_of(documents: Sequence[int], count: int) -> Rows:
+    """Documents that are left out, by number, sorted and checked.
+
+    Raises:
+        TypeError: If a number is not an integer.
+        ValueError: If there is no such document.
+    """
+    found = np.unique(np.array([check_int("leave_out", number, 0) for number in documents], np.int64))
+    if len(found) and found[-1] >= count:
+        raise ValueError(f"leave_out names document {found[-1]}, but there are only {count}")
+    return found
+
+
+def trace_pieces(source: BaseDataset[Any], pieces: Pieces, left_out: Rows, epoch: int) -> list[Traced]:
+    """The origins of the documents in packed rows, each with the part of it that is there.
+
+    Args:
+        source: The documents.
+        pieces: What is in the rows.
+        left_out: The documents that are left out, sorted.
+        epoch: The epoch of the source.
+    """
+    kept = ~np.isin(pieces.documents, left_out)
+    of, starts, lengths = pieces.rows[kept], pieces.skips[kept], pieces.lengths[kept]
+    return [
+        group._replace(
+            of=of[group.of],
+            starts=starts[group.of] if group.starts is None else group.starts + starts[group.of],
+            lengths=lengths[group.of],
+            windows=False,
+        )
+        for group in source.trace(pieces.documents[kept], epoch)
+    ]

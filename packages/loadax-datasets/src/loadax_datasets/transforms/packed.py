@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, ArraySpec, Dataset, Gather, Rows, Traced, aligned_empty, tree
 
+from ..base import BaseDataset
 from ..checks import check_int
 from ..forks import ForkLock
 from ..orders.packing import BestFit, Lengths, Long
@@ -20,7 +21,7 @@ from ..orders.stream import Stream
 from ..rows import Wanted, rows_in_range
 from ..sources.flat import FlatDataset
 from .base import CHUNK, Transform
-from .documents import OWN, Kind, Reader, reader_of
+from .documents import OWN, Kind, Reader, numbers_of, reader_of, trace_pieces
 from .lengths import hash_lengths, lengths_of
 from .pieces import Arrays, Writer
 
@@ -106,8 +107,8 @@ class PackedDataset(Transform[Any]):
         self._size, self._seed, self._align = check_int("size", size, 1), check_int("seed", seed, 0), align
         self._how, self._pad, self._most = how, pad, max_documents
         self._long: Long = long
-        self._check()
-        self._left_out = _numbers(leave_out, len(self._source))
+        check_settings(self._source, how, long, self._size, align, max_documents)
+        self._left_out = numbers_of(leave_out, len(self._source))
         # None if the source itself has them.
         self._known = None if self._has_lengths and lengths is None else lengths_of(self._source, lengths)
         self._digest = None if self._known is None else hash_lengths(self._known)
@@ -124,24 +125,6 @@ class PackedDataset(Transform[Any]):
         self._plan: BestFit | Stream | None = plan
         self._dealt: RowBlocks | None = None
         self._lock = ForkLock()
-
-    def _check(self) -> None:
-        """Checks the arguments that do not depend on the lengths."""
-        if self._how not in get_args(How):
-            raise ValueError(f"how must be 'best' or 'split', got {self._how!r}")
-        if self._long not in get_args(Long):
-            raise ValueError(f"long must be 'cut', 'drop' or 'error', got {self._long!r}")
-        if self._size % check_int("align", self._align, 1):
-            raise ValueError(f"size must be a multiple of align={self._align}, got {self._size}")
-        if self._most is not None:
-            check_int("max_documents", self._most, 1)
-        if self._how == "split" and (self._align > 1 or self._most is not None):
-            raise ValueError("align and max_documents need how='best': 'split' leaves no room between documents")
-        if self._source._order_changes():  # noqa: SLF001
-            raise ValueError(
-                "pack deals the documents anew in each epoch, and needs a source in one order; leave out its shuffle, "
-                f"or keep the order of one epoch with .frozen(epoch=0):\n{self._source!r}"
-            )
 
     def _make_plan(self) -> BestFit | Stream:
         if self._how == "split":
@@ -239,18 +222,7 @@ class PackedDataset(Transform[Any]):
 
     def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
         """The documents in the rows, without those that are left out, each with the part of it that is there."""
-        pieces = self._rows().pieces(rows)
-        kept = ~np.isin(pieces.documents, self._left_out)
-        of, starts, lengths = pieces.rows[kept], pieces.skips[kept], pieces.lengths[kept]
-        return [
-            group._replace(
-                of=of[group.of],
-                starts=starts[group.of] if group.starts is None else group.starts + starts[group.of],
-                lengths=lengths[group.of],
-                windows=False,
-            )
-            for group in self._source.trace(pieces.documents[kept], epoch)
-        ]
+        return trace_pieces(self._source, self._rows().pieces(rows), self._left_out, epoch)
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
         """The rows that have a piece of the document. Looks at all rows of the epoch."""
@@ -316,9 +288,27 @@ class PackedDataset(Transform[Any]):
         return state
 
 
-def _numbers(leave_out: Sequence[int], documents: int) -> Rows:
-    """Documents by number, sorted and checked."""
-    found = np.unique(np.array([check_int("leave_out", number, 0) for number in leave_out], np.int64))
-    if len(found) and found[-1] >= documents:
-        raise ValueError(f"leave_out names document {found[-1]}, but there are only {documents}")
-    return found
+def check_settings(
+    source: BaseDataset[Any], how: str, long: str, size: int, align: int, max_documents: int | None
+) -> None:
+    """Checks the arguments that do not depend on the lengths.
+
+    Raises:
+        TypeError: If a number is not an integer.
+        ValueError: If a setting is out of range, or the source has another order in each epoch.
+    """
+    if how not in get_args(How):
+        raise ValueError(f"how must be 'best' or 'split', got {how!r}")
+    if long not in get_args(Long):
+        raise ValueError(f"long must be 'cut', 'drop' or 'error', got {long!r}")
+    if size % check_int("align", align, 1):
+        raise ValueError(f"size must be a multiple of align={align}, got {size}")
+    if max_documents is not None:
+        check_int("max_documents", max_documents, 1)
+    if how == "split" and (align > 1 or max_documents is not None):
+        raise ValueError("align and max_documents need how='best': 'split' leaves no room between documents")
+    if source._order_changes():  # noqa: SLF001
+        raise ValueError(
+            "pack deals the documents anew in each epoch, and needs a source in one order; leave out its shuffle, "
+            f"or keep the order of one epoch with .frozen(epoch=0):\n{source!r}"
+        )
