@@ -23,6 +23,8 @@ from .memory.gather import take_rows as take_rows
 from .memory.pool import aligned_empty as aligned_empty
 from .observe.figures import Interval as Interval
 from .observe.figures import SlowRead as SlowRead
+from .observe.replaced import Replaced as Replaced
+from .observe.replaced import Tolerance as Tolerance
 from .observe.span import Span as Span
 from .observe.stats import Stats as Stats
 from .observe.timeline import Timeline as Timeline

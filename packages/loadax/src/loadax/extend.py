@@ -14,6 +14,7 @@ from loadax_core import SupportsEpoch as SupportsEpoch
 from loadax_core import SupportsFingerprint as SupportsFingerprint
 from loadax_core import SupportsGather as SupportsGather
 from loadax_core import SupportsGetItems as SupportsGetItems
+from loadax_core import Tolerance as Tolerance
 from loadax_core import add_note as add_note
 from loadax_core import aligned_empty as aligned_empty
 from loadax_core import check_not_table as check_not_table

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
 from ..observe.lane import LOOK_SECONDS
 from ..protocols import Alloc, Numbers
 from ..read.epochs import Epochs
-from .task import Done, Task, Watch, perform
+from .task import Done, Task, Watch, perform, traced
 
 
 def perform_remotely(epochs: Epochs, task: Task, alloc: Alloc, watch: Watch) -> Done:
@@ -30,7 +30,7 @@ def perform_remotely(epochs: Epochs, task: Task, alloc: Alloc, watch: Watch) -> 
     except BaseException as error:
         return failed(error, "preparing")
     done = perform(fetch, task, alloc, watch)
-    return done if done.error is None else failed(done.error, done.stage, done.values)
+    return done if done.error is None else replace(failed(done.error, done.stage, done.values), replaced=done.replaced)
 
 
 def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done:
@@ -41,11 +41,7 @@ def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done
         stage: What was being done.
         values: The batches before the one that failed.
     """
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception:
-        # Its message cannot be shown.
-        text = ""
+    text = traced(error)
     # What it refers to must not be kept here.
     return Done(list(values), error.with_traceback(None), stage, trace=text)
 

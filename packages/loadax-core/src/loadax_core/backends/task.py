@@ -5,12 +5,14 @@ from __future__ import annotations
 import operator
 import pickle
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, cast
 
 from ..errors import is_interrupt
 from ..memory.pickled import dumps, dumps_by_value
+from ..observe.replaced import Replaced, Report, Tolerance, begin_collecting, end_collecting
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -48,6 +50,7 @@ class Done:
         batching: Seconds spent making items into a batch.
         trace: The traceback of the error, if it was raised in another process.
         transforming: Seconds of `reading` that were transforms, if that was measured.
+        replaced: The rows that the dataset replaced in each of the values, by its place; None if there are none.
     """
 
     values: list[Any]
@@ -57,6 +60,7 @@ class Done:
     batching: float = 0.0
     trace: str = ""
     transforming: float | None = None
+    replaced: dict[int, list[Report]] | None = None
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]:
         error = None if self.error is None else pack(self.error)
@@ -71,12 +75,43 @@ class Done:
                 raise
             buffers.clear()
             body = dumps_by_value(self.values, keep)
-        return _arrived, (error, body, buffers, self.stage, self.reading, self.batching, self.trace, self.transforming)
+        replaced = self.replaced and {place: [*map(_pack_report, found)] for place, found in self.replaced.items()}
+        times = self.reading, self.batching
+        return _arrived, (error, body, buffers, replaced, self.stage, *times, self.trace, self.transforming)
 
 
-def _arrived(error: bytes | None, body: bytes, buffers: list[pickle.PickleBuffer], *others: Any) -> Done:
+Packed: TypeAlias = tuple[Tolerance, Replaced, bytes, str]
+"""A report for another process, with its error packed."""
+
+
+def _pack_report(report: Report) -> Packed:
+    return report.tolerance, report.replaced, pack(report.error), traced(report.error)
+
+
+def _arrived(
+    error: bytes | None,
+    body: bytes,
+    buffers: list[pickle.PickleBuffer],
+    replaced: dict[int, list[Packed]] | None,
+    *others: Any,
+) -> Done:
     """An outcome that comes from another process."""
-    return Done(pickle.loads(body, buffers=buffers), None if error is None else unpack(error), *others)
+    done = Done(pickle.loads(body, buffers=buffers), None if error is None else unpack(error), *others)
+    if replaced is not None:
+        done.replaced = {
+            place: [Report(tolerance, what, unpack(failure), trace) for tolerance, what, failure, trace in found]
+            for place, found in replaced.items()
+        }
+    return done
+
+
+def traced(error: BaseException) -> str:
+    """The traceback of an error as text, for another process."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        # Its message cannot be shown.
+        return ""
 
 
 class Watch(Protocol):
@@ -122,9 +157,11 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
         # The dataset can be read so in other epochs.
         return _one_by_one(fetch, task, alloc, watch)
     done = attempt(fetch, task.rows, task.batches, alloc, watch, whole=task.whole)
-    if done.error is None or task.batches == 1 or is_interrupt(done.error):
+    if task.batches == 1 or (done.error is None and done.replaced is None):
         return done
-    # The error belongs to one of the batches, and those before it are to be handed out.
+    if done.error is not None and is_interrupt(done.error):
+        return done
+    # The error belongs to one of the batches, and those before it are to be handed out. So do replaced rows.
     return _one_by_one(fetch, task, alloc, watch)
 
 
@@ -140,6 +177,8 @@ def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
         if done.error is not None:
             whole.error, whole.stage = done.error, done.stage
             break
+        if done.replaced is not None:
+            whole.replaced = (whole.replaced or {}) | {i: done.replaced[0]}
         whole.values += done.values
     return whole
 
@@ -151,6 +190,7 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
         The outcome. If there is an error, there are no batches.
     """
     done = Done([])
+    outer = begin_collecting()
     try:
         watch.begin("reading", rows)
         if watch.close:
@@ -175,4 +215,7 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
         done.values, done.error = [], error
         end_measuring()
         watch.end()
+    reports = end_collecting(outer)
+    if reports is not None:
+        done.replaced = {0: reports}
     return done
