@@ -52,6 +52,8 @@ class PackedDataset(Transform[Any]):
     rows before it. The plan takes the memory of one number for each document; it is not pickled, and made anew in each
     worker process.
 
+    A document that a `tolerate` below cannot read becomes padding. If its length is not given either, it has none.
+
     Args:
         source: Documents: one-dimensional arrays, or dicts of such arrays that are equally long. They may not come in
             another order in each epoch.
@@ -180,7 +182,8 @@ class PackedDataset(Transform[Any]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         kind, size, placed = self._kind, self._size, self._rows()(rows)
-        arrays = self._reader.arrays(placed.which[placed.numbers > 0], kind)
+        arrays, lost = self._reader.arrays(placed.which[placed.numbers > 0], kind)
+        placed = placed.without(lost)
         leaves, own, more = ([alloc((len(rows), size), dtype) for dtype in dtypes] for dtypes in kind.dtypes_of_rows)
         outs = [array.reshape(-1) for array in (*leaves, *own, *more)]
         # Some rows at a time, so that what is written is still in the processor's cache when it is read.
