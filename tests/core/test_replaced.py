@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import perf_counter
@@ -15,7 +16,7 @@ import elsewhere
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Replaced, StackBatcher, Stats, Tolerance
-from loadax_core.observe.replaced import _HERE, _KNOWN
+from loadax_core.observe.replaced import _KNOWN, HERE
 
 ERRORS = {row: ValueError(f"no {row}") for row in (2, 5, 6, 13)}
 
@@ -111,7 +112,7 @@ def test_a_loader_within_a_read_counts_its_own_rows() -> None:
     batches = iter(DataLoader().batch_size(3).build(Outer(inner, outer)))
     next(batches)
     assert [row for row, *_ in batches.stats().replaced] == [2]
-    assert _HERE.reports is None
+    assert HERE.collector.reports is None
 
 
 class Words(elsewhere.Replacing):
@@ -208,3 +209,36 @@ def test_stats_show_three_of_many_rows() -> None:
     assert "replaced 1 row that could not be read: row 0 by row 1 (ValueError: bad)" in str(one).splitlines()
     assert "replaced 5 rows that could not be read: " in str(many)
     assert ", row 2 by row 3 (ValueError: bad), ..." in str(many)
+
+
+class Chained(elsewhere.Replacing):
+    """Raises errors that have causes of their own."""
+
+    def __getitem__(self, row: int) -> int:
+        try:
+            try:
+                return elsewhere.Numbers.__getitem__(self, row)
+            except ValueError as error:
+                raise KeyError(str(error)) from error
+        except KeyError as error:
+            self.tolerance.report(row, row + 1, 0, error)
+            return row + 1
+
+
+@pytest.mark.parametrize("workers", [0, 1, "threads of an executor"])
+@pytest.mark.parametrize("kind", [elsewhere.Replacing, Chained])
+def test_a_batch_is_freed_without_the_garbage_collector(kind: Any, workers: Any) -> None:
+    rows = kind(64, errors(), 4)
+    gc.collect()
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            loader = DataLoader().batch_size(16).workers(pool if workers == "threads of an executor" else workers)
+            with iter(loader.build(rows)) as batches:
+                freed = weakref.ref(next(batches))
+                next(batches)
+                next(batches)
+        assert freed() is None
+        assert gc.collect() < 1000
+    finally:
+        gc.enable()

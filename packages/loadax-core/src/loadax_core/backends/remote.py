@@ -7,10 +7,11 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+from ..errors import traced
 from ..observe.lane import LOOK_SECONDS
 from ..protocols import Alloc, Numbers
 from ..read.epochs import Epochs
-from .task import Done, Task, Watch, perform, traced
+from .task import Done, Task, Watch, perform
 
 
 def perform_remotely(epochs: Epochs, task: Task, alloc: Alloc, watch: Watch) -> Done:

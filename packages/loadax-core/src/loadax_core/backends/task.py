@@ -5,14 +5,13 @@ from __future__ import annotations
 import operator
 import pickle
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, cast
 
 from ..errors import is_interrupt
 from ..memory.pickled import dumps, dumps_by_value
-from ..observe.replaced import Replaced, Report, Tolerance, begin_collecting, end_collecting
+from ..observe.replaced import HERE, Replaced, Report, Tolerance
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -85,7 +84,7 @@ Packed: TypeAlias = tuple[Tolerance, Replaced, bytes, str]
 
 
 def _pack_report(report: Report) -> Packed:
-    return report.tolerance, report.replaced, pack(report.error), traced(report.error)
+    return report.tolerance, report.replaced, pack(report.error), report.trace
 
 
 def _arrived(
@@ -103,15 +102,6 @@ def _arrived(
             for place, found in replaced.items()
         }
     return done
-
-
-def traced(error: BaseException) -> str:
-    """The traceback of an error as text, for another process."""
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:
-        # Its message cannot be shown.
-        return ""
 
 
 class Watch(Protocol):
@@ -190,8 +180,10 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
         The outcome. If there is an error, there are no batches.
     """
     done = Done([])
-    outer = begin_collecting()
+    collector = HERE.collector
+    outer = collector.reports
     try:
+        collector.reports = {}
         watch.begin("reading", rows)
         if watch.close:
             begin_measuring()
@@ -215,7 +207,8 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
         done.values, done.error = [], error
         end_measuring()
         watch.end()
-    reports = end_collecting(outer)
-    if reports is not None:
-        done.replaced = {0: reports}
+    finally:
+        reports, collector.reports = collector.reports, outer
+    if reports:
+        done.replaced = {0: list(reports.values())}
     return done

@@ -114,7 +114,7 @@ class Recorder:
             The error of the first row that is one too many, as `next` raises it; None if all may be replaced.
         """
         for report in sorted(reports, key=lambda report: report.replaced.row):
-            if not report.allowed:
+            if not report.admit():
                 return relayed(report.error, "reading", step, report.trace)
             self._replaced.setdefault((report.tolerance, report.replaced.row), report.replaced)
         return None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from ..errors import add_note, is_interrupt
+from ..errors import add_note, detach, is_interrupt, traced
 from ..text import describe
 
 MOST_SHOWN = 200
@@ -49,35 +49,44 @@ class Report(NamedTuple):
     Attributes:
         tolerance: Whose count the row belongs to.
         replaced: The row.
-        error: Why it could not be read.
-        trace: The traceback of the error, if it was raised in another process.
+        error: Why it could not be read, without its traceback, whose frames may refer to the batch.
+        trace: The traceback as text.
     """
 
     tolerance: Tolerance
     replaced: Replaced
     error: BaseException
-    trace: str = ""
+    trace: str
 
-    @property
-    def allowed(self) -> bool:
-        """Counts the row; False if it is one too many, which a note of the error then says."""
-        return self.tolerance._count(self)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    def admit(self) -> bool:
+        """Counts the row; returns False if it is one too many, which a note of the error then says."""
+        return self.tolerance._count(self.replaced, self.error)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-class _Here(threading.local):
+class Collector:
     """What a thread collects.
 
     Attributes:
-        reports: The reports of the unit of work that this thread does, one for each row; None outside of one.
+        reports: The reports of the unit of work that this thread does, one for each row; None outside of one. Whoever
+            begins a unit sets it to an empty dict, and back to what it was at the end: a read may use a loader.
     """
 
-    reports: dict[tuple[Tolerance, int], Report] | None = None
+    __slots__ = ("reports",)
+
+    def __init__(self) -> None:
+        self.reports: dict[tuple[Tolerance, int], Report] | None = None
 
 
-_HERE = _Here()
+class _Here(threading.local):
+    def __init__(self) -> None:
+        # To look up one attribute of a thread's own takes longer than all else that a unit of work does with it.
+        self.collector = Collector()
+
+
+HERE = _Here()
 
 _KNOWN: WeakValueDictionary[bytes, Tolerance] = WeakValueDictionary()
-"""The tolerances of this process, by their names."""
+"""The tolerances of this process that were pickled, or have been unpickled here, by their names."""
 
 
 class Tolerance:
@@ -105,7 +114,6 @@ class Tolerance:
         # In the order in which they failed; those from `most` on were too many. The methods of a dict are atomic, so
         # that there is no lock that a fork would leave held.
         self._rows: dict[int, None] = {}
-        _KNOWN[self._name] = self
 
     def report(self, row: int, by: int | None, epoch: int, error: BaseException) -> None:
         """Reports that a row is replaced.
@@ -122,40 +130,41 @@ class Tolerance:
         """
         if is_interrupt(error):
             raise error
-        report = Report(self, Replaced(row, by, epoch, _shown(error)), error)
-        if _HERE.reports is not None:
-            _HERE.reports.setdefault((self, row), report)
-        elif not report.allowed:
-            raise error
+        replaced, reports = Replaced(row, by, epoch, _shown(error)), HERE.collector.reports
+        if reports is None:
+            if not self._count(replaced, error):
+                raise error
+        elif (self, row) not in reports:
+            reports[self, row] = Report(self, replaced, error, traced(error))
+            detach(error)
 
-    def _count(self, report: Report) -> bool:
-        first, row = not self._rows, report.replaced.row
+    def _count(self, replaced: Replaced, error: BaseException) -> bool:
+        """Counts a row; returns False if it is one too many, which a note of the error then says."""
+        first, row = not self._rows, replaced.row
         self._rows.setdefault(row)
         rows = list(self._rows)
         if rows.index(row) >= self._most:
             add_note(
-                report.error,
+                error,
                 f"loadax: row {row} could not be read either, and no more than {self._most} may be replaced; replaced "
                 f"so far: {describe(rows[: self._most])}",
             )
             return False
         if first and self._on_first is not None:
-            self._on_first(report.replaced)
+            self._on_first(replaced)
         return True
 
     def __reduce__(self) -> tuple[Callable[..., Tolerance], tuple[object, ...]]:
+        # Its copies' reports come back to it.
+        _KNOWN[self._name] = self
         return _arrived, (self._name, self._most, self._on_first)
 
 
 def _arrived(name: bytes, most: int, on_first: Callable[[Replaced], None] | None) -> Tolerance:
     """The tolerance of a name, if this process has it; else a new one of that name."""
-    known = _KNOWN.get(name)
-    if known is None:
-        known = Tolerance(most, on_first)
-        known._name = name  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        # Another thread may have been faster.
-        known = _KNOWN.setdefault(name, known)
-    return known
+    new = Tolerance(most, on_first)
+    new._name = name  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return _KNOWN.setdefault(name, new)
 
 
 def _shown(error: BaseException) -> str:
@@ -165,22 +174,3 @@ def _shown(error: BaseException) -> str:
         # Its message cannot be shown.
         message = ""
     return f"{type(error).__name__}{message}"[:MOST_SHOWN]
-
-
-def begin_collecting() -> dict[tuple[Tolerance, int], Report] | None:
-    """From now on, this thread collects reports; returns what it collected until now, for `end_collecting`."""
-    outer, _HERE.reports = _HERE.reports, {}
-    return outer
-
-
-def end_collecting(outer: dict[tuple[Tolerance, int], Report] | None) -> list[Report] | None:
-    """Ends that.
-
-    Args:
-        outer: What `begin_collecting` returned.
-
-    Returns:
-        The reports; None if there are none.
-    """
-    reports, _HERE.reports = _HERE.reports, outer
-    return list(reports.values()) if reports else None

@@ -13,7 +13,7 @@ from ..memory.parts import Parts
 from ..memory.pool import Pool
 from ..observe.activity import Activity
 from ..observe.recorder import Recorder
-from ..observe.replaced import begin_collecting, end_collecting
+from ..observe.replaced import HERE
 from ..read.epochs import Epochs
 from .budget import Budget
 from .groups import most_alike
@@ -138,8 +138,10 @@ class Bench:
         failure = slot.failure
         if failure is None:
             # What may be read again here has been reported with the parts.
-            outer = begin_collecting()
+            collector = HERE.collector
+            outer = collector.reports
             try:
+                collector.reports = {}
                 fetch = self._epochs.enter(unit.task.epoch)
                 activity.begin("batching")
                 batches = [fetch.join(slot.in_order, slot.rows, self._pool)]
@@ -147,7 +149,8 @@ class Bench:
             except BaseException as error:
                 activity.end()
                 failure = relayed(error, "batching", slot.steps[0])
-            end_collecting(outer)
+            finally:
+                collector.reports = outer
         self._settle(slot, batches, failure, activity)
 
     def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:
