@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from loadax_core import DataLoader, Replaced, StackBatcher, Stats, Tolerance
 from loadax_core.observe.replaced import _KNOWN, HERE
+from loadax_core.run.policy import Policy
 
 ERRORS = {row: ValueError(f"no {row}") for row in (2, 5, 6, 13)}
 
@@ -144,6 +145,39 @@ def test_parts_that_are_read_again_together_count_with_their_batch() -> None:
             assert list(rows.tolerance._rows) == [*errors][: step + 1]
     assert min(rows.gathered) < 32, "no batch was read in parts"
     assert rows.gathered.index(32, rows.gathered.index(min(rows.gathered))), "no parts were read again"
+
+
+class Grouped(elsewhere.Replacing):
+    """Gathers numbers, of several batches in one call."""
+
+    rowwise = True
+
+    def __init__(self, rows: int, errors: dict[int, BaseException], most: int) -> None:
+        super().__init__(rows, errors, most)
+        self.gathered: list[list[int]] = []
+
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        self.gathered.append(rows.tolist())
+        return np.array([self[row] for row in rows.tolist()])
+
+
+@pytest.mark.parametrize("kind", ["thread", "executor"])
+def test_rows_of_batches_that_are_gathered_together_count_with_their_batch(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Policy, "group", lambda *_: 8)
+    broken = list(range(3, 128, 7))
+    rows = Grouped(128, {row: ValueError(f"no {row}") for row in broken} | {90: KeyError("no 90")}, 99)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        iter(DataLoader().batch_size(4).workers(pool if kind == "executor" else 1).prefetch(16).build(rows)) as batches,
+    ):
+        for step in range(22):
+            next(batches)
+            assert [row for row, *_ in batches.stats().replaced] == [row for row in broken if row < 4 * (step + 1)]
+        with pytest.raises(KeyError):
+            next(batches)
+    assert list(range(64, 96)) in rows.gathered
 
 
 def test_the_first_row_is_announced_once_in_the_process_of_the_loop() -> None:

@@ -47,11 +47,10 @@ class CheckDataset(Protocol):
 
 
 class Copied(BaseDataset[Any]):
-    """Numbers whose gather copies rows, as arrays do, and fails as a whole; what was asked for is counted."""
+    """Numbers whose gather copies rows, as arrays do, and fails as a whole."""
 
     def __init__(self, broken: Sequence[int] = BROKEN, rows: int = 23, error: type[Exception] = ValueError) -> None:
         self.broken, self.rows, self.error = broken, rows, error
-        self.gathered: list[list[int]] = []
 
     @property
     def rowwise(self) -> bool:
@@ -74,7 +73,6 @@ class Copied(BaseDataset[Any]):
         return self.gather_rows
 
     def gather_rows(self, rows: Rows, alloc: Alloc) -> Any:
-        self.gathered.append(rows.tolist())
         x, y = alloc((len(rows),), np.float32), alloc((len(rows), 2), np.int64)
         for i, row in enumerate(rows.tolist()):
             item = self.read(row)
@@ -237,16 +235,6 @@ def test_it_resumes_at_every_step(name: str, workers: int) -> None:
     check_loader(
         DataLoader().batch_size(5).workers(workers).epochs(2).build(SOURCES[name]().tolerate(5).shuffle(seed=1))
     )
-
-
-def test_quick_gathers_of_several_batches_replace_in_their_own_batch() -> None:
-    source = Copied([500, 900], 1000)
-    rows = source.tolerate(1)
-    batches, replaced, error = outcome(DataLoader().batch_size(4).workers(1).prefetch(64).build(rows))
-    assert any(len(gathered) > 4 for gathered in source.gathered), "no two batches were gathered together"
-    assert len(batches) == 225
-    assert [row for row, *_ in replaced] == [500]
-    assert "step 225" in error
 
 
 def test_the_error_of_a_step_is_that_of_its_first_row_beyond_the_limit() -> None:

@@ -80,6 +80,19 @@ def test_workers_of_all_kinds_agree_and_report_padding() -> None:
         assert "by padding (ValueError" in str(replaced[0])
 
 
+def test_a_tolerate_above_another_sees_no_error() -> None:
+    rows = tolerated().retry(2, backoff=0).tolerate(16, on=Exception).pack(8, lengths=LENGTHS)
+    with iter(DataLoader().build(rows)) as batches:
+        list(batches)
+        assert sorted(row for row, *_ in batches.stats().replaced) == BROKEN
+
+
+def test_rows_are_replaced_again_when_the_pack_has_read() -> None:
+    source = tolerated()
+    source.pack(8, lengths=LENGTHS)[0]
+    assert len(source[0]) > 0
+
+
 def test_too_many_documents_are_an_error() -> None:
     rows = as_dataset(SOME).map(to_int32).tolerate(2).pack(8, lengths=LENGTHS)
     with iter(DataLoader().workers(2).build(rows)) as batches, pytest.raises(ValueError, match="invalid lit") as caught:

@@ -110,8 +110,8 @@ class ToleratedDataset(Transform[T_co]):
         wanted = rows_in_range(rows, len(self))
         try:
             return list(self._source.read_many(wanted))
-        except self._on as error:
-            return list(self._source.read_many(self._mended(wanted, error)))
+        except self._on:
+            return list(self._source.read_many(self._mended(wanted)))
 
     @property
     def gather(self) -> Gather | None:
@@ -121,25 +121,20 @@ class ToleratedDataset(Transform[T_co]):
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         try:
             return take_from(self._source, rows, alloc)
-        except self._on as error:
-            return take_from(self._source, np.array(self._mended(as_array(rows).tolist(), error), np.int64), alloc)
+        except self._on:
+            # If each row can be read by itself, this raises the same error again.
+            return take_from(self._source, np.array(self._mended(as_array(rows).tolist()), np.int64), alloc)
 
-    def _mended(self, rows: list[int], error: Exception) -> list[int]:
-        """The rows with others in place of those that cannot be read, found by reading each by itself.
-
-        Raises:
-            Exception: `error`, which a read of all rows has raised, if each can be read.
-        """
+    def _mended(self, rows: list[int]) -> list[int]:
+        """The rows with others in place of those that cannot be read, found by reading each by itself."""
         mended: list[int] = []
         for row in rows:
             try:
                 self._source.read(row)
-            except self._on as own:
-                mended.append(self._read_other(row, own)[0])
+            except self._on as error:
+                mended.append(self._read_other(row, error)[0])
             else:
                 mended.append(row)
-        if mended == rows:
-            raise error
         return mended
 
     def _read_other(self, row: int, error: Exception) -> tuple[int, T_co]:
