@@ -161,13 +161,18 @@ class Grouped(elsewhere.Replacing):
         return np.array([self[row] for row in rows.tolist()])
 
 
+def group_of_8(_policy: Policy, _rows: int, _limit: int) -> int:
+    return 8
+
+
 @pytest.mark.parametrize("kind", ["thread", "executor"])
 def test_rows_of_batches_that_are_gathered_together_count_with_their_batch(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Policy, "group", lambda *_: 8)
+    monkeypatch.setattr(Policy, "group", group_of_8)
     broken = list(range(3, 128, 7))
-    rows = Grouped(128, {row: ValueError(f"no {row}") for row in broken} | {90: KeyError("no 90")}, 99)
+    failing: dict[int, BaseException] = {row: ValueError(f"no {row}") for row in broken}
+    rows = Grouped(128, failing | {90: KeyError("no 90")}, 99)
     with (
         ThreadPoolExecutor(1) as pool,
         iter(DataLoader().batch_size(4).workers(pool if kind == "executor" else 1).prefetch(16).build(rows)) as batches,

@@ -367,22 +367,43 @@ def test_the_error_is_raised_if_no_row_can_be_read(rows: int, tried: int) -> Non
     assert caught.value.__notes__ == [note]
 
 
-def test_a_signal_handlers_error_is_no_rows() -> None:
-    class PreemptedError(ValueError):
-        pass
+class PreemptedError(ValueError):
+    """What a signal handler raises."""
 
-    def handler(*_: object) -> None:
-        raise PreemptedError
 
-    def interrupted(x: int) -> int:
-        if x == 3:
-            signal.raise_signal(signal.SIGUSR1)
-        return x
+def preempt(*_: object) -> None:
+    raise PreemptedError
 
-    before = signal.signal(signal.SIGUSR1, handler)
+
+READS: dict[str, Callable[[BaseDataset[Any], int], Any]] = {
+    "item": lambda rows, other: rows[2],
+    "replacement": lambda rows, other: rows[other],
+    "items": lambda rows, other: rows.read_many([1, 2]),
+    "gather": lambda rows, other: rows.gather_range(range(1, 3), aligned_empty),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_signal_handlers_error_is_no_rows(name: str) -> None:
+    # Row 2 is read in place of the other one.
+    other = next(row for row in range(8) if int(Copied([row], 8).tolerate(1)[row]["x"]) == 2)
+    raised: list[int] = []
+
+    class Interrupted(Copied):
+        def read(self, row: int) -> Any:
+            if row == 2 and not raised:
+                raised.append(row)
+                signal.raise_signal(signal.SIGUSR1)
+            return super().read(row)
+
+        @property
+        def gather(self) -> Any:
+            return self.gather_rows
+
+    before = signal.signal(signal.SIGUSR1, preempt)
     try:
         with pytest.raises(PreemptedError):
-            RangeDataset(8).map(interrupted).tolerate(5)[3]
+            READS[name](Interrupted([other], 8).tolerate(5), other)
     finally:
         signal.signal(signal.SIGUSR1, before)
 

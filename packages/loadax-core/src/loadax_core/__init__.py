@@ -15,6 +15,7 @@ from .errors import StackError as StackError
 from .errors import StateError as StateError
 from .errors import WorkerError as WorkerError
 from .errors import add_note as add_note
+from .errors import is_interrupt as is_interrupt
 from .iterator import LoaderIterator as LoaderIterator
 from .loader import Loader as Loader
 from .memory.gather import check_rows as check_rows

@@ -82,7 +82,12 @@ def detach(error: BaseException) -> None:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an error was raised by a signal handler, which Python runs in the main thread, and not by any row."""
+    """Whether an error was raised by a signal handler, which Python runs in the main thread, and not by any row.
+
+    Args:
+        error: An error that has just been caught, with its traceback. A dataset that goes on after errors of its rows
+            raises such an error again.
+    """
     if threading.current_thread() is not threading.main_thread():
         return False
     if isinstance(error, KeyboardInterrupt):

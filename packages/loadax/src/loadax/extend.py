@@ -21,6 +21,7 @@ from loadax_core import check_not_table as check_not_table
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
 from loadax_core import gather_of as gather_of
+from loadax_core import is_interrupt as is_interrupt
 from loadax_core import join_batches as join_batches
 from loadax_core import progress_bar as progress_bar
 from loadax_core import read_items as read_items

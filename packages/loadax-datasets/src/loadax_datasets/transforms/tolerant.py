@@ -6,7 +6,7 @@ import warnings
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from loadax_core import Alloc, Dataset, Gather, Replaced, Tolerance, add_note
+from loadax_core import Alloc, Dataset, Gather, Replaced, Tolerance, add_note, is_interrupt
 
 from ..base import take_from
 from ..checks import check_int
@@ -110,8 +110,8 @@ class ToleratedDataset(Transform[T_co]):
         wanted = rows_in_range(rows, len(self))
         try:
             return list(self._source.read_many(wanted))
-        except self._on:
-            return list(self._source.read_many(self._mended(wanted)))
+        except self._on as error:
+            return list(self._source.read_many(self._mended(wanted, error)))
 
     @property
     def gather(self) -> Gather | None:
@@ -121,18 +121,25 @@ class ToleratedDataset(Transform[T_co]):
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         try:
             return take_from(self._source, rows, alloc)
-        except self._on:
+        except self._on as error:
             # If each row can be read by itself, this raises the same error again.
-            return take_from(self._source, np.array(self._mended(as_array(rows).tolist()), np.int64), alloc)
+            return take_from(self._source, np.array(self._mended(as_array(rows).tolist(), error), np.int64), alloc)
 
-    def _mended(self, rows: list[int]) -> list[int]:
-        """The rows with others in place of those that cannot be read, found by reading each by itself."""
+    def _mended(self, rows: list[int], error: Exception) -> list[int]:
+        """The rows with others in place of those that cannot be read, found by reading each by itself.
+
+        Args:
+            rows: The rows.
+            error: What a read of all of them has raised.
+        """
+        if is_interrupt(error):
+            raise error
         mended: list[int] = []
         for row in rows:
             try:
                 self._source.read(row)
-            except self._on as error:
-                mended.append(self._read_other(row, error)[0])
+            except self._on as own:
+                mended.append(self._read_other(row, own)[0])
             else:
                 mended.append(row)
         return mended
@@ -161,7 +168,9 @@ class ToleratedDataset(Transform[T_co]):
             tried += 1
             try:
                 item = self._source.read(other)
-            except self._on:
+            except self._on as failure:
+                if is_interrupt(failure):
+                    raise
                 continue
             except Exception as failure:
                 add_note(failure, f"row {other} was read in place of row {row}, which could not be read: {error!r}")
