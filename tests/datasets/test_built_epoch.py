@@ -58,6 +58,7 @@ CHANGING: dict[str, Callable[[], Any]] = {
     "padding": lambda: ROWS.shuffle(seed=1).pad_to_multiple(4),
     "cast": lambda: ROWS.shuffle(seed=1).cast(np.int32),
     "retry": lambda: ROWS.shuffle(seed=1).retry(2),
+    "tolerate": lambda: ROWS.tolerate(2),
     "another's": Own,
     "another's, wrapped": lambda: as_dataset(Own()),
     "another's that does not say so, wrapped": lambda: as_dataset(Silent()),

@@ -171,6 +171,7 @@ DATASETS: dict[str, Callable[[], BaseDataset[Any]]] = {
     "filter": lambda: numbers.filter(is_third).shuffle(seed=1),
     "cache": lambda: numbers.map(double).cache().shuffle(seed=1),
     "retry": lambda: numbers.retry(2).shuffle(seed=1),
+    "tolerate": lambda: numbers.map(fail_at_1300).tolerate(1, on=FailingError).shuffle(seed=1),
 }
 
 

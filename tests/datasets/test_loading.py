@@ -52,6 +52,7 @@ PIPELINES: dict[str, BaseDataset[Any]] = {
     "repeat": numbers.shuffle(seed=1).repeat(2),
     "pad": numbers.shuffle(seed=1).pad_to_multiple(8),
     "retry": numbers.retry(2).shuffle(seed=1),
+    "tolerate": InMemoryDataset(["x" if row in (2, 9) else str(row) for row in range(23)]).map(int).tolerate(2),
     "cache": numbers.cache().shuffle(seed=1),
 }
 

@@ -106,6 +106,7 @@ steps = st.one_of(
                 lambda items, _, __: items,
             ),
             Step("retry", lambda ds: ds.retry(2), lambda items, _, __: items),
+            Step("tolerate", lambda ds: ds.tolerate(2), lambda items, _, __: items, kind="tolerate"),
             Step("filter", lambda ds: ds.filter(is_even), lambda items, _, __: [*filter(is_even, items)], True),
             Step("cache", lambda ds: ds.cache(), lambda items, _, __: items, True),
             Step("foreign", lambda ds: as_dataset(list(ds)), lambda items, _, __: items, True),

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from loadax_core import timed_transform
+from loadax_core import Tolerance, timed_transform
 
 
 class Numbers:
@@ -498,3 +498,18 @@ class SlowEpoch(Numbers):
 def slow_import() -> None:
     """Stands for the imports of a process."""
     time.sleep(0.5)
+
+
+class Replacing(Numbers):
+    """Integers; in place of those that raise come others, of which loaders are told."""
+
+    def __init__(self, rows: int, errors: dict[int, BaseException], most: int) -> None:
+        super().__init__(rows, errors)
+        self.tolerance = Tolerance(most)
+
+    def __getitem__(self, row: int) -> int:
+        try:
+            return super().__getitem__(row)
+        except ValueError as error:
+            self.tolerance.report(row, row + 1, 0, error)
+            return row + 1

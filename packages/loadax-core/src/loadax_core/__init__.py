@@ -15,6 +15,7 @@ from .errors import StackError as StackError
 from .errors import StateError as StateError
 from .errors import WorkerError as WorkerError
 from .errors import add_note as add_note
+from .errors import is_interrupt as is_interrupt
 from .iterator import LoaderIterator as LoaderIterator
 from .loader import Loader as Loader
 from .memory.gather import check_rows as check_rows
@@ -23,6 +24,8 @@ from .memory.gather import take_rows as take_rows
 from .memory.pool import aligned_empty as aligned_empty
 from .observe.figures import Interval as Interval
 from .observe.figures import SlowRead as SlowRead
+from .observe.replaced import Replaced as Replaced
+from .observe.replaced import Tolerance as Tolerance
 from .observe.span import Span as Span
 from .observe.stats import Stats as Stats
 from .observe.timeline import Timeline as Timeline

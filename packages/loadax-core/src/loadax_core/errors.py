@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any
@@ -50,7 +51,7 @@ def add_note(error: BaseException, note: str) -> None:
 
 
 class RemoteTraceback(Exception):  # noqa: N818
-    """The traceback of an error in the process that raised it; shown as the cause of the error."""
+    """The traceback of an error where it was raised; shown as the cause of the error."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -59,17 +60,43 @@ class RemoteTraceback(Exception):  # noqa: N818
         return f'\n"""\n{self.args[0]}"""'
 
 
+def traced(error: BaseException) -> str:
+    """The traceback of an error as text."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        # Its message cannot be shown.
+        return ""
+
+
+def detach(error: BaseException) -> None:
+    """Has an error, and those that led to it, refer to no frame: a frame's variables live as long as the error."""
+    found: set[int] = set()
+    errors: list[BaseException | None] = [error]
+    while errors:
+        one = errors.pop()
+        if one is not None and id(one) not in found:
+            found.add(id(one))
+            one.__traceback__ = None
+            errors += [one.__cause__, one.__context__]
+
+
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an error was raised by a signal handler, which Python runs in the main thread, and not by any row."""
+    """Whether an error was raised by a signal handler, which Python runs in the main thread, and not by any row.
+
+    Args:
+        error: An error that has just been caught, with its traceback. A dataset that goes on after errors of its rows
+            raises such an error again.
+    """
     if threading.current_thread() is not threading.main_thread():
         return False
     if isinstance(error, KeyboardInterrupt):
         return True
-    handlers, traceback = set(_handlers()), error.__traceback__
-    while handlers and traceback is not None:
-        if traceback.tb_frame.f_code in handlers:
+    handlers, place = set(_handlers()), error.__traceback__
+    while handlers and place is not None:
+        if place.tb_frame.f_code in handlers:
             return True
-        traceback = traceback.tb_next
+        place = place.tb_next
     return False
 
 
@@ -96,7 +123,7 @@ def relayed(error: BaseException, stage: str, step: object, trace: str = "") -> 
         error: The error that was raised.
         stage: The stage that raised it, such as "reading".
         step: The step whose batch was being made.
-        trace: The traceback, if another process raised the error.
+        trace: The traceback, if the error has none, since another process raised it or it was kept for long.
     """
     # This is how NumPy puts it.
     if isinstance(error, ValueError) and "read-only" in _message(error):

@@ -38,6 +38,8 @@ from .transforms.selected import SelectedDataset as SelectedDataset
 from .transforms.shuffled import ShuffledDataset as ShuffledDataset
 from .transforms.sliced import SlicedDataset as SlicedDataset
 from .transforms.split import SplitDataset as SplitDataset
+from .transforms.tolerant import ToleratedDataset as ToleratedDataset
+from .transforms.tolerant import TransientErrorWarning as TransientErrorWarning
 
 if TYPE_CHECKING:
     __version__: str

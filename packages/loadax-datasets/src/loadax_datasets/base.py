@@ -461,6 +461,12 @@ class BaseDataset(ABC, Generic[T_co]):
         """The rows, with reads that fail tried again; see `RetriedDataset`."""
         return datasets.RetriedDataset(self, attempts, on=on, backoff=backoff)
 
+    def tolerate(
+        self, most: int, *, on: type[Exception] | tuple[type[Exception], ...] = (ValueError,), seed: int = 0
+    ) -> BaseDataset[T_co]:
+        """The rows, with others in place of up to `most` that cannot be read; see `ToleratedDataset`."""
+        return datasets.ToleratedDataset(self, most, on=on, seed=seed)
+
     def pad_to_multiple(self, multiple: int) -> BaseDataset[tuple[T_co, bool]]:
         """Pairs of an item and whether it is real, padded to a multiple; see `PaddedDataset`."""
         return datasets.PaddedDataset(self, multiple)

@@ -31,6 +31,7 @@ from loadax_core import PadBatcher as PadBatcher
 from loadax_core import Passes as Passes
 from loadax_core import Placement as Placement
 from loadax_core import Preview as Preview
+from loadax_core import Replaced as Replaced
 from loadax_core import ShardingStrategy as ShardingStrategy
 from loadax_core import SlowRead as SlowRead
 from loadax_core import Span as Span
@@ -75,6 +76,8 @@ from loadax_datasets import SlicedDataset as SlicedDataset
 from loadax_datasets import SplitDataset as SplitDataset
 from loadax_datasets import SQLiteDataset as SQLiteDataset
 from loadax_datasets import TokenDataset as TokenDataset
+from loadax_datasets import ToleratedDataset as ToleratedDataset
+from loadax_datasets import TransientErrorWarning as TransientErrorWarning
 from loadax_datasets import ZippedDataset as ZippedDataset
 from loadax_datasets import as_dataset as as_dataset
 from loadax_datasets import write_jagged as write_jagged
@@ -148,6 +151,7 @@ __all__ = [
     "RandomMappedDataset",
     "RangeDataset",
     "RepeatedDataset",
+    "Replaced",
     "RetriedDataset",
     "SQLiteDataset",
     "SampledDataset",
@@ -165,6 +169,8 @@ __all__ = [
     "Table",
     "Timeline",
     "TokenDataset",
+    "ToleratedDataset",
+    "TransientErrorWarning",
     "WorkerError",
     "ZippedDataset",
     "__version__",

@@ -15,6 +15,7 @@ from loadax_core import SupportsEpoch as SupportsEpoch
 from loadax_core import SupportsFingerprint as SupportsFingerprint
 from loadax_core import SupportsGather as SupportsGather
 from loadax_core import SupportsGetItems as SupportsGetItems
+from loadax_core import Tolerance as Tolerance
 from loadax_core import Traced as Traced
 from loadax_core import add_note as add_note
 from loadax_core import aligned_empty as aligned_empty
@@ -22,6 +23,7 @@ from loadax_core import check_not_table as check_not_table
 from loadax_core import check_rows as check_rows
 from loadax_core import gather_array as gather_array
 from loadax_core import gather_of as gather_of
+from loadax_core import is_interrupt as is_interrupt
 from loadax_core import join_batches as join_batches
 from loadax_core import origins_of as origins_of
 from loadax_core import progress_bar as progress_bar

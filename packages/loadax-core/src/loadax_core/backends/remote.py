@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+from ..errors import traced
 from ..observe.cores import Clocks, thread_clocks
 from ..observe.lane import LOOK_SECONDS
 from ..protocols import Alloc, Numbers
@@ -32,7 +33,9 @@ def perform_remotely(epochs: Epochs, task: Task, alloc: Alloc, watch: Stopwatch)
         return failed(error, "preparing")
     done = perform(fetch, task, alloc, watch)
     done.clocks = watch.clocks
-    return done if done.error is None else failed(done.error, done.stage, done.values)
+    if done.error is None:
+        return done
+    return replace(failed(done.error, done.stage, done.values), replaced=done.replaced, clocks=done.clocks)
 
 
 def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done:
@@ -43,11 +46,7 @@ def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done
         stage: What was being done.
         values: The batches before the one that failed.
     """
-    try:
-        text = "".join(traceback.format_exception(error))
-    except Exception:
-        # Its message cannot be shown.
-        text = ""
+    text = traced(error)
     # What it refers to must not be kept here.
     return Done(list(values), error.with_traceback(None), stage, trace=text)
 

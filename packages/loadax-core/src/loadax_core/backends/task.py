@@ -7,11 +7,12 @@ import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, SupportsIndex, cast
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, cast
 
 from ..errors import is_interrupt
 from ..memory.pickled import dumps, dumps_by_value
 from ..observe.cores import Clocks
+from ..observe.replaced import HERE, Replaced, Report, Tolerance
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -50,6 +51,7 @@ class Done:
         trace: The traceback of the error, if it was raised in another process.
         transforming: Seconds of `reading` that were transforms, if that was measured.
         clocks: What the thread had of the cores, if that was measured for another process or thread.
+        replaced: The rows that the dataset replaced in each of the values, by its place; None if there are none.
     """
 
     values: list[Any]
@@ -60,6 +62,7 @@ class Done:
     trace: str = ""
     transforming: float | None = None
     clocks: Clocks | None = None
+    replaced: dict[int, list[Report]] | None = None
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Any, ...]:
         error = None if self.error is None else pack(self.error)
@@ -74,13 +77,34 @@ class Done:
                 raise
             buffers.clear()
             body = dumps_by_value(self.values, keep)
+        replaced = self.replaced and {place: [*map(_pack_report, found)] for place, found in self.replaced.items()}
         others = self.stage, self.reading, self.batching, self.trace, self.transforming, self.clocks
-        return _arrived, (error, body, buffers, *others)
+        return _arrived, (error, body, buffers, replaced, *others)
 
 
-def _arrived(error: bytes | None, body: bytes, buffers: list[pickle.PickleBuffer], *others: Any) -> Done:
+Packed: TypeAlias = tuple[Tolerance, Replaced, bytes, str]
+"""A report for another process, with its error packed."""
+
+
+def _pack_report(report: Report) -> Packed:
+    return report.tolerance, report.replaced, pack(report.error), report.trace
+
+
+def _arrived(
+    error: bytes | None,
+    body: bytes,
+    buffers: list[pickle.PickleBuffer],
+    replaced: dict[int, list[Packed]] | None,
+    *others: Any,
+) -> Done:
     """An outcome that comes from another process."""
-    return Done(pickle.loads(body, buffers=buffers), None if error is None else unpack(error), *others)
+    done = Done(pickle.loads(body, buffers=buffers), None if error is None else unpack(error), *others)
+    if replaced is not None:
+        done.replaced = {
+            place: [Report(tolerance, what, unpack(failure), trace) for tolerance, what, failure, trace in found]
+            for place, found in replaced.items()
+        }
+    return done
 
 
 class Watch(Protocol):
@@ -126,9 +150,11 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
         # The dataset can be read so in other epochs.
         return _one_by_one(fetch, task, alloc, watch)
     done = attempt(fetch, task.rows, task.batches, alloc, watch, whole=task.whole)
-    if done.error is None or task.batches == 1 or is_interrupt(done.error):
+    if task.batches == 1 or (done.error is None and done.replaced is None):
         return done
-    # The error belongs to one of the batches, and those before it are to be handed out.
+    if done.error is not None and is_interrupt(done.error):
+        return done
+    # The error belongs to one of the batches, and those before it are to be handed out. So do replaced rows.
     return _one_by_one(fetch, task, alloc, watch)
 
 
@@ -144,6 +170,8 @@ def _one_by_one(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
         if done.error is not None:
             whole.error, whole.stage = done.error, done.stage
             break
+        if done.replaced is not None:
+            whole.replaced = (whole.replaced or {}) | {i: done.replaced[0]}
         whole.values += done.values
     return whole
 
@@ -155,7 +183,10 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
         The outcome. If there is an error, there are no batches.
     """
     done = Done([])
+    collector = HERE.collector
+    outer = collector.reports
     try:
+        collector.reports = {}
         watch.begin("reading", rows)
         if watch.close:
             begin_measuring()
@@ -179,4 +210,8 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
         done.values, done.error = [], error
         end_measuring()
         watch.end()
+    finally:
+        reports, collector.reports = collector.reports, outer
+    if reports:
+        done.replaced = {0: list(reports.values())}
     return done

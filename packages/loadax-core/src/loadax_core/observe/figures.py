@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..protocols import Kind, ReadMethod
+from .replaced import Replaced
 
 
 class Interval(NamedTuple):
@@ -85,6 +86,7 @@ class Figures:
     history: tuple[Interval, ...] = ()
     slowest: tuple[SlowRead, ...] = ()
     cores: int = 1
+    replaced: tuple[Replaced, ...] = ()
 
     @property
     def wait_share(self) -> float:

@@ -7,15 +7,18 @@ numbers and not yet in others.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from time import perf_counter, process_time
 from typing import Any
 
+from ..errors import relayed
 from ..memory.nbytes import size
 from ..plan.steps import Step
 from ..protocols import Kind, ReadMethod
 from .cores import cores
 from .history import History, Point
 from .lane import SLOWEST, Lane, Note
+from .replaced import Replaced, Report, Tolerance
 from .stats import Stats
 from .traces import Tracing
 
@@ -52,6 +55,7 @@ class Recorder:
         self._batches = self._sampled_bytes = self._sampled_rows = 0
         self._history = History()
         self._workers: dict[int, Lane] = {}
+        self._replaced: dict[tuple[Tolerance, int], Replaced] = {}
 
     def worker(self, number: int) -> Lane:
         """The lane of a worker; after a restart, of the worker that takes its place."""
@@ -100,6 +104,22 @@ class Recorder:
             self.waits.append(("waiting", began, now, step))
         if now >= self._history.due:
             self._look(now, batch, step.size)
+
+    def replace(self, reports: Iterable[Report], step: Step) -> BaseException | None:
+        """Counts the rows that a dataset has replaced in a batch.
+
+        Args:
+            reports: The rows, in the order in which they happened to be read.
+            step: The step of the batch.
+
+        Returns:
+            The error of the first row that is one too many, as `next` raises it; None if all may be replaced.
+        """
+        for report in sorted(reports, key=lambda report: report.replaced.row):
+            if not report.admit():
+                return relayed(report.error, "reading", step, report.trace)
+            self._replaced.setdefault((report.tolerance, report.replaced.row), report.replaced)
+        return None
 
     def _look(self, now: float, batch: Any, rows: int) -> None:
         """Looks closer at one batch: at the first, and then ever more rarely."""
@@ -160,6 +180,7 @@ class Recorder:
             history=tuple(self._history.intervals(self._point())),
             slowest=tuple(sorted((read for lane in lanes for read in list(lane.slowest)), reverse=True)[:SLOWEST]),
             cores=cores(),
+            replaced=tuple(self._replaced.values()),
         )
 
 

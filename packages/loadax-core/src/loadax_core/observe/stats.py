@@ -50,6 +50,8 @@ class Stats(Figures):
         slowest: The slowest reads, slowest first, up to 5. In one read in 5 ms of each worker, rows that are read one
             by one are timed one by one; of the others, the whole read is.
         cores: CPU cores that this process may use.
+        replaced: The rows that the dataset could not read and has replaced, in the batches yielded; each row once. See
+            `Tolerance`.
 
     Example:
         >>> print(Stats(batches=40, rows=10_000, elapsed=2.0, waited=0.02, reading=1.5, batching=0.2, placing=0.1))
@@ -83,6 +85,9 @@ class Stats(Figures):
         slow = [read for read in self.slowest[:3] if read.seconds > max(0.01, 5 * usual * read.rows)]
         if slow:
             lines.append("slowest reads: " + ", ".join(map(str, slow)))
+        if self.replaced:
+            shown = [*map(str, self.replaced[:3]), *(["..."] if len(self.replaced) > 3 else [])]
+            lines.append(f"replaced {counted(len(self.replaced), 'row')} that could not be read: {', '.join(shown)}")
         return "\n".join([*lines, self.verdict])
 
     @property

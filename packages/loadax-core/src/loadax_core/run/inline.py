@@ -26,6 +26,7 @@ class Inline:
     def __init__(self, epochs: Epochs, steps: Iterator[Step], recorder: Recorder) -> None:
         self._epochs = epochs
         self._steps = steps
+        self._recorder = recorder
         # The epoch that was entered last, and its fetch.
         self._epoch: int | None = None
         self._fetch = epochs.base
@@ -50,6 +51,10 @@ class Inline:
         if self._fetch.places and done.error is None:
             self._place(done)
         if done.error is None:
+            if done.replaced is not None:
+                self.failure = self._recorder.replace(done.replaced[0], step)
+                if self.failure is not None:
+                    raise self.failure
             return step, done.values[0]
         if is_interrupt(done.error):
             raise done.error

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..backends.task import Task
 from ..memory.parts import Parts
+from ..observe.replaced import Report
 from ..plan.steps import Step
 from ..protocols import Numbers
 
@@ -26,6 +27,7 @@ class Slot:
         missing: How many parts have yet to be read.
         batches: Once it is done, its batches up to the first that failed.
         error: Why that one failed.
+        replaced: The rows that the dataset replaced in each of the batches, by its place; None if there are none.
         nbytes: Bytes of its batches, if the prefetch depth is sized by memory.
         claimed: Whether it is being published.
         done: Whether it is.
@@ -45,6 +47,7 @@ class Slot:
         "nbytes",
         "published",
         "ready",
+        "replaced",
         "rows",
         "steps",
     )
@@ -59,6 +62,7 @@ class Slot:
         self.missing = 1
         self.batches: list[Any] = []
         self.error: BaseException | None = None
+        self.replaced: dict[int, list[Report]] | None = None
         self.nbytes = 0
         self.published = 0.0
         self.claimed = self.done = False
@@ -78,6 +82,11 @@ class Slot:
             self._failures[start] = failure
         self.missing -= 1
         return self.missing <= 0
+
+    def replace(self, replaced: dict[int, list[Report]]) -> None:
+        """Adds rows that the dataset replaced, by the place of the batch; the caller holds the bench's lock."""
+        known = self.replaced or {}
+        self.replaced = known | {place: known.get(place, []) + reports for place, reports in replaced.items()}
 
     @property
     def failure(self) -> BaseException | None:

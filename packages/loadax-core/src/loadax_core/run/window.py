@@ -119,6 +119,8 @@ class Window:
             self.failure = slot.error
             assert slot.error is not None, "a slot has as many batches as steps, or an error"
             raise slot.error
+        if slot.replaced is not None:
+            self._count_replaced(slot, offset)
         step, batch = slot.steps[offset], batches[offset]
         batches[offset] = None
         self._taken += 1
@@ -132,6 +134,13 @@ class Window:
             self._offset = 0
             self._add_more(slot)
         return step, batch
+
+    def _count_replaced(self, slot: Slot, offset: int) -> None:
+        """Counts the rows that were replaced in a batch, which the loop is about to receive; raises if too many are."""
+        assert slot.replaced is not None, "callers look at it"
+        self.failure = self._recorder.replace(slot.replaced.get(offset, ()), slot.steps[offset])
+        if self.failure is not None:
+            raise self.failure
 
     def _add_more(self, slot: Slot) -> None:
         """Adds batches in place of those of a slot that has been handed out."""

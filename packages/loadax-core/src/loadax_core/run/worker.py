@@ -13,6 +13,7 @@ from ..memory.parts import Parts
 from ..memory.pool import Pool
 from ..observe.activity import Activity
 from ..observe.recorder import Recorder
+from ..observe.replaced import HERE
 from ..read.epochs import Epochs
 from .budget import Budget
 from .groups import most_alike
@@ -108,6 +109,9 @@ class Bench:
             self._learn(task, done)
         if done.transforming is not None:
             activity.transformed(done.reading, done.transforming)
+        if done.replaced is not None:
+            with self.lock:
+                slot.replace(done.replaced)
         if task.whole:
             self._settle(slot, done.values, failure, activity)
         else:
@@ -133,7 +137,11 @@ class Bench:
         batches: list[Any] = []
         failure = slot.failure
         if failure is None:
+            # What may be read again here has been reported with the parts.
+            collector = HERE.collector
+            outer = collector.reports
             try:
+                collector.reports = {}
                 fetch = self._epochs.enter(unit.task.epoch)
                 activity.begin("batching")
                 batches = [fetch.join(slot.in_order, slot.rows, self._pool)]
@@ -141,6 +149,8 @@ class Bench:
             except BaseException as error:
                 activity.end()
                 failure = relayed(error, "batching", slot.steps[0])
+            finally:
+                collector.reports = outer
         self._settle(slot, batches, failure, activity)
 
     def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:

@@ -46,6 +46,14 @@ class Placed(NamedTuple):
         found = Placed(*columns)
         return found._replace(rows=found.rows - row, places=found.places - row * size) if row else found
 
+    def without(self, which: Rows) -> Placed:
+        """The same, with the pieces in these of the source's arrays left out."""
+        if not len(which):
+            return self
+        numbers = self.numbers.copy()
+        numbers[np.isin(self.which, which)] = 0
+        return self._replace(numbers=numbers)
+
 
 Locate = Callable[[Rows, Rows], tuple[Rows, Rows]]
 """Says in which of a source's arrays a value of a document is, and where: of documents, and places in them."""

@@ -15,6 +15,7 @@ from ..orders.packing import Lengths, Pieces
 from ..sources.flat import FlatDataset
 from .lengths import document_length
 from .pieces import Arrays
+from .unreadable import LEFT_OUT, read_readable
 
 Array = npt.NDArray[Any]
 
@@ -95,8 +96,8 @@ class Reader(Protocol):
         """
         ...
 
-    def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:
-        """For each leaf, the arrays with these numbers.
+    def arrays(self, which: Rows, kind: Kind) -> tuple[list[Arrays], Rows]:
+        """For each leaf, the arrays with these numbers; and the numbers of those that cannot be read and are left out.
 
         Args:
             which: Numbers that `locate` returned.
@@ -125,9 +126,9 @@ class FlatReader:
         which, starts, _ = self._flat.bounds(documents)
         return which, starts + skips
 
-    def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:  # noqa: ARG002 (all are there)
+    def arrays(self, which: Rows, kind: Kind) -> tuple[list[Arrays], Rows]:  # noqa: ARG002 (all are there)
         """See `Reader`."""
-        return list(self._flat.leaves)
+        return list(self._flat.leaves), np.empty(0, np.int64)
 
 
 class ItemReader:
@@ -142,23 +143,31 @@ class ItemReader:
         self._source, self._lengths = source, lengths
 
     def example(self) -> Any:
-        """See `Reader`."""
-        return self._source.read(0)
+        """The first document that can be read."""
+        for row in range(len(self._source)):
+            document = read_readable(self._source, [row])[0]
+            if document is not LEFT_OUT:
+                return document
+        raise ValueError(f"none of the {len(self._source)} documents can be read")
 
     def locate(self, documents: Rows, skips: Rows) -> tuple[Rows, Rows]:
         """See `Reader`."""
         return documents, skips
 
-    def arrays(self, which: Rows, kind: Kind) -> list[Arrays]:
+    def arrays(self, which: Rows, kind: Kind) -> tuple[list[Arrays], Rows]:
         """See `Reader`."""
         documents = np.unique(which)
         found: list[dict[int, Array]] = [{} for _ in kind.dtypes]
+        lost: list[int] = []
         expected = self._lengths[documents].tolist()
         numbers = documents.tolist()
-        for document, item, length in zip(numbers, self._source.read_many(numbers), expected, strict=True):
+        for document, item, length in zip(numbers, read_readable(self._source, numbers), expected, strict=True):
+            if item is LEFT_OUT:
+                lost.append(document)
+                continue
             for known, leaf in zip(found, self._leaves(item, document, length, kind), strict=True):
                 known[document] = leaf
-        return list(found)
+        return list(found), np.array(lost, np.int64)
 
     def _leaves(self, item: Any, document: int, length: int, kind: Kind) -> list[Array]:
         """The leaves of a document, checked."""

@@ -15,9 +15,10 @@ from ..base import BaseDataset
 from ..files import memory_map
 from ..files.fingerprints import digest
 from ..files.folders import shown
-from ..log import inform
+from ..log import inform, warn
 from ..orders.packing import Lengths
 from ..sources.flat import FlatDataset
+from .unreadable import LEFT_OUT, read_readable
 
 CHUNK = 256
 """Documents in one read while lengths are found."""
@@ -120,13 +121,20 @@ def _measure(source: BaseDataset[Any]) -> npt.NDArray[np.int64]:
     begin = reported = time.monotonic()
     total = len(source)
     lengths = np.empty(total, np.int64)
+    lost: list[int] = []
     for start in range(0, total, CHUNK):
         rows = range(start, min(start + CHUNK, total))
-        for row, item in zip(rows, source.read_range(rows), strict=True):
-            lengths[row] = _length(row, item)
+        for row, item in zip(rows, read_readable(source, rows), strict=True):
+            if item is LEFT_OUT:
+                lost.append(row)
+            # A document that cannot be read takes no room.
+            lengths[row] = 0 if item is LEFT_OUT else _length(row, item)
         if time.monotonic() - reported >= PROGRESS_SECONDS:
             reported = time.monotonic()
             inform("pack: read %d of %d documents for their lengths in %.0f s", rows.stop, total, reported - begin)
+    if lost:
+        shown = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
+        warn("pack: %d of %d documents cannot be read, and are left out: %s", len(lost), total, shown)
     return lengths
 
 

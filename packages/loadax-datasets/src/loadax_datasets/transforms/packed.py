@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Alloc, ArraySpec, Dataset, Gather, Rows, Traced, aligned_empty, tree
 
-from ..base import BaseDataset
 from ..checks import check_int
 from ..forks import ForkLock
 from ..orders.packing import BestFit, Lengths, Long
@@ -52,6 +51,8 @@ class PackedDataset(Transform[Any]):
     come in another order: the number of rows and the padding are the same in every epoch. A row is found without the
     rows before it. The plan takes the memory of one number for each document; it is not pickled, and made anew in each
     worker process.
+
+    A document that a `tolerate` below cannot read becomes padding. If its length is not given either, it has none.
 
     Args:
         source: Documents: one-dimensional arrays, or dicts of such arrays that are equally long. They may not come in
@@ -107,7 +108,12 @@ class PackedDataset(Transform[Any]):
         self._size, self._seed, self._align = check_int("size", size, 1), check_int("seed", seed, 0), align
         self._how, self._pad, self._most = how, pad, max_documents
         self._long: Long = long
-        check_settings(self._source, how, long, self._size, align, max_documents)
+        check_settings(how, long, self._size, align, max_documents)
+        if self._source._order_changes():  # noqa: SLF001
+            raise ValueError(
+                "pack deals the documents anew in each epoch, and needs a source in one order; leave out its shuffle, "
+                f"or keep the order of one epoch with .frozen(epoch=0):\n{self._source!r}"
+            )
         self._left_out = numbers_of(leave_out, len(self._source))
         # None if the source itself has them.
         self._known = None if self._has_lengths and lengths is None else lengths_of(self._source, lengths)
@@ -163,7 +169,8 @@ class PackedDataset(Transform[Any]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         kind, size, placed = self._kind, self._size, self._rows()(rows)
-        arrays = self._reader.arrays(placed.which[placed.numbers > 0], kind)
+        arrays, lost = self._reader.arrays(placed.which[placed.numbers > 0], kind)
+        placed = placed.without(lost)
         leaves, own, more = ([alloc((len(rows), size), dtype) for dtype in dtypes] for dtypes in kind.dtypes_of_rows)
         outs = [array.reshape(-1) for array in (*leaves, *own, *more)]
         # Some rows at a time, so that what is written is still in the processor's cache when it is read.
@@ -288,14 +295,12 @@ class PackedDataset(Transform[Any]):
         return state
 
 
-def check_settings(
-    source: BaseDataset[Any], how: str, long: str, size: int, align: int, max_documents: int | None
-) -> None:
+def check_settings(how: str, long: str, size: int, align: int, max_documents: int | None) -> None:
     """Checks the arguments that do not depend on the lengths.
 
     Raises:
         TypeError: If a number is not an integer.
-        ValueError: If a setting is out of range, or the source has another order in each epoch.
+        ValueError: If a setting is out of range.
     """
     if how not in get_args(How):
         raise ValueError(f"how must be 'best' or 'split', got {how!r}")
@@ -307,8 +312,3 @@ def check_settings(
         check_int("max_documents", max_documents, 1)
     if how == "split" and (align > 1 or max_documents is not None):
         raise ValueError("align and max_documents need how='best': 'split' leaves no room between documents")
-    if source._order_changes():  # noqa: SLF001
-        raise ValueError(
-            "pack deals the documents anew in each epoch, and needs a source in one order; leave out its shuffle, "
-            f"or keep the order of one epoch with .frozen(epoch=0):\n{source!r}"
-        )
