@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, cast
 from ..errors import is_interrupt
 from ..memory.pickled import dumps, dumps_by_value
 from ..observe.cores import Clocks
-from ..observe.replaced import HERE, Replaced, Report, Tolerance
+from ..observe.replaced import HERE, NO_REPORTS, Replaced, Report, Tolerance
 from ..observe.transforms import begin_measuring, end_measuring
 from ..protocols import Alloc, Numbers, Rows
 from ..read.fetch import Fetch
@@ -186,7 +186,7 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
     collector = HERE.collector
     outer = collector.reports
     try:
-        collector.reports = {}
+        collector.reports = NO_REPORTS
         watch.begin("reading", rows)
         if watch.close:
             begin_measuring()

@@ -63,12 +63,16 @@ class Report(NamedTuple):
         return self.tolerance._count(self.replaced, self.error)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
+NO_REPORTS: dict[tuple[Tolerance, int], Report] = {}
+"""Of a unit of work in which no row was replaced yet; nobody writes to it."""
+
+
 class Collector:
     """What a thread collects.
 
     Attributes:
         reports: The reports of the unit of work that this thread does, one for each row; None outside of one. Whoever
-            begins a unit sets it to an empty dict, and back to what it was at the end: a read may use a loader.
+            begins a unit sets it to `NO_REPORTS`, and back to what it was at the end: a read may use a loader.
     """
 
     __slots__ = ("reports",)
@@ -135,6 +139,8 @@ class Tolerance:
             if not self._count(replaced, error):
                 raise error
         elif (self, row) not in reports:
+            if reports is NO_REPORTS:
+                reports = HERE.collector.reports = {}
             reports[self, row] = Report(self, replaced, error, traced(error))
             detach(error)
 

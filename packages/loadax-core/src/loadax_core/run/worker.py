@@ -13,7 +13,7 @@ from ..memory.parts import Parts
 from ..memory.pool import Pool
 from ..observe.activity import Activity
 from ..observe.recorder import Recorder
-from ..observe.replaced import HERE
+from ..observe.replaced import HERE, NO_REPORTS
 from ..read.epochs import Epochs
 from .budget import Budget
 from .groups import most_alike
@@ -141,7 +141,7 @@ class Bench:
             collector = HERE.collector
             outer = collector.reports
             try:
-                collector.reports = {}
+                collector.reports = NO_REPORTS
                 fetch = self._epochs.enter(unit.task.epoch)
                 activity.begin("batching")
                 batches = [fetch.join(slot.in_order, slot.rows, self._pool)]
