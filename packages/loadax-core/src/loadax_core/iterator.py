@@ -51,11 +51,14 @@ class LoaderIterator(Generic[B_co]):
         self._error: BaseException | None = None
         self._closed = False
         self._recorder = run.recorder()
+        self._recorder.counts = dict.fromkeys(run.fetch.counts, 0)
         # What was yielded before the last `set_state`.
         self._batches_before = self._rows_before = 0
         # Held by the thread that is inside `next` or `set_state`; `close` takes no lock, to wake one that waits there.
         self._lock = threading.RLock()
         self._running = False
+        # Held while `set_state` moves the position, so that `stats` in another thread sees all of the move or nothing.
+        self._moving = threading.RLock()
 
     def __iter__(self) -> LoaderIterator[B_co]:
         return self
@@ -148,13 +151,22 @@ class LoaderIterator(Generic[B_co]):
             finally:
                 self._running = False
 
-    def stats(self) -> Stats:
-        """Where the time went so far, and how long the caller waited for data."""
+    def stats(self, since: Stats | None = None) -> Stats:
+        """Where the time went, and how long the caller waited for data: so far, or since an earlier call.
+
+        Args:
+            since: What an earlier call returned. With what this call returns, the next one begins where this one ended.
+
+        Raises:
+            TypeError: If `since` is no `Stats`.
+            ValueError: If `since` is of another iterator, or of a later moment.
+        """
         run, size = self._run, self._run.plan.batch_size
-        batches, rows = self._yielded
+        with self._moving:
+            batches, rows = self._yielded
         # A process loads the same share of each batch.
         share = 1.0 if run.strategy is None else len(run.strategy.local_rows(size)) / size
-        return self._recorder.stats(
+        now = self._recorder.stats(
             batches=batches,
             rows=rows,
             local_rows=round(share * rows),
@@ -162,6 +174,7 @@ class LoaderIterator(Generic[B_co]):
             workers=run.workers,
             read_method=run.fetch.read_method,
         )
+        return now if since is None else self._recorder.since(since, now)
 
     def timeline(self, most: int = 10_000) -> Timeline:
         """Records what each worker does and when the caller waits, for a picture of a stretch of the run.
@@ -266,11 +279,12 @@ class LoaderIterator(Generic[B_co]):
         self._check_open()
         position = states.restore(state, self._run.fingerprint, self._run.plan)
         self._run.check_divisible(position)
-        self._batches_before, self._rows_before = self._yielded
         if self._source is not None:
             self._let_go(self._source).stop()
         self._error = None
-        self._restored, self._last = position, None
+        with self._moving:
+            self._batches_before, self._rows_before = self._yielded
+            self._restored, self._last = position, None
 
     def _let_go(self, source: Source) -> Source:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -37,6 +37,7 @@ class Settings(NamedTuple):
     placement: Placement | None = None
     strategy: ShardingStrategy | None = None
     timeout: float | None = None
+    counts: Mapping[str, Callable[[Any], Any]] = {}
 
 
 def plan_of(settings: Settings, rows: int) -> Plan:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..protocols import Kind, ReadMethod
+
+if TYPE_CHECKING:
+    from .stats import Stats
 
 
 class Interval(NamedTuple):
@@ -84,6 +88,9 @@ class Figures:
     history: tuple[Interval, ...] = ()
     slowest: tuple[SlowRead, ...] = ()
     cores: int = 1
+    counts: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
+    iterator: str = field(default="", repr=False, compare=False)
+    total: Stats | None = field(default=None, repr=False, compare=False)
 
     @property
     def wait_share(self) -> float:
@@ -100,6 +107,11 @@ class Figures:
     def rows_per_second(self) -> float:
         """Rows yielded per second elapsed."""
         return self.rows / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def counts_per_second(self) -> dict[str, float]:
+        """What `count` has summed, per second elapsed, by name."""
+        return {name: total / self.elapsed if self.elapsed else 0.0 for name, total in self.counts.items()}
 
     @property
     def busy_share(self) -> float:

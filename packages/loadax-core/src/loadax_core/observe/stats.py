@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..text import WORKERS, counted, size
+from ..text import WORKERS, counted, rate, size
 from .figures import Figures
 from .verdict import verdict
 
@@ -45,6 +45,9 @@ class Stats(Figures):
         slowest: The slowest reads, slowest first, up to 5. In one read in 5 ms of each worker, rows that are read one
             by one are timed one by one; of the others, the whole read is.
         cores: CPU cores that this process may use.
+        counts: Sums of what `DataLoader.count` counts in the batches yielded, by name.
+        iterator: Tells iterators apart.
+        total: Of an interval, the statistics of the whole run at its end; else None.
 
     Example:
         >>> print(Stats(batches=40, rows=10_000, elapsed=2.0, waited=0.02, reading=1.5, batching=0.2, placing=0.1))
@@ -60,6 +63,7 @@ class Stats(Figures):
 
     def __str__(self) -> str:
         speed = f"{self.rows_per_second:,.0f} rows/s"
+        speed += "".join(f", {rate(number, name)}" for name, number in self.counts_per_second.items())
         if self.bytes and self.elapsed:
             speed += f", {size(round(self.bytes / self.elapsed))}/s"
         done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s ({speed})"

@@ -129,6 +129,8 @@ class Window:
             slots.popleft()
             self._offset = 0
             self._add_more(slot)
+        if slot.counts:
+            self._recorder.count(slot.counts[offset])
         return step, batch
 
     def _add_more(self, slot: Slot) -> None:
