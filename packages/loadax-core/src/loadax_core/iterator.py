@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, Never, TypeVar
 
 from .backends.thread import Threads
+from .checkpoint import Checkpointable
 from .checks import check_int
 from .errors import ClosedError
 from .observe.stats import Stats
@@ -27,7 +28,7 @@ from .spec import Run
 B_co = TypeVar("B_co", covariant=True)
 
 
-class LoaderIterator(Generic[B_co]):
+class LoaderIterator(Checkpointable, Generic[B_co]):
     """Yields the batches of a `Loader`, in order; made by `iter(loader)`.
 
     Workers start at the first `next`, and end with the run, at `close()`, or when the iterator is no longer referenced.

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..protocols import Kind, ReadMethod
-
-if TYPE_CHECKING:
-    from .stats import Stats
 
 
 class Interval(NamedTuple):
@@ -90,7 +87,7 @@ class Figures:
     cores: int = 1
     counts: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
     iterator: str = field(default="", repr=False, compare=False)
-    total: Stats | None = field(default=None, repr=False, compare=False)
+    total: Figures | None = field(default=None, repr=False, compare=False)
 
     @property
     def wait_share(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..text import WORKERS, counted, rate, size
 from .figures import Figures
@@ -55,6 +55,8 @@ class Stats(Figures):
         reading 1.50 s, batching 0.20 s, placing 0.10 s, by the caller
         Compute-bound: training waited for data 1.0% of the time; a faster loader would not help.
     """
+
+    total: Stats | None = field(default=None, repr=False, compare=False)
 
     @property
     def verdict(self) -> str:
