@@ -52,7 +52,7 @@ def prometheus(batches: LoaderIterator[Any], *, loader: str = "train", registry:
         >>> for batch in batches:
         ...     pass
         >>> registry.get_sample_value("loadax_rows_total", {"loader": "train", "process": "0"})
-        5.0
+        5
     """
     check_iterator(batches)
     client = _client("prometheus_client.core", "prometheus")
