@@ -21,7 +21,8 @@ class Stats(Figures):
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
         transforming: The part of `reading` that went into transforms, estimated from one read in 5 ms of each worker:
             what `map` and `random_map` call, and what other datasets call by way of `timed_transform`.
-        batching: Time spent making items into batches, summed over workers; 0 where whole batches are gathered.
+        batching: Time spent making items into batches, and on what `DataLoader.count` calls, summed over workers; 0
+            where whole batches are gathered and nothing is counted.
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: The part of `rows` that this process loaded.
         first_wait: The part of `waited` that was for the first batch, when nothing could be ready.
