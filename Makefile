@@ -31,10 +31,10 @@ test: ## Run all tests; goes on after an area that fails, and fails at the end
 	@$(MAKE) --no-print-directory --keep-going $(TESTS)
 
 test-%: $(LOCAL_UV) ## Run one area of the tests in a process of its own: test-core, ...
-	$(RUN) --group test --group examples --group sources --group executors pytest tests/$*
+	$(RUN) --group test --group examples --group sources --group executors --group exporters pytest tests/$*
 
 test-doctests: $(LOCAL_UV)
-	$(RUN) --group test --group examples --group sources --group executors pytest --doctest-modules packages
+	$(RUN) --group test --group examples --group sources --group executors --group exporters pytest --doctest-modules packages
 
 lint: $(LOCAL_UV) ## Check style, formatting, the layers between packages, and the record of public names
 	$(RUN) --group lint ruff check

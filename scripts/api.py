@@ -23,7 +23,7 @@ import griffe
 from changelog import unreleased
 from workspace import ROOT, Package, git, last_tag, packages
 
-PUBLIC_MODULES = ("testing", "loadax.distributed", "loadax.extend")
+PUBLIC_MODULES = ("testing", "loadax.distributed", "loadax.extend", "loadax.orbax")
 """Modules that users import by name, in any package or in one. They import all other names from the package."""
 
 UNRECORDED = {"__repr__", "__str__", "__getstate__", "__setstate__", "__reduce__"}

@@ -44,7 +44,7 @@ def total(items: list[int]) -> int:
 
 
 def a_quarter(batches: LoaderIterator[Any]) -> Any:
-    return SimpleNamespace(wait_share=0.254)
+    return SimpleNamespace(wait_share=0.254, counts_per_second={"tokens": 12345.6, "documents": 0.5})
 
 
 def test_batches_pass_and_are_counted(monkeypatch: pytest.MonkeyPatch, loader: Loader[int]) -> None:
@@ -57,11 +57,11 @@ def test_batches_pass_and_are_counted(monkeypatch: pytest.MonkeyPatch, loader: L
     assert ", waited " in terminal.last
 
 
-def test_the_share_of_waiting_is_shown(loader: Loader[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_and_what_is_counted_are_shown(loader: Loader[int], monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = watch(monkeypatch)
     monkeypatch.setattr(LoaderIterator, "stats", a_quarter)
     list(progress(loader))
-    assert terminal.last.endswith(", waited 25%]")
+    assert terminal.last.endswith(", 12,346 tokens/s, 0.5 documents/s, waited 25%]")
 
 
 def test_statistics_are_asked_for_only_when_the_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

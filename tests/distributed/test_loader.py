@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from loadax_core import DataLoader
 from loadax_core.testing import check_loader, check_same
-from loadax_distributed import MeshShardingStrategy
+from loadax_distributed import MeshShardingStrategy, make_mesh
 
 P = PartitionSpec
 jax: Any = typed_jax  # its own types are partly unknown
@@ -189,3 +189,17 @@ def test_batch_sizes_that_a_sharding_cannot_divide_fail_in_build() -> None:
     assert [len(batch) for batch in twice.build(rows)] == [32, 8]
     whole = NamedSharding(mesh((8,), ("data",)), PartitionSpec(None))
     assert [len(batch) for batch in DataLoader().batch_size(16).prefetch(1, to_device=whole).build(rows)] == [16, 4]
+
+
+def test_counts_are_of_the_host_batch_of_this_process() -> None:
+    seen: list[bool] = []
+
+    def tokens(batch: Any) -> Any:
+        seen.append(type(batch) is np.ndarray)
+        return batch.sum()
+
+    builder = DataLoader().batch_size(8).shard(make_mesh()).workers(2).prefetch(2, to_device=True)
+    with iter(builder.count(tokens=tokens).build(np.arange(32, dtype=np.int32))) as batches:
+        assert all(isinstance(batch, jax.Array) for batch in batches)
+        assert batches.stats().counts == {"tokens": sum(range(32))}
+    assert seen == [True] * 4

@@ -113,6 +113,16 @@ def test_processes_can_be_compared_anywhere_and_whatever_they_have(processes: in
         assert messages[0][name].startswith(start), (name, messages[0][name])
 
 
+@pytest.mark.parametrize("processes", [1, 3])
+def test_every_process_learns_how_long_each_waits(processes: int, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"processes": processes, "devices_per_process": 2, "timeout": TIMEOUT}
+    assert launch(PROGRAMS / "waiting.py", [tmp_path], **arguments) == [0] * processes
+    read = results(tmp_path)
+    # To the last bit.
+    assert [shares for _, shares in read] == [[own for own, _ in read]] * processes
+    assert read[-1][0] == pytest.approx(0.1 * (processes - 1) / 3)
+
+
 def test_a_state_continues_on_other_processes_and_meshes(tmp_path: Path) -> None:
     def run(name: str, processes: int, devices: int, model: int, batch: int, steps: int, state: str = "") -> Any:
         folder = tmp_path / name

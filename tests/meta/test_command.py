@@ -35,6 +35,7 @@ class Leaving(Broken):
     def __getitem__(self, row):
         raise SystemExit(0)
 
+counted = DataLoader().batch_size(4).count(tokens=lambda batch: 1000 * len(batch)).build(RangeDataset(100))
 builder = DataLoader()
 leaving = DataLoader().build(Leaving())
 empty = DataLoader().build([])
@@ -74,6 +75,15 @@ def test_bench_measures_any_loader(place: str, capsys: pytest.CaptureFixture[str
     assert "-bound: training waited for data" in printed or "Too early to say: " in printed
     assert "rows/s after the first batch" in printed
     assert "perfect loader" not in printed, "there is no step to compare with"
+
+
+def test_bench_shows_what_the_loader_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "mine:counted", "--batches", "10"]) == 0
+    (last,) = [line for line in capsys.readouterr().out.splitlines() if line.endswith(" after the first batch")]
+    rows, tokens = (float(part.split()[0].replace(",", "")) for part in last.split(", "))
+    assert 999 < tokens / rows < 1001
+    assert " rows/s, " in last
+    assert " tokens/s after" in last
 
 
 def test_bench_imitates_a_step_and_draws_a_timeline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ def test_every_public_name_is_the_same_object(package: ModuleType) -> None:
 
 def test_all_is_sorted_and_holds_nothing_else() -> None:
     members = {name for package in MEMBERS for name in public_names(package)} - public_names(loadax.extend)
-    assert loadax.__all__ == sorted({*members, "__version__", "distributed", "extend", "versions"})
+    assert loadax.__all__ == sorted({*members, "__version__", "distributed", "export", "extend", "versions"})
 
 
 def test_what_authors_need_is_not_among_what_training_scripts_use() -> None:

@@ -54,6 +54,14 @@ def test_batcher_gives_the_loop_variable_its_type() -> None:
     assert_type(list(loader), list[int])
 
 
+def test_what_is_counted_gets_the_type_of_the_batch() -> None:
+    counted = DataLoader(Batcher(total)).batch_size(2).count(total=lambda batch: assert_type(batch, int))
+    loader = counted.build(RangeDataset(0, 4, 1))
+    assert_type(loader, Loader[int])
+    batches = iter(loader)
+    assert [*batches, batches.stats().counts["total"]] == [1, 5, 6]
+
+
 def test_function_in_place_of_a_batcher() -> None:
     assert_type(DataLoader(total).build(RangeDataset(3)), Loader[int])
     assert_type(DataLoader(lengths).build(["a", "bc"]), Loader[list[int]])

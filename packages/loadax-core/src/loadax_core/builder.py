@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsFloat, TypeVar, cast, overload
 
 from . import distributed as resolve
 from .batch.pad import PadBatcher
@@ -267,6 +267,32 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             seconds = check_seconds("timeout", seconds)
         return self._with(timeout=seconds)
 
+    def count(self, **counts: Callable[[B_co], SupportsFloat]) -> DataLoader[T_contra, B_co]:
+        """Sums what you count in the batches that `next` returns, such as tokens, for `stats` and `progress`.
+
+        A worker calls each function once a batch, with the batch on the host, before it is placed on devices. With
+        `shard`, a batch holds this process's rows. Further calls add further counts.
+
+        Args:
+            **counts: For each name, a function that takes a batch and returns a number.
+
+        Raises:
+            TypeError: If no count is given, or one is not callable.
+
+        Example:
+            >>> batches = iter(DataLoader().batch_size(3).count(total=lambda batch: batch.sum()).build(range(5)))
+            >>> [batch.tolist() for batch in batches], batches.stats().counts
+            ([[0, 1, 2], [3, 4]], {'total': 10})
+        """
+        if not counts:
+            raise TypeError(
+                "count needs a function for each name, as in count(tokens=lambda batch: batch['mask'].sum())"
+            )
+        for name, function in counts.items():
+            if not callable(function):
+                raise TypeError(f"count({name}=...) must be a function that takes a batch, got {function!r:.80}")
+        return self._with(counts={**self._settings.counts, **counts})
+
     def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]:
         """Checks the settings and the dataset, and returns the loader.
 
@@ -291,7 +317,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         check_first_epoch(dataset)
         emit_build_warnings(dataset)
         plan = plan_of(settings, rows)
-        fetch = Fetch(dataset, settings.batcher, settings.strategy, placement_of(settings))
+        fetch = Fetch(dataset, settings.batcher, settings.strategy, placement_of(settings), counts=settings.counts)
         loading = loading_of(settings, fetch)
         run = Run(plan, fetch, *loading, settings.timeout, settings.strategy, fingerprint(dataset))
         run.check_divisible(plan.start)

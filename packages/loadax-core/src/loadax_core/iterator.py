@@ -10,6 +10,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Generic, Never, TypeVar
 
+from .checkpoint import Checkpointable
 from .checks import check_int
 from .errors import ClosedError
 from .observe.stats import Stats
@@ -28,7 +29,7 @@ from .spec import Run
 B_co = TypeVar("B_co", covariant=True)
 
 
-class LoaderIterator(Generic[B_co]):
+class LoaderIterator(Checkpointable, Generic[B_co]):
     """Yields the batches of a `Loader`, in order; made by `iter(loader)`.
 
     Workers start at `start()` or the first `next`. They end with the run, at `close()`, or when the iterator is no
@@ -52,11 +53,14 @@ class LoaderIterator(Generic[B_co]):
         self._error: BaseException | None = None
         self._closed = False
         self._recorder = run.recorder()
+        self._recorder.counts = dict.fromkeys(run.fetch.counts, 0)
         # What was yielded before the last `set_state`.
         self._batches_before = self._rows_before = 0
         # Held by the thread inside `next`, `set_state` or `start`; `close` takes no lock, to wake one that waits there.
         self._lock = threading.RLock()
         self._running = False
+        # Held while `set_state` moves the position, so that `stats` in another thread sees all of the move or nothing.
+        self._moving = threading.RLock()
 
     def __iter__(self) -> LoaderIterator[B_co]:
         return self
@@ -198,13 +202,22 @@ class LoaderIterator(Generic[B_co]):
         """
         return digest_before(self._run.plan, self._run.fetch, self.step)
 
-    def stats(self) -> Stats:
-        """Where the time went so far, and how long the caller waited for data."""
+    def stats(self, since: Stats | None = None) -> Stats:
+        """Where the time went, and how long the caller waited for data: so far, or since an earlier call.
+
+        Args:
+            since: What an earlier call returned. With what this call returns, the next one begins where this one ended.
+
+        Raises:
+            TypeError: If `since` is no `Stats`.
+            ValueError: If `since` is of another iterator, or of a later moment.
+        """
         run, size = self._run, self._run.plan.batch_size
-        batches, rows = self._yielded
+        with self._moving:
+            batches, rows = self._yielded
         # A process loads the same share of each batch.
         share = 1.0 if run.strategy is None else len(run.strategy.local_rows(size)) / size
-        return self._recorder.stats(
+        now = self._recorder.stats(
             batches=batches,
             rows=rows,
             local_rows=round(share * rows),
@@ -212,6 +225,7 @@ class LoaderIterator(Generic[B_co]):
             workers=run.workers,
             read_method=run.fetch.read_method,
         )
+        return now if since is None else self._recorder.since(since, now)
 
     def timeline(self, most: int = 10_000) -> Timeline:
         """Records what each worker does and when the caller waits, for a picture of a stretch of the run.
@@ -315,11 +329,12 @@ class LoaderIterator(Generic[B_co]):
 
     def _go_on_from(self, position: Position) -> None:
         self._run.check_divisible(position)
-        self._batches_before, self._rows_before = self._yielded
         if self._source is not None:
             self._let_go(self._source).stop()
         self._error = None
-        self._restored, self._last = position, None
+        with self._moving:
+            self._batches_before, self._rows_before = self._yielded
+            self._restored, self._last = position, None
 
     def _let_go(self, source: Source) -> Source:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""

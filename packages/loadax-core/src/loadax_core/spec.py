@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -38,6 +38,7 @@ class Settings(NamedTuple):
     strategy: ShardingStrategy | None = None
     timeout: float | None = None
     skip: tuple[int, ...] = ()
+    counts: Mapping[str, Callable[[Any], Any]] = {}
 
 
 def plan_of(settings: Settings, rows: int) -> Plan:

@@ -48,6 +48,11 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def rate(per_second: float, unit: str) -> str:
+    """A number per second with its unit, such as "1,234 tokens/s"; less than 10 has two digits."""
+    return f"{per_second:{',.0f' if abs(per_second) >= 9.95 else '.2g'}} {unit}/s"
+
+
 def size(nbytes: int) -> str:
     """A number of bytes with its unit, such as "64.0 MiB"."""
     if nbytes < 1024:

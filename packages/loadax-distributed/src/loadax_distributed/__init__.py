@@ -10,5 +10,6 @@ from .sharding import MeshShardingStrategy as MeshShardingStrategy
 from .simulate import HostPlan as HostPlan
 from .simulate import simulate_hosts as simulate_hosts
 from .table import Table as Table
+from .waiting import wait_shares as wait_shares
 
 __version__ = _version("loadax-distributed")

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar, cast
 
-import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .devices import Device, all_devices, process_count
-
-_jax: Any = jax
+from .collective import check_main_thread, gather
 
 T = TypeVar("T")
 
@@ -36,11 +30,10 @@ def check_agreement(config: Mapping[str, str | int]) -> None:
     >>> from loadax_distributed import check_agreement
     >>> check_agreement({"batch_size": 256, "seed": 7})
     """
-    if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("check_agreement() communicates; call it on the main thread, before you iterate")
+    check_main_thread("check_agreement()")
     text = np.frombuffer(_text(config).encode(), np.uint8)
-    longest = int(_gather(np.array([len(text)], np.int32)).max())
-    everyone = [json.loads(line.tobytes().rstrip()) for line in _gather(_padded(text, longest))]
+    longest = int(gather(np.array([len(text)], np.int32)).max())
+    everyone = [json.loads(line.tobytes().rstrip()) for line in gather(_padded(text, longest))]
     wrong = _grouped([one.get("wrong") for one in everyone])
     wrong.pop(None, None)
     if wrong:
@@ -91,30 +84,6 @@ def _shown(found: dict[str, list[int]]) -> str:
 def _padded(text: np.ndarray[Any, np.dtype[np.uint8]], length: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A text with spaces at its end."""
     return np.concatenate([text, np.full(length - len(text), ord(" "), np.uint8)])
-
-
-def _gather(own: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The numbers of all processes, of shape `(processes, n)`; `own`, of shape `(n,)`, are those of this one."""
-    if process_count() == 1:
-        return own[None]
-    # One device of each process is enough; processes may have different numbers of devices.
-    firsts: dict[int, Device] = {}
-    for device in all_devices():
-        firsts.setdefault(device.process_index, device)
-    mesh = Mesh(np.array(list(firsts.values())), ("process",))
-    # A jitted function runs on the mesh in context, which may be the caller's. Uncompiled, each process would get
-    # nothing but its own numbers.
-    with _in_mesh(mesh), jax.transfer_guard("allow"), jax.disable_jit(False):
-        split = NamedSharding(mesh, PartitionSpec("process"))
-        rows = jax.make_array_from_callback((len(firsts), len(own)), split, lambda _: own[None])
-        joined = _jax.jit(_jax.numpy.copy, out_shardings=NamedSharding(mesh, PartitionSpec()))(rows)
-        return np.asarray(joined.addressable_data(0))
-
-
-def _in_mesh(mesh: Mesh) -> AbstractContextManager[Any]:
-    """The context in which `mesh` is the current mesh, by the function that this version of JAX has."""
-    enter: Any = getattr(jax, "set_mesh", None) or getattr(jax.sharding, "use_mesh", nullcontext)
-    return enter(mesh)
 
 
 def _short(value: str) -> str:

@@ -82,6 +82,7 @@ from loadax_datasets import ZippedDataset as ZippedDataset
 from loadax_datasets import as_dataset as as_dataset
 from loadax_datasets import write_jagged as write_jagged
 
+from . import export as export
 from . import extend as extend
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from loadax_distributed import launch as launch
     from loadax_distributed import make_mesh as make_mesh
     from loadax_distributed import simulate_hosts as simulate_hosts
+    from loadax_distributed import wait_shares as wait_shares
 
     from . import distributed as distributed
 else:
@@ -177,6 +179,7 @@ __all__ = [
     "as_dataset",
     "check_agreement",
     "distributed",
+    "export",
     "extend",
     "launch",
     "make_mesh",
@@ -184,6 +187,7 @@ __all__ = [
     "progress",
     "simulate_hosts",
     "versions",
+    "wait_shares",
     "write_jagged",
 ]
 

@@ -136,8 +136,10 @@ def report(measurement: Measurement, args: argparse.Namespace) -> float:
         InputError: If the timeline cannot be written.
     """
     stats = measurement.stats
-    rows_per_s = stats.rows / stats.batches / measurement.seconds
-    lines = [str(stats), f"{rows_per_s:,.0f} rows/s after the first batch"]
+    timed = stats.batches * measurement.seconds
+    rows_per_s = stats.rows / timed
+    rates = [f"{number / timed:,.0f} {name}/s" for name, number in {"rows": stats.rows, **stats.counts}.items()]
+    lines = [str(stats), f"{', '.join(rates)} after the first batch"]
     if args.step_ms:
         lines.append(str(measurement))
     if measurement.timeline is not None:

@@ -8,3 +8,4 @@ from loadax_distributed import check_agreement as check_agreement
 from loadax_distributed import launch as launch
 from loadax_distributed import make_mesh as make_mesh
 from loadax_distributed import simulate_hosts as simulate_hosts
+from loadax_distributed import wait_shares as wait_shares

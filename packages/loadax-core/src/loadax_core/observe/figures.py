@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..protocols import Kind, ReadMethod
@@ -87,6 +88,9 @@ class Figures:
     slowest: tuple[SlowRead, ...] = ()
     cores: int = 1
     replaced: tuple[Replaced, ...] = ()
+    counts: Mapping[str, float] = field(default_factory=dict[str, float], hash=False)
+    iterator: str = field(default="", repr=False, compare=False)
+    total: Figures | None = field(default=None, repr=False, compare=False)
 
     @property
     def wait_share(self) -> float:
@@ -103,6 +107,11 @@ class Figures:
     def rows_per_second(self) -> float:
         """Rows yielded per second elapsed."""
         return self.rows / self.elapsed if self.elapsed else 0.0
+
+    @property
+    def counts_per_second(self) -> dict[str, float]:
+        """What `count` has summed, per second elapsed, by name."""
+        return {name: total / self.elapsed if self.elapsed else 0.0 for name, total in self.counts.items()}
 
     @property
     def busy_share(self) -> float:

@@ -24,6 +24,10 @@ class Point(NamedTuple):
     ready: int
 
 
+START = Point(0, 0.0, 0.0, 0, 0)
+"""The sums before the first batch."""
+
+
 class History:
     """Sums of a run at some of its batches.
 
@@ -47,9 +51,9 @@ class History:
             self._stride *= 2
         self.due = now + self._stride
 
-    def intervals(self, end: Point) -> Iterator[Interval]:
-        """The run in pieces: the differences between the points."""
-        last = Point(0, 0.0, 0.0, 0, 0)
+    def intervals(self, end: Point, start: Point = START) -> Iterator[Interval]:
+        """The run from `start` to `end` in pieces: the differences between the points."""
+        last = start
         # The last batch may be a point, and time has passed since.
         for point in [*(point for point in self._points if point.batches < end.batches), end]:
             if point.batches <= last.batches:

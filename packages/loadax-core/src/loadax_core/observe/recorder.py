@@ -6,8 +6,9 @@ numbers and not yet in others.
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import perf_counter, process_time
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..memory.nbytes import size
 from ..plan.steps import Step
 from ..protocols import Kind, ReadMethod
 from .cores import cores
+from .difference import check_earlier, difference
 from .history import History, Point
 from .lane import SLOWEST, Lane, Note
 from .replaced import Replaced, Report, Tolerance
@@ -40,6 +42,7 @@ class Recorder:
         woken_core_wait: Seconds of these in which the consumer waited for a core.
         seen: The value of `perf_counter` when the last call of `next` returned.
         depth: How many batches are kept ready, at most.
+        counts: Sums of what the user counts in batches, by name.
     """
 
     def __init__(self) -> None:
@@ -49,13 +52,16 @@ class Recorder:
         self.ready = [0] * (MOST_READY + 1)
         self.waited = self.wake_wait = self.woken = self.woken_core_wait = self.seen = 0.0
         self.depth = 0
+        self.counts: Mapping[str, float] = {}
         # The value of `perf_counter` when the first batch was asked for, 0 before that.
         self._began = 0.0
-        self._first_wait = self._first_busy = self._cpu_before = self._cpu = 0.0
+        self._first_wait = self._first_busy = self._cpu_before = self._cpu = self._looked = 0.0
         self._batches = self._sampled_bytes = self._sampled_rows = 0
         self._history = History()
         self._workers: dict[int, Lane] = {}
         self._replaced: dict[tuple[Tolerance, int], Replaced] = {}
+        # A Stats says by it which iterator it is of, also after it was pickled.
+        self._name = os.urandom(8).hex()
 
     def worker(self, number: int) -> Lane:
         """The lane of a worker; after a restart, of the worker that takes its place."""
@@ -121,6 +127,11 @@ class Recorder:
             self._replaced.setdefault((report.tolerance, report.replaced.row), report.replaced)
         return None
 
+    def count(self, counted: Mapping[str, float]) -> None:
+        """Adds what was counted in a batch that is handed out."""
+        # A new mapping, since another thread may be reading the last one.
+        self.counts = {name: self.counts.get(name, 0) + number for name, number in counted.items()}
+
     def _look(self, now: float, batch: Any, rows: int) -> None:
         """Looks closer at one batch: at the first, and then ever more rarely."""
         cpu = process_time()
@@ -128,7 +139,7 @@ class Recorder:
             self._first_wait, self._cpu_before, self._first_busy = self.waited, cpu, self._busy
         self._sampled_rows += rows
         self._sampled_bytes += size(batch)
-        self._cpu = cpu - self._cpu_before
+        self._cpu, self._looked = cpu - self._cpu_before, now
         self._history.add(now, self._point())
 
     @property
@@ -141,6 +152,14 @@ class Recorder:
         # A copy, since workers that start add their lanes.
         return sum(lane.busy for lane in list(self._workers.values()))
 
+    @property
+    def _process_cpu(self) -> float:
+        """CPU time from the first batch to the last one: of the time since the last look, in proportion."""
+        past = perf_counter() - self._looked
+        if not self._looked or past <= 0:
+            return self._cpu
+        return self._cpu + (process_time() - self._cpu_before - self._cpu) * min(1.0, (self.seen - self._looked) / past)
+
     def _point(self) -> Point:
         ready = sum(n * times for n, times in enumerate(self.ready))
         return Point(self._batches, self._elapsed, self.waited, sum(self.ready), ready)
@@ -152,7 +171,7 @@ class Recorder:
         by_workers = list(self._workers.values())
         lanes = [self.caller, *by_workers]
         loading = by_workers if workers else [self.caller]
-        stages = {stage: sum(lane.seconds[stage] for lane in lanes) for stage in self.caller.seconds}
+        stages: dict[str, Any] = {stage: sum(lane.seconds[stage] for lane in lanes) for stage in self.caller.seconds}
         transforming, measured = sum(lane.transforming for lane in lanes), sum(lane.measured for lane in lanes)
         most = max((n for n, times in enumerate(self.ready) if times), default=-1)
         return Stats(
@@ -175,13 +194,29 @@ class Recorder:
             core_wait=sum(extended(lane.core_wait, lane) for lane in loading),
             wake_wait=self.wake_wait,
             wake_core_wait=self.wake_wait * min(1.0, self.woken_core_wait / self.woken) if self.woken else 0.0,
-            process_cpu=self._cpu,
+            process_cpu=self._process_cpu,
             ready=tuple(self.ready[: most + 1]),
             history=tuple(self._history.intervals(self._point())),
             slowest=tuple(sorted((read for lane in lanes for read in list(lane.slowest)), reverse=True)[:SLOWEST]),
             cores=cores(),
             replaced=tuple(self._replaced.values()),
+            counts=dict(self.counts),
+            iterator=self._name,
         )
+
+    def since(self, earlier: Stats, now: Stats) -> Stats:
+        """What has been noted since an earlier `Stats`, of which the last is `now`.
+
+        Raises:
+            TypeError: If `earlier` is no `Stats`.
+            ValueError: If it is of another iterator, or later than `now`.
+        """
+        check_earlier(earlier, now)
+        # An interval begins where the one before it ended.
+        earlier = earlier.total or earlier
+        ready = sum(n * times for n, times in enumerate(earlier.ready))
+        start = Point(earlier.batches, earlier.elapsed, earlier.waited, sum(earlier.ready), ready)
+        return difference(now, earlier, self._history.intervals(self._point(), start))
 
 
 def extended(measured: float, lane: Lane) -> float:

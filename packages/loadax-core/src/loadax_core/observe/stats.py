@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..text import WORKERS, counted, size
+from ..text import WORKERS, counted, rate, size
 from .figures import Figures
 from .verdict import verdict
 
@@ -21,7 +21,8 @@ class Stats(Figures):
         reading: Time spent inside the dataset, reading rows and transforming them, summed over workers.
         transforming: The part of `reading` that went into transforms, estimated from one read in 5 ms of each worker:
             what `map` and `random_map` call, and what other datasets call by way of `timed_transform`.
-        batching: Time spent making items into batches, summed over workers; 0 where whole batches are gathered.
+        batching: Time spent making items into batches, and on what `DataLoader.count` calls, summed over workers; 0
+            where whole batches are gathered and nothing is counted.
         placing: Time spent moving batches to devices, summed over workers.
         local_rows: The part of `rows` that this process loaded.
         first_wait: The part of `waited` that was for the first batch, when nothing could be ready without `start()`.
@@ -52,6 +53,9 @@ class Stats(Figures):
         cores: CPU cores that this process may use.
         replaced: The rows that the dataset could not read and has replaced, in the batches yielded; each row once. See
             `Tolerance`.
+        counts: Sums of what `DataLoader.count` counts in the batches yielded, by name.
+        iterator: Tells iterators apart.
+        total: Of an interval, the statistics of the whole run at its end; else None.
 
     Example:
         >>> print(Stats(batches=40, rows=10_000, elapsed=2.0, waited=0.02, reading=1.5, batching=0.2, placing=0.1))
@@ -60,6 +64,8 @@ class Stats(Figures):
         Compute-bound: training waited for data 1.0% of the time; a faster loader would not help.
     """
 
+    total: Stats | None = field(default=None, repr=False, compare=False)
+
     @property
     def verdict(self) -> str:
         """Whether the loader or the training step limits the run, and the setting that would help."""
@@ -67,6 +73,7 @@ class Stats(Figures):
 
     def __str__(self) -> str:
         speed = f"{self.rows_per_second:,.0f} rows/s"
+        speed += "".join(f", {rate(number, name)}" for name, number in self.counts_per_second.items())
         if self.bytes and self.elapsed:
             speed += f", {size(round(self.bytes / self.elapsed))}/s"
         done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s ({speed})"

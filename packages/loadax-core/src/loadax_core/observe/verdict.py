@@ -14,7 +14,10 @@ STARTING = 0.5
 
 def verdict(figures: Figures) -> str:
     """Whether the loader or the training step limits a run, and what would help."""
-    if figures.batches < 2:
+    if figures.total is not None and not figures.batches:
+        return "Too early to say: no batch was yielded in this interval."
+    # An interval of one batch tells something, unless that is the first batch of the run.
+    if figures.batches < 2 and (figures.total is None or figures.first_wait):
         return "Too early to say: the first batch has to be waited for."
     if figures.first_wait > STARTING * figures.elapsed:
         return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, cast
@@ -29,6 +29,7 @@ from ..protocols import (
 )
 from ..text import describe, name_of
 from .access import ReadMany, calls_no_user_code, checked_items, gather_of, is_rowwise
+from .counts import count
 
 MOST_SEARCHED = 1 << 16
 """Rows of a batch that are read one by one to find the one that raised an error."""
@@ -39,6 +40,7 @@ class Fetch:
 
     Attributes:
         gathers: Whether whole batches are gathered, rather than read item by item and batched.
+        counts: What is counted in each batch, by name; empty if nothing is.
         places: Whether batches are moved anywhere.
         pin: Prepares memory that they are moved from again and again; None if nobody asks for that.
         queued: Whether they get there only after all that the device has been given to do before.
@@ -58,6 +60,7 @@ class Fetch:
         place: Placement | None = None,
         *,
         divided: bool = False,
+        counts: Mapping[str, Callable[[Any], Any]] = {},
     ) -> None:
         """Puts together what there is.
 
@@ -67,6 +70,7 @@ class Fetch:
             strategy: Says which rows are read.
             place: Moves batches.
             divided: Whether batches will be divided by rows, elsewhere; here, `strategy` and `place` say so.
+            counts: What is counted in each batch, by name.
         """
         self._dataset = dataset
         self._batcher = batcher
@@ -76,6 +80,7 @@ class Fetch:
         self._gather = gather_of(dataset) if type(batcher) is StackBatcher else None
         self._gather_range: GatherRange | None = getattr(dataset, "gather_range", None)
         self.gathers = self._gather is not None
+        self.counts = counts
         self.places = place is not None
         mover = None if place is None else place if strategy is None else strategy
         self.pin: Pin | None = getattr(mover, "pin", None)
@@ -86,7 +91,7 @@ class Fetch:
         rowwise = is_rowwise(dataset)
         self.divisible = rowwise or self.read_method == "items"
         self.groups = rowwise and self.gathers
-        self.helps = self.groups and place is None and calls_no_user_code(dataset)
+        self.helps = self.groups and place is None and not counts and calls_no_user_code(dataset)
         self.changes_with_epoch = hasattr(dataset, "at_epoch")
         # Only these, not subclasses of them, are known to do no more than this.
         known = type(batcher) in (StackBatcher, PadBatcher)
@@ -94,7 +99,8 @@ class Fetch:
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
 
     def __reduce__(self) -> tuple[Callable[..., Fetch], tuple[Any, ...]]:
-        return partial(Fetch, divided=self._divided), (self._dataset, self._batcher, self._strategy, self._place)
+        rebuild = partial(Fetch, divided=self._divided, counts=self.counts)
+        return rebuild, (self._dataset, self._batcher, self._strategy, self._place)
 
     def elsewhere(self) -> Fetch:
         """The same for another process, which only reads and batches: which rows, and where to, is decided here."""
@@ -120,7 +126,8 @@ class Fetch:
         at_epoch = getattr(self._dataset, "at_epoch", None)
         if at_epoch is None:
             return self
-        return Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place, divided=self._divided)
+        options: Any = {"divided": self._divided, "counts": self.counts}
+        return Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place, **options)
 
     def rows(self, steps: Sequence[Step]) -> Numbers:
         """The rows that this process loads of the batches of some steps, one batch after the other.
@@ -247,6 +254,14 @@ class Fetch:
         if self._divided:
             _check_divided(batch, len(items))
         return batch
+
+    def count(self, batch: Any) -> dict[str, float]:
+        """What is counted in a batch, by name.
+
+        Raises:
+            BaseException: What a function of the user's raises. A note names the count.
+        """
+        return count(self.counts, batch)
 
     def place(self, batch: Any) -> Any:
         """The batch where training wants it."""

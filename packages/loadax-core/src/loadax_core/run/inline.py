@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..backends.task import Done, attempt
@@ -48,6 +48,7 @@ class Inline:
             return None
         self._activity.step = step
         done = self._perform(step)
+        counted = self._count(done) if self._fetch.counts and done.error is None else None
         if self._fetch.places and done.error is None:
             self._place(done)
         if done.error is None:
@@ -55,6 +56,8 @@ class Inline:
                 self.failure = self._recorder.replace(done.replaced[0], step)
                 if self.failure is not None:
                     raise self.failure
+            if counted:
+                self._recorder.count(counted)
             return step, done.values[0]
         if is_interrupt(done.error):
             raise done.error
@@ -74,6 +77,17 @@ class Inline:
         if done.transforming is not None:
             self._activity.transformed(done.reading, done.transforming)
         return done
+
+    def _count(self, done: Done) -> Mapping[str, float] | None:
+        """What is counted in the batch; None if that fails, and then the outcome is the error."""
+        self._activity.begin("batching")
+        try:
+            return self._fetch.count(done.values[0])
+        except BaseException as error:
+            done.error, done.stage = error, "counting"
+            return None
+        finally:
+            self._activity.end()
 
     def _place(self, done: Done) -> None:
         self._activity.begin("placing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ class Slot:
         memory: Of a batch that is gathered in parts here; None for others.
         missing: How many parts have yet to be read.
         batches: Once it is done, its batches up to the first that failed.
+        counts: What was counted in each of them; empty if nothing is.
         error: Why that one failed.
         replaced: The rows that the dataset replaced in each of the batches, by its place; None if there are none.
         nbytes: Bytes of its batches, if the prefetch depth is sized by memory.
@@ -40,6 +41,7 @@ class Slot:
         "_parts",
         "batches",
         "claimed",
+        "counts",
         "done",
         "error",
         "memory",
@@ -61,6 +63,7 @@ class Slot:
         self.memory: Parts | None = None
         self.missing = 1
         self.batches: list[Any] = []
+        self.counts: Sequence[Mapping[str, float]] = ()
         self.error: BaseException | None = None
         self.replaced: dict[int, list[Report]] | None = None
         self.nbytes = 0
@@ -99,12 +102,14 @@ class Slot:
         parts = self._parts or {}
         return [parts[start] for start in sorted(parts)]
 
-    def publish(self, batches: list[Any], error: BaseException | None = None) -> None:
+    def publish(
+        self, batches: list[Any], error: BaseException | None = None, counts: Sequence[Mapping[str, float]] = ()
+    ) -> None:
         """Hands the outcome to the consumer; only the first call counts, and the caller holds the bench's lock."""
         if not self.claimed:
             # A signal handler may call this again, in the middle of it.
             self.claimed = True
-            self.batches, self.error = batches, error
+            self.batches, self.error, self.counts = batches, error, counts
             self._parts = self.memory = None
             self.published = perf_counter()
             self.done = True

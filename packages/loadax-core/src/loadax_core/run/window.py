@@ -133,6 +133,8 @@ class Window:
             slots.popleft()
             self._offset = 0
             self._add_more(slot)
+        if slot.counts:
+            self._recorder.count(slot.counts[offset])
         return step, batch
 
     def _count_replaced(self, slot: Slot, offset: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..backends.base import Crew, Engine
@@ -154,7 +155,19 @@ class Bench:
         self._settle(slot, batches, failure, activity)
 
     def _settle(self, slot: Slot, batches: list[Any], failure: BaseException | None, activity: Activity) -> None:
-        """Places batches, up to one that fails, and publishes them."""
+        """Counts and places batches, up to one that fails, and publishes them."""
+        counts: list[Mapping[str, float]] = []
+        if self._base.counts:
+            for i, batch in enumerate(batches):
+                activity.step = slot.steps[i]
+                activity.begin("batching")
+                try:
+                    counts.append(self._base.count(batch))
+                except BaseException as error:
+                    batches, failure = batches[:i], relayed(error, "counting", slot.steps[i])
+                    break
+                finally:
+                    activity.end()
         if self._base.places:
             for i, batch in enumerate(batches):
                 activity.step = slot.steps[i]
@@ -166,9 +179,15 @@ class Bench:
                     break
                 finally:
                     activity.end()
-        self._publish(slot, batches, failure)
+        self._publish(slot, batches, failure, counts)
 
-    def _publish(self, slot: Slot, batches: list[Any], failure: BaseException | None) -> None:
+    def _publish(
+        self,
+        slot: Slot,
+        batches: list[Any],
+        failure: BaseException | None,
+        counts: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         if self._policy.sizes_depth and batches:
             slot.nbytes = size(batches[0])
             self._policy.learn_bytes(slot.nbytes)
@@ -178,4 +197,4 @@ class Bench:
                 self.published += len(slot.steps)
                 if self._budget is not None:
                     self._budget.loaded(slot.nbytes)
-            slot.publish(batches, failure)
+            slot.publish(batches, failure, counts)

@@ -43,6 +43,7 @@ def facts(run: Run, preview: Preview | None) -> dict[str, str]:
         "rows": f"{plan.rows:,} an epoch, {', '.join(orders(run.fingerprint)) or 'in order'}",
         "batches": batches,
         "batcher": name_of(batcher),
+        "counts": ", ".join(run.fetch.counts),
         "epochs": f"only epoch {plan.first_epoch}" if plan.first_epoch else epochs,
         "workers": f"{workers}, prefetch {ahead}" if run.workers else "none; the caller loads",
         "sharding": repr(run.strategy) if run.strategy else "",

@@ -11,12 +11,15 @@ from typing import Any, TypeVar
 
 from ..iterator import LoaderIterator
 from ..loader import Loader
+from ..text import rate
 
 B = TypeVar("B")
 
 
 def progress(batches: Loader[B] | LoaderIterator[B], desc: str | None = None) -> Generator[B, None, None]:
     """Yields batches, and shows a progress bar with the share of time that the loop has waited for data.
+
+    The bar also shows what the loader counts per second (`DataLoader.count`).
 
     The bar is shown in a terminal or a notebook. It is not shown if output goes to a file, or on any process of a job
     but the first. A run that continues from a saved state continues its count. Needs tqdm:
@@ -85,17 +88,19 @@ def _run(batches: Loader[B] | LoaderIterator[B], bar_type: Any, desc: str | None
                     # A name in this frame would keep the batch alive after the caller has dropped it.
                     yield next(iterator)
                     if bar.update(iterator.step - bar.n):
-                        _show_wait(bar, iterator)
+                        _show_stats(bar, iterator)
             except StopIteration:
-                _show_wait(bar, iterator)
+                _show_stats(bar, iterator)
     finally:
         if not given:
             iterator.close()
 
 
-def _show_wait(bar: Any, iterator: LoaderIterator[Any]) -> None:
-    """Sets the share of time in the bar; the next refresh shows it."""
-    bar.set_postfix_str(f"waited {iterator.stats().wait_share:.0%}", refresh=False)
+def _show_stats(bar: Any, iterator: LoaderIterator[Any]) -> None:
+    """Sets the share of time in the bar, and what is counted; the next refresh shows them."""
+    stats = iterator.stats()
+    rates = [rate(number, name) for name, number in stats.counts_per_second.items()]
+    bar.set_postfix_str(", ".join([*rates, f"waited {stats.wait_share:.0%}"]), refresh=False)
 
 
 def _bar_type() -> Any:
