@@ -34,6 +34,31 @@ def test_seeds_are_given_by_name(wrong: Any, right: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("index", "right"),
+    [
+        ("x", r"dataset\.map\(lambda row: row\['x'\]\)"),
+        ([0, 1], r"dataset\.select\(rows\)"),
+        (np.array([0, 1]), r"dataset\.select\(rows\)"),
+        (1.5, r"1\.5 \(float\)$"),
+    ],
+)
+def test_other_indices_are_translated(index: Any, right: str) -> None:
+    with pytest.raises(TypeError, match=f"a row is an integer or a slice, got .*{right}"):
+        rows[index]
+
+
+def test_a_dataset_shows_itself_in_a_notebook() -> None:
+    def label(row: int) -> str:
+        return f"<{row}>"
+
+    shown = rows.map(label).shuffle(seed=1)._repr_html_()
+    assert shown.startswith("<pre>ShuffledDataset(")
+    assert "└─ RangeDataset" in shown
+    assert "&lt;locals&gt;" in shown
+    assert "<locals>" not in shown
+
+
+@pytest.mark.parametrize(
     ("kind", "arguments"), [(ShuffledDataset, ()), (RandomMappedDataset, (draw,)), (SplitDataset, ([0.5, 0.5], 0))]
 )
 def test_classes_take_seeds_by_name(kind: Any, arguments: tuple[Any, ...]) -> None:

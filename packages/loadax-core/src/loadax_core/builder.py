@@ -9,12 +9,13 @@ from . import distributed as resolve
 from .batch.pad import PadBatcher
 from .batch.stack import Batcher, StackBatcher
 from .checks import check_bool, check_first_epoch, check_int, check_length, check_seconds, emit_build_warnings
-from .hints import BuilderHints, arguments
+from .hints import BuilderHints, settings_are_calls
 from .loader import Loader
 from .plan.state import fingerprint
 from .protocols import Dataset, MeshLike, ShardingStrategy
 from .read.access import with_length
 from .read.fetch import Fetch
+from .repeats import Repeats
 from .spec import Run, Settings, check_lengths, check_settings, loading_of, placement_of, plan_of
 
 if TYPE_CHECKING:
@@ -55,12 +56,9 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     @overload
     def __init__(self: DataLoader[T, B], batcher: Callable[[list[T]], B]) -> None: ...
 
-    def __init__(self, batcher: Callable[[list[Any]], Any] | None = None, **unknown: object) -> None:
-        if unknown:
-            raise TypeError(
-                f"DataLoader takes a batcher, and no {', '.join(unknown)}; settings are calls, as in DataLoader()"
-                f".batch_size(32, drop_remainder=True).workers(2).build(dataset.shuffle(seed=0)){arguments(unknown)}"
-            )
+    def __init__(self, batcher: Callable[[list[Any]], Any] | None = None, *more: object, **unknown: object) -> None:
+        if more or unknown:
+            raise TypeError(settings_are_calls(more, unknown))
         if batcher is None:
             batcher = StackBatcher()
         if not callable(batcher):
@@ -280,7 +278,8 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         run = Run(plan, fetch, *loading, settings.timeout, settings.strategy, fingerprint(dataset))
         run.check_divisible(plan.start)
         check_lengths(settings)
-        return Loader(run)
+        # A run of several epochs has an order for each; to start it anew is to train anew.
+        return Loader(run, Repeats() if settings.epochs == 1 else None)
 
     def __repr__(self) -> str:
         default = Settings(self._settings.batcher)

@@ -237,6 +237,11 @@ class BaseDataset(ABC, Generic[T_co]):
     def __repr__(self) -> str:
         return "\n".join(_tree(self))
 
+    def _repr_html_(self) -> str:
+        from html import escape  # noqa: PLC0415 - slow to import, and only needed in notebooks
+
+        return f"<pre>{escape(repr(self))}</pre>"
+
     @overload
     def __getitem__(self, index: SupportsIndex, /) -> T_co: ...
     @overload
