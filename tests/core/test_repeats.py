@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from loadax_core import DataLoader, Loader, RepeatedEpochWarning, progress
+from loadax_core.testing import check_loader
 
 
 class Rows:
@@ -109,6 +110,10 @@ def the_first_one_on_purpose(loader: Loader[Any]) -> None:
         epoch_of(loader.epoch(0))
 
 
+def checked(loader: Loader[Any]) -> None:
+    check_loader(loader)
+
+
 def resumed(loader: Loader[Any]) -> None:
     for _ in range(5):
         batches = iter(loader)
@@ -136,7 +141,16 @@ def test_a_loop_that_repeats_the_first_epoch_is_told_once(run: Callable[[Loader[
 
 @pytest.mark.parametrize(
     "run",
-    [once_each, bars_here_and_there, first_batches, twice, epochs_by_number, the_first_one_on_purpose, resumed],
+    [
+        once_each,
+        bars_here_and_there,
+        first_batches,
+        twice,
+        epochs_by_number,
+        the_first_one_on_purpose,
+        resumed,
+        checked,
+    ],
 )
 def test_runs_that_are_no_such_loop_are_not(run: Callable[[Loader[Any]], None]) -> None:
     assert not warned(run, BUILDER.build(Rows()))

@@ -12,7 +12,7 @@ from .checks import check_bool, check_first_epoch, check_int, check_length, chec
 from .hints import BuilderHints, settings_are_calls
 from .loader import Loader
 from .plan.state import fingerprint
-from .protocols import Dataset, MeshLike, ShardingStrategy
+from .protocols import Dataset, MeshLike, ShardingStrategy, Stacked, Untyped
 from .read.access import with_length
 from .read.fetch import Fetch
 from .repeats import Repeats
@@ -52,7 +52,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     _settings: Settings
 
     @overload
-    def __init__(self: DataLoader[Any, Any]) -> None: ...
+    def __init__(self: DataLoader[Any, Stacked]) -> None: ...
     @overload
     def __init__(self: DataLoader[T, B], batcher: Callable[[list[T]], B]) -> None: ...
 
@@ -160,6 +160,10 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     @overload
     def prefetch(self, n: int | None = None, *, to_device: Literal[False] = False) -> DataLoader[T_contra, B_co]: ...
     @overload
+    def prefetch(
+        self: DataLoader[Any, Stacked], n: int | None = None, *, to_device: object
+    ) -> DataLoader[Any, Stacked]: ...
+    @overload
     def prefetch(self, n: int | None = None, *, to_device: object) -> DataLoader[T_contra, Any]: ...
 
     def prefetch(self, n: int | None = None, *, to_device: object = False) -> DataLoader[T_contra, Any]:
@@ -249,7 +253,19 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             seconds = check_seconds("timeout", seconds)
         return self._with(timeout=seconds)
 
-    def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]:
+    # What is of type Any fits `Untyped`, and gives Any; a type checker would take the first other signature for it.
+    @overload
+    def build(self: DataLoader[T, Untyped], dataset: Dataset[T]) -> Loader[Any]: ...
+    @overload
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[Untyped]) -> Loader[Any]: ...
+    @overload
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[dict[str, Any]]) -> Loader[dict[str, Any]]: ...
+    @overload
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[Any]) -> Loader[Any]: ...
+    @overload
+    def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]: ...
+
+    def build(self, dataset: Dataset[Any]) -> Loader[Any]:
         """Checks the settings and the dataset, and returns the loader.
 
         The loader reads no row yet. A dataset may: a filter reads all rows for its length, and some datasets read a few

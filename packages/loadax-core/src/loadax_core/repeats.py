@@ -26,7 +26,7 @@ class Repeats:
     """
 
     def __init__(self) -> None:
-        self._complete: Counter[tuple[CodeType | None, int]] = Counter()
+        self._complete: Counter[tuple[tuple[CodeType, int], ...]] = Counter()
 
     def __reduce__(self) -> tuple[type[Repeats], tuple[()]]:
         # Code cannot be pickled, and runs in another process are other runs.
@@ -41,10 +41,15 @@ class Repeats:
         Returns:
             To be called when the run has yielded its last batch.
         """
-        frame, level = inspect.currentframe(), 1
-        while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
-            frame, level = frame.f_back, level + 1
-        place = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+        frame = inspect.currentframe()
+        places: list[tuple[CodeType, int]] = []
+        # This package's own frames are a part of the place: what begins a run may be a progress bar.
+        while frame is not None:
+            places.append((frame.f_code, frame.f_lasti))
+            if frame.f_globals.get("__name__", "").partition(".")[0] != PACKAGE:
+                break
+            frame = frame.f_back
+        place = tuple(places)
         if self._complete[place] == RUNS and _changes(dataset):
             warnings.warn(
                 "this loop runs epoch 0 of its loader for the third time, in the same order and with the same random "
@@ -52,7 +57,7 @@ class Repeats:
                 "in loader.epoch(e), or make one run of n epochs with DataLoader().epochs(n); loader.epoch(0) says "
                 "that the same epoch is meant",
                 RepeatedEpochWarning,
-                stacklevel=level,
+                stacklevel=len(places),
             )
         return partial(self._complete.update, [place])
 
