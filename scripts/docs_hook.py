@@ -2,6 +2,7 @@
 
 - A page may link to other files of the repository. On the site, such a link leads to the repository.
 - `benchmarks/README.md` becomes a page, with its pictures. `make bench` fills in its tables.
+- The changelogs of the packages become one page.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ CAPTIONS = {
     "growth": "The cost of a batch as rows, batches and hosts grow.",
 }
 
+CHANGELOGS = ("loadax", "loadax-core", "loadax-datasets", "loadax-distributed")
+
 UPWARDS = re.compile(r"(?<=\]\()\.\./[^)#\s]+")
 """The target of a link that starts with `../`, without its anchor."""
 
@@ -36,7 +39,8 @@ RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the page of benchmarks and its pictures."""
+    """Adds the page of benchmarks and its pictures, and the page of changelogs."""
+    files.append(File.generated(config, "changelog.md", content=changelog()))
     text = links_to_source((ROOT / BENCHMARKS).read_text(), RELATIVE, "benchmarks")
     plots = sorted((ROOT / PLOTS).glob("*.svg"))
     if plots:
@@ -47,6 +51,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, f"plots/{plot.name}", abs_src_path=str(plot)))
     files.append(File.generated(config, PAGE, content=text))
     return files
+
+
+def changelog() -> str:
+    """The changelogs of all packages, each below a heading with the name of its package."""
+    parts = ["# Changelog\n\nEach package is released on its own, and has a changelog of its own.\n"]
+    for name in CHANGELOGS:
+        text = (ROOT / "packages" / name / "CHANGELOG.md").read_text()
+        # After the title and a paragraph about the format.
+        versions = text[text.index("\n## ") :]
+        parts.append(f"\n## {name}\n" + re.sub(r"^(#+) \[?([^]\n]*)\]?", r"#\1 \2", versions, flags=re.MULTILINE))
+    return "".join(parts)
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001

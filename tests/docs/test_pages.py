@@ -26,6 +26,7 @@ NOT_RUN = {
     "sh": "would install, start whole programs or need a cluster; tests/examples runs the programs",
     "console": "shows what programs print elsewhere",
     "yaml": "configures a cluster",
+    "bibtex": "is no program",
 }
 """Other languages that blocks may have, each with the reason why nobody runs them."""
 
