@@ -3,6 +3,7 @@
 - A page may link to other files of the repository. On the site, such a link leads to the repository.
 - `benchmarks/README.md` becomes a page, with its pictures. `make bench` fills in its tables.
 - The changelogs of the packages become one page.
+- Each notebook of `docs/notebooks/` is run, and becomes a page that shows what it has printed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import posixpath
 import re
 from pathlib import Path
 
+import notebooks
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -41,6 +43,9 @@ RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the page of benchmarks and its pictures, and the page of changelogs."""
     files.append(File.generated(config, "changelog.md", content=changelog()))
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.py")):
+        for name, content in notebooks.pages(path).items():
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     text = links_to_source((ROOT / BENCHMARKS).read_text(), RELATIVE, "benchmarks")
     plots = sorted((ROOT / PLOTS).glob("*.svg"))
     if plots:
