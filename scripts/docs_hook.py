@@ -3,6 +3,7 @@
 - A page may link to other files of the repository. On the site, such a link leads to the repository.
 - `benchmarks/README.md` becomes a page, with its pictures. `make bench` fills in its tables.
 - The changelogs of the packages become one page.
+- The search of the site must find the right page for some words: see `docs_search.py`.
 - Each notebook of `docs/notebooks/` is run, and becomes a page that shows what it has printed.
 """
 
@@ -12,6 +13,7 @@ import posixpath
 import re
 from pathlib import Path
 
+import docs_search
 import notebooks
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -56,6 +58,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, f"plots/{plot.name}", abs_src_path=str(plot)))
     files.append(File.generated(config, PAGE, content=text))
     return files
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Checks the search, by the index that browsers get.
+
+    Raises:
+        PluginError: If a word finds another page first than the one that answers it.
+    """
+    wrong = docs_search.wrong(Path(config.site_dir, "search", "search_index.json"))
+    if wrong:
+        raise PluginError("the search finds other pages first: " + "; ".join(wrong))
 
 
 def changelog() -> str:
