@@ -78,11 +78,13 @@ def with_workers(loader: Loader[Any]) -> None:
 
 
 def behind_a_bar(loader: Loader[Any]) -> None:
+    pytest.importorskip("tqdm", reason="an extra of loadax-core")
     for _ in range(5):
         list(progress(loader))
 
 
 def bars_here_and_there(loader: Loader[Any]) -> None:
+    pytest.importorskip("tqdm", reason="an extra of loadax-core")
     list(progress(loader))
     list(progress(loader))
     list(progress(loader))

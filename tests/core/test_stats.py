@@ -462,7 +462,7 @@ def test_short_times_and_single_things_are_written_as_they_are() -> None:
     short = Stats(batches=1, rows=1, elapsed=0.0004, waited=0.00005, reading=0.0032, batching=0.0, placing=0.0124)
     first, second, _ = str(short).splitlines()
     assert first == "1 batch, 1 row in 400 us (2,500 rows/s); waited 50 us for data (12.5%)"
-    assert second == "reading 3.2 ms, batching 0.00 s, placing 0.01 s, by the caller"
+    assert second == "reading 3.2 ms, batching 0 s, placing 0.01 s, by the caller"
     assert str(SlowRead(0.0003, 7, 1)) == "row 7 in 300 us"
 
 

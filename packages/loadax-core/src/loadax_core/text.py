@@ -58,7 +58,9 @@ def size(nbytes: int) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds with a unit: "1.50 s", or "850 us" and "2.4 ms" where two digits after the point would hold nothing."""
-    if seconds >= 0.01 or not seconds:
+    if not seconds:
+        return "0 s"
+    if seconds >= 0.01:
         return f"{seconds:.2f} s"
     return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} us"
 

@@ -120,7 +120,7 @@ def stack_leaves(
     if not hasattr(first, "__array__"):
         fix = "map it to one in the dataset, or write a batcher for it"
         if hasattr(first, "__getitem__") and hasattr(first, "__len__"):
-            fix = "if it is the dataset, build it itself and not a list of it: .build(dataset)"
+            fix += "; if it is the dataset, build it itself and not a list of it: .build(dataset)"
         raise TypeError(
             f"cannot stack {tree.name(path)}: a {kind.__name__} is neither an array nor a number nor a string; {fix}"
         )
