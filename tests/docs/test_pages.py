@@ -218,7 +218,7 @@ def test_blocks_that_cannot_run_are_compiled(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize("package", ["loadax", "loadax_core", "loadax_datasets", "loadax_distributed"])
 def test_the_reference_has_every_public_name(package: str) -> None:
     reference = "".join(path.read_text() for path in sorted((ROOT / "docs" / "reference").glob("*.md")))
-    # A method, such as `loadax_core.DataLoader.build`, is no name of the package; a function in a module of its name is.
+    # A method, such as `loadax_core.DataLoader.build`, is no name of the package; a function in a module is one.
     places = re.findall(rf"^::: {package}\.([\w.]+)$", reference, re.MULTILINE)
     shown = {place.rpartition(".")[2] for place in places if not place[0].isupper() or "." not in place}
     assert len(places) == len(set(places)), "a name is on two pages"
