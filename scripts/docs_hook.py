@@ -2,6 +2,9 @@
 
 - A page may link to other files of the repository. On the site, such a link leads to the repository.
 - `benchmarks/README.md` becomes the page of all measurements, with its pictures. `make bench` fills in its tables.
+- The changelogs of the packages become one page.
+- The search of the site must find the right page for some words: see `docs_search.py`.
+- Each notebook of `docs/notebooks/` is run, and becomes a page that shows what it has printed.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import posixpath
 import re
 from pathlib import Path
 
+import docs_search
+import notebooks
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -29,6 +34,8 @@ CAPTIONS = {
     "growth": "The cost of a batch as rows, batches and hosts grow.",
 }
 
+CHANGELOGS = ("loadax", "loadax-core", "loadax-datasets", "loadax-distributed")
+
 UPWARDS = re.compile(r"(?<=\]\()\.\./[^)#\s]+")
 """The target of a link that starts with `../`, without its anchor."""
 
@@ -37,7 +44,11 @@ RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the page of all measurements and its pictures."""
+    """Adds the page of all measurements and its pictures, the page of changelogs, and the notebooks."""
+    files.append(File.generated(config, "changelog.md", content=changelog()))
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.py")):
+        for name, content in notebooks.pages(path).items():
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     text = links_to_source((ROOT / BENCHMARKS).read_text(), RELATIVE, "benchmarks")
     text = text.replace("# Benchmarks\n", "# All measurements\n", 1)
     plots = sorted((ROOT / PLOTS).glob("*.svg"))
@@ -49,6 +60,28 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, f"plots/{plot.name}", abs_src_path=str(plot)))
     files.append(File.generated(config, PAGE, content=text))
     return files
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Checks the search, by the index that browsers get.
+
+    Raises:
+        PluginError: If a word finds another page first than the one that answers it.
+    """
+    wrong = docs_search.wrong(Path(config.site_dir, "search", "search_index.json"))
+    if wrong:
+        raise PluginError("the search finds other pages first: " + "; ".join(wrong))
+
+
+def changelog() -> str:
+    """The changelogs of all packages, each below a heading with the name of its package."""
+    parts = ["# Changelog\n\nEach package is released on its own, and has a changelog of its own.\n"]
+    for name in CHANGELOGS:
+        text = (ROOT / "packages" / name / "CHANGELOG.md").read_text()
+        # After the title and a paragraph about the format.
+        versions = text[text.index("\n## ") :]
+        parts.append(f"\n## {name}\n" + re.sub(r"^(#+) \[?([^]\n]*)\]?", r"#\1 \2", versions, flags=re.MULTILINE))
+    return "".join(parts)
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001

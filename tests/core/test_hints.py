@@ -9,7 +9,7 @@ from operator import attrgetter, methodcaller
 from typing import Any
 
 import pytest
-from loadax_core import DataLoader
+from loadax_core import DataLoader, PadBatcher, StackError, tree
 
 Use = Callable[[Any], Any]
 
@@ -80,3 +80,24 @@ def test_arguments_of_other_loaders_are_translated() -> None:
         kind(num_workers=4, drop_last=True)
     with pytest.raises(TypeError, match=r"seed=0\)\)$"):
         kind(nonsense=1)
+
+
+def test_settings_by_position_are_translated() -> None:
+    kind: Any = DataLoader
+    with pytest.raises(TypeError, match=r"takes a batcher, and no 32, shuffle; .*; write dataset\.shuffle\(seed=0\)"):
+        kind([1, 2], 32, shuffle=True)
+
+
+@pytest.mark.parametrize("items", [[[1, 2], [3]], [{"tokens": [1, 2]}, {"tokens": [3]}]])
+def test_lists_of_different_lengths_are_to_be_padded(items: list[Any]) -> None:
+    with pytest.raises(StackError, match=r"one by one. To pad lists of numbers .*, use DataLoader\(PadBatcher\(\)\)"):
+        next(iter(DataLoader().batch_size(2).build(items)))
+    padded = next(iter(DataLoader(PadBatcher()).batch_size(2).build(items)))
+    assert [[1, 2], [3, 0]] in [leaf.tolist() for _, leaf in tree.leaves(padded)]
+
+
+def test_a_dataset_in_a_list_is_to_be_built_itself() -> None:
+    for dataset in (range(3), "abc".split):
+        hint = r"\.build\(dataset\)" if dataset == range(3) else "map it to one in the dataset"
+        with pytest.raises(TypeError, match=f"is neither an array nor a number nor a string; .*{hint}"):
+            next(iter(DataLoader().build([dataset])))

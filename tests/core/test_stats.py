@@ -10,7 +10,7 @@ from typing import Any
 import elsewhere
 import numpy as np
 import pytest
-from loadax_core import DataLoader, Stats, timed_transform
+from loadax_core import DataLoader, SlowRead, Stats, timed_transform
 from loadax_core.memory.nbytes import size
 from loadax_core.observe import recorder
 from loadax_core.observe.history import POINTS
@@ -482,3 +482,21 @@ def test_a_timeline_of_calls_that_follow_each_other_fast_has_them_all() -> None:
             for _ in range(9):
                 next(batches)
         assert [span.step for span in timeline.lanes["training"]] == list(range(1, 10))
+
+
+def test_short_times_and_single_things_are_written_as_they_are() -> None:
+    short = Stats(batches=1, rows=1, elapsed=0.0004, waited=0.00005, reading=0.0032, batching=0.0, placing=0.0124)
+    first, second, _ = str(short).splitlines()
+    assert first == "1 batch, 1 row in 400 us (2,500 rows/s); waited 50 us for data (12.5%)"
+    assert second == "reading 3.2 ms, batching 0 s, placing 0.01 s, by the caller"
+    assert str(SlowRead(0.0003, 7, 1)) == "row 7 in 300 us"
+
+
+def test_statistics_in_a_notebook() -> None:
+    html = replace(BASE, cpu=9.0, busy=18.0)._repr_html_()
+    assert html.startswith("<div><b>Loader-bound: training waited for data 40% of the time. The GIL")
+    assert "kind=&quot;process&quot;" in html
+    assert 'kind="process"' not in html
+    for cell in ("waiting for data", "4.00 s", "40.0%", "100 batches, 3,200 rows in 10.00 s"):
+        assert cell in html
+    assert "Too early" in Stats(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)._repr_html_()

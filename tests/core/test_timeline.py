@@ -6,11 +6,13 @@ import threading
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from loadax_core import DataLoader, Span, Timeline
 from loadax_core.observe.plot import COLORS, STAGES
+from loadax_core.observe.svg import svg as picture
 from loadax_core.observe.traces import NAMES
 
 
@@ -167,3 +169,25 @@ def test_wrong_endings_and_missing_libraries(tmp_path: Path, monkeypatch: pytest
 def test_every_stage_has_a_name_and_a_color() -> None:
     assert set(NAMES) == set(COLORS) == set(STAGES)
     assert Span("reading", 0.0, 1.0, 0, 0).stage in NAMES
+
+
+def test_a_timeline_in_a_notebook(recorded: tuple[int, Timeline]) -> None:
+    workers, timeline = recorded
+    svg = ET.fromstring(timeline._repr_html_())
+    texts = [element.text for element in svg.iter() if element.text]
+    assert set(timeline.lanes) <= set(texts)
+    assert {"wait for data, step 1", "batch, step 4", "train"} <= set(texts)
+    assert ("place, step 4" in texts) == bool(workers)
+    _, _, width, height = map(float, svg.attrib["viewBox"].split())
+    bars = [bar.attrib for bar in svg.iter() if bar.tag.endswith("rect")]
+    assert all(float(bar["x"]) + float(bar["width"]) <= width and float(bar["y"]) < height for bar in bars)
+
+
+def test_a_notebook_gets_few_bars_of_a_long_timeline() -> None:
+    rows = [Span("reading", 0.001 * i, 0.001 * i + 0.0009, 0, i) for i in range(10_000)]
+    late = Span("batching", 9.9999, 10.0, 0, 9_999)
+    svg = picture({"worker <0>": [*rows, late], "training": []}, 10.0)
+    assert svg.count("<rect") < 10
+    assert "read, steps 0 to 9999" in svg
+    assert "batch, step 9999" in svg
+    assert "worker &lt;0&gt;" in svg

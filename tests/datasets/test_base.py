@@ -1,5 +1,7 @@
 """What all datasets have from their base class: see also the contract in conftest.py."""
 
+import inspect
+import re
 from collections import UserList
 from typing import Any, NamedTuple
 
@@ -276,3 +278,28 @@ NUMBERS = np.arange(10)
 )
 def test_only_what_is_loadaxs_own_says_that_it_calls_no_user_code(dataset: BaseDataset[Any], calls: bool) -> None:
     assert dataset.calls_user_code is calls
+
+
+NOT_OF_THE_CHAIN = {
+    "at_epoch",
+    "build_warnings",
+    "content_fingerprint",
+    "describe",
+    "fingerprint",
+    "gather_range",
+    "read",
+    "read_many",
+    "read_range",
+}
+"""The methods that a subclass defines or a loader calls."""
+
+CHAIN = {name for name, method in vars(BaseDataset).items() if inspect.isfunction(method) and name[0] != "_"}
+
+
+@pytest.mark.parametrize("name", sorted(CHAIN - NOT_OF_THE_CHAIN))
+def test_methods_describe_their_own_arguments(name: str) -> None:
+    method: Any = getattr(BaseDataset, name)
+    text = inspect.getdoc(method) or ""
+    for argument, parameter in list(inspect.signature(method).parameters.items())[1:]:
+        star = r"\*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+        assert re.search(rf"^    {star}{argument}: ", text, re.MULTILINE), f"{name} does not say what {argument} is"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, PadBatcher
+from loadax_core import DataLoader, PadBatcher, RepeatedEpochWarning
 from loadax_datasets import BaseDataset, RandomMappedDataset, RangeDataset, ShuffledDataset, SplitDataset
 from loadax_datasets.hints import ELSEWHERE
 
@@ -31,6 +31,31 @@ def draw(x: int, rng: np.random.Generator) -> int:
 def test_seeds_are_given_by_name(wrong: Any, right: str) -> None:
     with pytest.raises(TypeError, match=right):
         wrong()
+
+
+@pytest.mark.parametrize(
+    ("index", "right"),
+    [
+        ("x", r"dataset\.map\(lambda row: row\['x'\]\)"),
+        ([0, 1], r"dataset\.select\(rows\)"),
+        (np.array([0, 1]), r"dataset\.select\(rows\)"),
+        (1.5, r"1\.5 \(float\)$"),
+    ],
+)
+def test_other_indices_are_translated(index: Any, right: str) -> None:
+    with pytest.raises(TypeError, match=f"a row is an integer or a slice, got .*{right}"):
+        rows[index]
+
+
+def test_a_dataset_shows_itself_in_a_notebook() -> None:
+    def label(row: int) -> str:
+        return f"<{row}>"
+
+    shown = rows.map(label).shuffle(seed=1)._repr_html_()
+    assert shown.startswith("<pre>ShuffledDataset(")
+    assert "└─ RangeDataset" in shown
+    assert "&lt;locals&gt;" in shown
+    assert "<locals>" not in shown
 
 
 @pytest.mark.parametrize(
@@ -84,3 +109,35 @@ def test_an_error_in_a_property_is_not_hidden() -> None:
 
     with pytest.raises(AttributeError, match="no attribute '_not_there'"):
         Broken(3).batched  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        rows[2:].map(str),
+        rows.zip(rows),
+        rows + rows,
+        rows.mix(rows, weights=[1, 2]),
+        rows.mix(rows, until="all"),
+        rows.repeat(2),
+        rows.pad_to_multiple(4),
+        rows.random_split([0.5, 0.5], seed=1)[0],
+        rows.shuffle(seed=1).frozen(),
+        rows.cache(),
+        rows.filter(bool).select([1, 0]),
+        rows.retry(2).cast(np.int32),
+    ],
+    ids=lambda dataset: repr(dataset).split("(")[0],
+)
+def test_evaluation_may_repeat_rows_that_no_epoch_changes(dataset: Any) -> None:
+    # A loop over epochs that warns would be an error here.
+    loader = DataLoader().batch_size(4).build(dataset)
+    for _ in range(4):
+        assert list(loader)
+
+
+def test_a_loop_over_the_first_epoch_of_a_shuffle_warns() -> None:
+    loader = DataLoader().batch_size(4).build(rows.shuffle(seed=1))
+    runs = (list(loader) for _ in range(3))
+    with pytest.warns(RepeatedEpochWarning, match=r"loader\.epoch\(e\)"):
+        list(runs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pickle
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -83,10 +84,35 @@ def test_star_import() -> None:
     assert set(loadax.__all__) <= set(namespace)
 
 
-@pytest.mark.parametrize("name", ["DataLoadre", "sharding"], ids=["misspelt", "module of a package"])
-def test_unknown_name(name: str) -> None:
-    with pytest.raises(AttributeError, match=f"module 'loadax' has no attribute '{name}'"):
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("DataLoadre", "; did you mean DataLoader?"),
+        ("Dataloader", "; did you mean DataLoader?"),
+        ("arraydataset", "; did you mean ArrayDataset?"),
+        ("sharding", ""),
+        ("__wrapped__", ""),
+    ],
+)
+def test_unknown_name(name: str, hint: str) -> None:
+    message = f"module 'loadax' has no attribute '{name}'{hint}"
+    with pytest.raises(AttributeError, match=f"^{re.escape(message)}$") as caught:
         getattr(loadax, name)
+    assert (caught.value.name, caught.value.obj) == (name, loadax)
+    assert not hasattr(loadax, name)
+    with pytest.raises(ImportError, match=rf"^cannot import name '{name}' from 'loadax'{re.escape(hint) or ' '}"):
+        exec(f"from loadax import {name}")
+
+
+def test_a_name_for_authors_says_where_it_is() -> None:
+    with pytest.raises(ImportError, match=r"cannot import name 'Alloc' from 'loadax'; import it from loadax\.extend$"):
+        exec("from loadax import Alloc")
+
+
+def test_modules_can_be_imported_by_statements() -> None:
+    code = "from loadax import doctor, siblings; print(doctor.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "loadax.doctor\n"
 
 
 def test_pickles_do_not_need_the_meta_package() -> None:

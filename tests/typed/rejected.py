@@ -22,7 +22,7 @@ def batch_of_another_type() -> None:
 
 
 def dataset_without_length() -> None:
-    DataLoader().build(iter([1, 2]))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    DataLoader().build(iter([1, 2]))  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def batcher_that_takes_one_item() -> None:

@@ -99,9 +99,23 @@ def test_types_survive_every_call_of_the_chain() -> None:
         assert_type(batch, list[int])
 
 
-def test_stacked_and_placed_batches_are_any() -> None:
-    # What a stack of items is, no type can say: an int becomes an array, a dict stays a dict.
+def test_stacked_dicts_are_dicts() -> None:
+    rows = InMemoryDataset([{"x": np.zeros(3), "y": np.ones(3)}])
+    assert_type(DataLoader().batch_size(2).build(rows), Loader[dict[str, Any]])
+    assert_type(DataLoader().batch_size(2).prefetch(2, to_device=True).build(rows), Loader[dict[str, Any]])
+    for batch in DataLoader().workers(2).build(rows.shuffle(seed=1)):
+        assert_type(batch, dict[str, Any])
+
+
+def test_other_stacked_and_placed_batches_are_any() -> None:
+    # What a stack of items is, no type can say: an int becomes an array.
     assert_type(DataLoader().build(RangeDataset(3)), Loader[Any])
+    untyped: Any = [1, 2]
+    assert_type(DataLoader().build(untyped), Loader[Any])
+    assert_type(DataLoader().build(RangeDataset(3).map(float, vectorized=True)), Loader[Any])
+    # Of a builder that comes from elsewhere, nobody knows what its batcher returns.
+    builder: DataLoader[Any, Any] = DataLoader(total)
+    assert_type(builder.build([{"x": 1}][:0]), Loader[Any])
     # On a device, the batcher's arrays are other arrays.
     assert_type(DataLoader(total).prefetch(2, to_device=True).build(RangeDataset(3)), Loader[Any])
     assert_type(DataLoader(total).prefetch(2, to_device=False).build(RangeDataset(3)), Loader[int])
@@ -127,6 +141,32 @@ def test_items_of_datasets() -> None:
     assert_type(RangeDataset(3)[0], int)
     digits = ArrayDataset(Digit(image=np.zeros((2, 8, 8), np.float32), label=np.zeros(2, np.int32)))
     assert_type(digits[0], Digit)
+
+
+def test_arrays_in_a_dict_are_used_as_people_write_them() -> None:
+    floats, ints = np.zeros((4, 3), np.float32), np.arange(4)
+    rows = ArrayDataset({"x": floats, "y": ints})
+    assert_type(rows, ArrayDataset[dict[str, npt.NDArray[Any]]])
+    assert rows.map(lambda row: row["x"] / 255)[0].shape == (3,)
+    assert rows.map(lambda row: {**row, "x": row["x"].astype(np.float16)})[1]["y"] == 1
+    assert rows.map(lambda row: {"x": row["x"] - 1, "large": row["y"] > 2}, vectorized=True)[3]["large"]
+
+    def brighten(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"x": row["x"] + 1}
+
+    def draw(row: dict[str, npt.NDArray[Any]], rng: np.random.Generator) -> float:
+        return float(row["x"][0] + rng.random())
+
+    assert_type(rows.map(brighten).random_map(draw, seed=1), BaseDataset[float])
+    for batch in DataLoader().batch_size(2).build(rows.shuffle(seed=1).map(brighten)):
+        assert batch["x"].sum() == 6
+    nested = ArrayDataset({"image": {"left": floats, "right": floats}, "label": ints})
+    assert_type(nested, ArrayDataset[dict[str, Any]])
+    assert nested.map(lambda row: row["image"]["left"] / 255)[0].shape == (3,)
+    pairs = ArrayDataset((floats, ints))
+    assert pairs.map(lambda pair: pair[0] / 255)[0].shape == (3,)
+    untyped: Any = ints
+    assert_type(ArrayDataset(untyped), ArrayDataset[Any])
 
 
 def test_items_of_transformed_datasets() -> None:

@@ -11,6 +11,7 @@ from .builder import DataLoader as DataLoader
 from .checks import check_not_table as check_not_table
 from .errors import ClosedError as ClosedError
 from .errors import EpochLeakWarning as EpochLeakWarning
+from .errors import RepeatedEpochWarning as RepeatedEpochWarning
 from .errors import StackError as StackError
 from .errors import StateError as StateError
 from .errors import WorkerError as WorkerError

@@ -9,12 +9,13 @@ from . import distributed as resolve
 from .batch.pad import PadBatcher
 from .batch.stack import Batcher, StackBatcher
 from .checks import check_bool, check_first_epoch, check_int, check_length, check_seconds, emit_build_warnings
-from .hints import BuilderHints, arguments
+from .hints import BuilderHints, settings_are_calls
 from .loader import Loader
 from .plan.state import fingerprint
-from .protocols import Dataset, MeshLike, ShardingStrategy
+from .protocols import Dataset, MeshLike, ShardingStrategy, Stacked, Untyped
 from .read.access import with_length
 from .read.fetch import Fetch
+from .repeats import Repeats
 from .spec import Run, Settings, check_lengths, check_settings, loading_of, placement_of, plan_of
 
 if TYPE_CHECKING:
@@ -51,16 +52,13 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     _settings: Settings
 
     @overload
-    def __init__(self: DataLoader[Any, Any]) -> None: ...
+    def __init__(self: DataLoader[Any, Stacked]) -> None: ...
     @overload
     def __init__(self: DataLoader[T, B], batcher: Callable[[list[T]], B]) -> None: ...
 
-    def __init__(self, batcher: Callable[[list[Any]], Any] | None = None, **unknown: object) -> None:
-        if unknown:
-            raise TypeError(
-                f"DataLoader takes a batcher, and no {', '.join(unknown)}; settings are calls, as in DataLoader()"
-                f".batch_size(32, drop_remainder=True).workers(2).build(dataset.shuffle(seed=0)){arguments(unknown)}"
-            )
+    def __init__(self, batcher: Callable[[list[Any]], Any] | None = None, *more: object, **unknown: object) -> None:
+        if more or unknown:
+            raise TypeError(settings_are_calls(more, unknown))
         if batcher is None:
             batcher = StackBatcher()
         if not callable(batcher):
@@ -161,6 +159,10 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
 
     @overload
     def prefetch(self, n: int | None = None, *, to_device: Literal[False] = False) -> DataLoader[T_contra, B_co]: ...
+    @overload
+    def prefetch(
+        self: DataLoader[Any, Stacked], n: int | None = None, *, to_device: object
+    ) -> DataLoader[Any, Stacked]: ...
     @overload
     def prefetch(self, n: int | None = None, *, to_device: object) -> DataLoader[T_contra, Any]: ...
 
@@ -267,7 +269,12 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             seconds = check_seconds("timeout", seconds)
         return self._with(timeout=seconds)
 
-    def count(self, **counts: Callable[[B_co], SupportsFloat]) -> DataLoader[T_contra, B_co]:
+    @overload
+    def count(self: DataLoader[T, Stacked], **counts: Callable[[Any], SupportsFloat]) -> DataLoader[T, Stacked]: ...
+    @overload
+    def count(self, **counts: Callable[[B_co], SupportsFloat]) -> DataLoader[T_contra, B_co]: ...
+
+    def count(self, **counts: Callable[[Any], SupportsFloat]) -> DataLoader[Any, Any]:
         """Sums what you count in the batches that `next` returns, such as tokens, for `stats` and `progress`.
 
         A worker calls each function once a batch, with the batch on the host, before it is placed on devices. With
@@ -293,7 +300,19 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
                 raise TypeError(f"count({name}=...) must be a function that takes a batch, got {function!r:.80}")
         return self._with(counts={**self._settings.counts, **counts})
 
-    def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]:
+    # What is of type Any fits `Untyped`, and gives Any; a type checker would take the first other signature for it.
+    @overload
+    def build(self: DataLoader[T, Untyped], dataset: Dataset[T]) -> Loader[Any]: ...
+    @overload
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[Untyped]) -> Loader[Any]: ...
+    @overload
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[dict[str, Any]]) -> Loader[dict[str, Any]]: ...
+    @overload
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[Any]) -> Loader[Any]: ...
+    @overload
+    def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]: ...
+
+    def build(self, dataset: Dataset[Any]) -> Loader[Any]:
         """Checks the settings and the dataset, and returns the loader.
 
         The loader reads no row yet. A dataset may: a filter reads all rows for its length, and some datasets read a few
@@ -322,7 +341,8 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         run = Run(plan, fetch, *loading, settings.timeout, settings.strategy, fingerprint(dataset))
         run.check_divisible(plan.start)
         check_lengths(settings)
-        return Loader(run)
+        # A run of several epochs has an order for each; to start it anew is to train anew.
+        return Loader(run, Repeats() if settings.epochs == 1 else None)
 
     def __repr__(self) -> str:
         default = Settings(self._settings.batcher)

@@ -40,6 +40,10 @@ class EpochLeakWarning(UserWarning):
     """A part of a dataset that has other rows in each epoch, so that rows held out in one are seen in another."""
 
 
+class RepeatedEpochWarning(UserWarning):
+    """A loop over epochs that starts the same loader anew each time, so that every epoch has the order of the first."""
+
+
 def add_note(error: BaseException, note: str) -> None:
     """Adds a note to an error, also to one whose attributes cannot be set, such as a frozen dataclass.
 

@@ -5,7 +5,7 @@ Type checkers do not see the classes here: to them these names do not exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 _BUILD = "DataLoader() only holds settings; "
@@ -77,10 +77,20 @@ LOADER = {
 """What people look for in a `Loader`."""
 
 
-def arguments(unknown: Mapping[str, object]) -> str:
-    """Says what to write instead of arguments that `DataLoader` does not have."""
+def settings_are_calls(more: Sequence[object], unknown: Mapping[str, object]) -> str:
+    """Says what to write instead of arguments that `DataLoader` does not have.
+
+    Args:
+        more: Those after the first, given by position.
+        unknown: Those that are given by name.
+    """
+    given = ", ".join([*(f"{value!r:.40}" for value in more), *unknown])
     calls = [f"{ARGUMENTS[name]} instead of {name}" for name in unknown if name in ARGUMENTS]
-    return f"; write {', '.join(calls)}" if calls else ""
+    instead = f"; write {', '.join(calls)}" if calls else ""
+    return (
+        f"DataLoader takes a batcher, and no {given}; settings are calls, as in DataLoader().batch_size(32, "
+        f"drop_remainder=True).workers(2).build(dataset.shuffle(seed=0)){instead}"
+    )
 
 
 def missing(owner: object, name: str, hints: Mapping[str, str]) -> AttributeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from types import TracebackType
@@ -42,8 +42,9 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
         3 2
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, ended: Callable[[], None] | None = None) -> None:
         self._run = run
+        self._ended = ended
         self._restored = run.plan.start
         self._last: Step | None = None
         self._context = Context()
@@ -354,6 +355,9 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
         self._recorder.seen = perf_counter()
         source.stop()
         self._unwatch()
+        if self._ended is not None and self._restored == self._run.plan.start:
+            self._ended()
+            self._ended = None
         raise StopIteration
 
     def _check_open(self) -> None:

@@ -14,6 +14,7 @@ from .hints import LoaderHints
 from .iterator import LoaderIterator
 from .plan.state import flat
 from .protocols import Dataset, ShardingStrategy
+from .repeats import Repeats
 from .show import summary as show
 from .show.preview import Preview, preview
 from .spec import Run
@@ -35,18 +36,24 @@ class Loader(LoaderHints, Steering[B_co], Generic[B_co]):
         (3, [3, 7, 5], [3, 7, 5])
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, repeats: Repeats | None = None) -> None:
         self._run = run
+        self._repeats = repeats
         self._preview: Preview | None = None
 
     def __iter__(self) -> LoaderIterator[B_co]:
         """A new, independent iterator, from the start.
 
+        It warns (`RepeatedEpochWarning`) if a loop over epochs starts the first epoch for the third time, and another
+        epoch would have another order.
+
         Raises:
             RuntimeError: If the dataset has another length than when the loader was built.
         """
         self._check_rows()
-        return LoaderIterator(self._run)
+        if self._repeats is None:
+            return LoaderIterator(self._run)
+        return LoaderIterator(self._run, self._repeats.begin(self.dataset))
 
     def __len__(self) -> int:
         """The number of batches of a run, over all epochs.

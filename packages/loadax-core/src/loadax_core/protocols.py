@@ -134,6 +134,14 @@ class SupportsBuildWarnings(Protocol):
         ...
 
 
+class Stacked:
+    """The type of the batches of `DataLoader()` until `build` knows the dataset; only type checkers see it."""
+
+
+class Untyped:
+    """A type that nothing has, by which signatures tell what is of type Any; only type checkers see it."""
+
+
 class MeshLike(Protocol):
     """A `jax.sharding.Mesh`, described without importing JAX."""
 

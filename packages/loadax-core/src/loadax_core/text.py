@@ -61,6 +61,15 @@ def size(nbytes: int) -> str:
     return f"{nbytes / 1024**power:.1f} {'KMGT'[power - 1]}iB"
 
 
+def duration(seconds: float) -> str:
+    """Seconds with a unit: "1.50 s", or "850 us" and "2.4 ms" where two digits after the point would hold nothing."""
+    if not seconds:
+        return "0 s"
+    if seconds >= 0.01:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f} us"
+
+
 def columns(cells: Sequence[Sequence[str]]) -> list[str]:
     """Rows of cells as lines of text, with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -76,6 +85,13 @@ def table(cells: Sequence[Sequence[str]]) -> str:
         for row in cells
     )
     return f'<table style="border: none; font-family: monospace"><tbody>{body}</tbody></table>'
+
+
+def titled(title: str, body: str) -> str:
+    """HTML below a title in bold letters."""
+    from html import escape  # noqa: PLC0415 - rarely needed, and slow to import
+
+    return f"<div><b>{escape(title)}</b>{body}</div>"
 
 
 def describe(rows: Numbers) -> str:

@@ -294,7 +294,15 @@ class BaseDataset(ABC, Generic[T_co]):
         return {}
 
     def frozen(self, epoch: int = 0) -> BaseDataset[T_co]:
-        """The rows as they are in one epoch, whatever epoch is asked for; see `FrozenDataset`."""
+        """The rows as they are in one epoch, whatever epoch is asked for.
+
+        Args:
+            epoch: The epoch, counted from 0.
+
+        Raises:
+            TypeError: If `epoch` is not an integer.
+            ValueError: If `epoch` is negative.
+        """
         return datasets.FrozenDataset(self, epoch)
 
     def build_warnings(self) -> list[Warning]:
@@ -327,6 +335,11 @@ class BaseDataset(ABC, Generic[T_co]):
     def __repr__(self) -> str:
         return "\n".join(_tree(self))
 
+    def _repr_html_(self) -> str:
+        from html import escape  # noqa: PLC0415 - slow to import, and only needed in notebooks
+
+        return f"<pre>{escape(repr(self))}</pre>"
+
     @overload
     def __getitem__(self, index: SupportsIndex, /) -> T_co: ...
     @overload
@@ -358,42 +371,126 @@ class BaseDataset(ABC, Generic[T_co]):
     @overload
     def map(self, fn: Callable[[Any], Any], *, vectorized: Literal[True]) -> BaseDataset[Any]: ...
     def map(self, fn: Callable[[Any], Any], *, vectorized: bool = False) -> BaseDataset[Any]:
-        """Every item passed through `fn`; see `MappedDataset`."""
+        """Passes every item through `fn` when it is read. `MappedDataset` says more.
+
+        Args:
+            fn: Takes an item and returns the new one. Worker threads call it, several at a time. If `vectorized`, takes
+                the stacked items of the rows of a step, each leaf of shape `(n, ...)`, and returns leaves of shape
+                `(n, ...)`.
+            vectorized: Whether `fn` takes many rows at once, which saves a Python call for each row.
+
+        Raises:
+            TypeError: If `fn` is not callable, or `vectorized` not a bool.
+        """
         if check_bool("vectorized", vectorized):
             return datasets.MappedDataset(self, fn, vectorized=True)
         return datasets.MappedDataset(self, fn)
 
     @seed_by_name("the seed is given by name: random_map({first}seed={given})")
     def random_map(self, fn: Callable[[T_co, np.random.Generator], U], *, seed: int = 0) -> BaseDataset[U]:
-        """Every item passed through `fn(item, rng)`, random anew each epoch; see `RandomMappedDataset`."""
+        """Passes every item through `fn(item, rng)`, with other random numbers each epoch.
+
+        The random numbers depend on the seed, the epoch and the row. `RandomMappedDataset` says more.
+
+        Args:
+            fn: Takes an item and a `numpy.random.Generator`, and returns the new item. Must be thread-safe.
+            seed: Any integer of at least 0.
+
+        Raises:
+            TypeError: If `fn` is not callable or `seed` not an integer.
+            ValueError: If `seed` is negative.
+        """
         return datasets.RandomMappedDataset(self, fn, seed=seed)
 
     def cast(self, dtype: npt.DTypeLike | Mapping[Any, npt.DTypeLike]) -> BaseDataset[Any]:
-        """The numbers of every item, or of some entries, in another dtype; see `CastDataset`."""
+        """The same items, with numbers of another dtype. `CastDataset` says which casts are allowed.
+
+        Args:
+            dtype: The dtype of every leaf; or, for items that are dicts, a mapping from names of entries to dtypes,
+                which leaves the other entries as they are.
+
+        Raises:
+            TypeError: If `dtype` is not one of numbers.
+            ValueError: If `dtype` names no entry.
+        """
         return datasets.CastDataset(self, dtype)
 
     def filter(self, predicate: Callable[[T_co], object]) -> BaseDataset[T_co]:
-        """The items for which `predicate` returns true; see `FilteredDataset`."""
+        """Keeps the items for which `predicate` returns true. `FilteredDataset` says more.
+
+        All rows are read once, when the length or a row is first asked for.
+
+        Args:
+            predicate: Takes an item and returns whether it is kept.
+
+        Raises:
+            TypeError: If `predicate` is not callable.
+            ValueError: If this dataset changes with the epoch: filter first, then shuffle or augment.
+        """
         return datasets.FilteredDataset(self, predicate)
 
     @seed_by_name("the seed is given by name, shuffle(seed={given}); there is no buffer: all rows are shuffled")
     def shuffle(self, *, seed: int = 0, block: int | None = None, window: int | None = None) -> BaseDataset[T_co]:
-        """The rows in a random order, another one each epoch; see `ShuffledDataset`."""
+        """The rows in a random order, each exactly once, in another order each epoch.
+
+        There is no buffer: all rows are shuffled, in constant memory. `ShuffledDataset` says more.
+
+        Args:
+            seed: Any integer of at least 0.
+            block: The number of rows that are stored together, such as in a row group; None to shuffle single rows.
+                Blocks are shuffled then, and the rows of every `window` blocks.
+            window: The number of blocks whose rows are mixed, by default 16. Only together with `block`.
+
+        Raises:
+            TypeError: If an argument is not an integer.
+            ValueError: If `seed` is negative, `block` or `window` less than 1, or `window` given without `block`.
+        """
         return datasets.ShuffledDataset(self, seed=seed, block=block, window=window)
 
     @seed_by_name("what follows the count is given by name: sample({first}replace=..., weights=..., seed=...)")
     def sample(
         self, count: int, *, replace: bool = False, weights: npt.ArrayLike | None = None, seed: int = 0
     ) -> BaseDataset[T_co]:
-        """Rows drawn at random, other ones each epoch; see `SampledDataset`."""
+        """Draws rows at random, other ones each epoch. `SampledDataset` says more.
+
+        Args:
+            count: How many rows to draw.
+            replace: Whether a row may be drawn more than once.
+            weights: How likely each row is to be drawn, relative to the others; of shape `(len(self),)`. Left out, all
+                rows are equally likely.
+            seed: Any integer of at least 0.
+
+        Raises:
+            TypeError: If `count` or `seed` is not an integer, or `replace` not a bool.
+            ValueError: If `count` or `seed` is negative, if the weights are not one finite number of at least 0 for
+                each row, or if there are too few rows to draw from.
+        """
         return datasets.SampledDataset(self, count, replace=replace, weights=weights, seed=seed)
 
     def repeat(self, times: int) -> BaseDataset[T_co]:
-        """The rows several times over, as one epoch; see `RepeatedDataset`."""
+        """The rows several times over, in the same order each time, as one epoch.
+
+        For another order in each pass, use `DataLoader().epochs(n)` instead.
+
+        Args:
+            times: The number of repetitions, at least 0.
+
+        Raises:
+            TypeError: If `times` is not an integer.
+            ValueError: If `times` is negative, or there would be more rows than `len()` can count.
+        """
         return datasets.RepeatedDataset(self, times)
 
     def concat(self, *others: Dataset[U]) -> BaseDataset[T_co | U]:
-        """The rows of this dataset, then those of `others`; see `ConcatenatedDataset`."""
+        """The rows of this dataset, then those of `others`; also written `self + other`.
+
+        Args:
+            *others: Objects with `len()` and `[i]`.
+
+        Raises:
+            TypeError: If one of them cannot be counted or read by number.
+            ValueError: If there are more rows than `len()` can count.
+        """
         # All sources side by side: hundreds of nested concatenations would exceed Python's limit of recursion.
         own = self.sources if type(self) is datasets.ConcatenatedDataset else (self,)
         return datasets.ConcatenatedDataset[Any](*own, *others)
@@ -406,7 +503,15 @@ class BaseDataset(ABC, Generic[T_co]):
     @overload
     def zip(self, *others: Dataset[Any]) -> BaseDataset[tuple[Any, ...]]: ...
     def zip(self, *others: Dataset[Any]) -> BaseDataset[Any]:
-        """Tuples of a row of this dataset and of `others`; see `ZippedDataset`."""
+        """The rows of this dataset and of `others` side by side, as tuples.
+
+        Args:
+            *others: Objects with `len()` and `[i]`, as long as this dataset.
+
+        Raises:
+            TypeError: If one of them cannot be counted or read by number.
+            ValueError: If their lengths differ.
+        """
         return datasets.ZippedDataset(self, *others)
 
     def mix(
@@ -417,7 +522,26 @@ class BaseDataset(ABC, Generic[T_co]):
         until: Literal["first", "all"] | None = None,
         rows: int | None = None,
     ) -> BaseDataset[T_co | U]:
-        """Rows of this dataset and of `others` in random alternation; see `MixedDataset`."""
+        """Rows of this dataset and of `others` in random alternation, each with its share and in its own order.
+
+        Shuffle the sources, not the mixture. `MixedDataset` says more.
+
+        Args:
+            *others: Objects with `len()` and `[i]`.
+            weights: The shares of this dataset and of `others`, relative to each other; left out, all are equal. Or a
+                mapping from rows of the mixture to the weights from there on, the first of them 0:
+                `{0: [3, 1], 10_000: ("linear", [1, 1], 50_000)}` changes them over 50,000 rows.
+            seed: Any integer of at least 0.
+            until: When the mixture ends, if `rows` is not given. `"first"`, as if left out: with the first source that
+                has no row left. `"all"`: when every source has been read to its end at least once.
+            rows: The number of rows of an epoch. A source that ends starts again, and the next epoch goes on in each
+                source where this one has ended.
+
+        Raises:
+            TypeError: If a source cannot be counted or read by number, or a number is not an integer.
+            ValueError: If there is not one finite weight of at least 0 for each source, if all are 0, if `until` is
+                neither of the above or given beside `rows`, or if a source that is to be read is empty.
+        """
         return datasets.MixedDataset[Any]([self, *others], weights, seed=seed, until=until, rows=rows)
 
     def pack(
@@ -433,7 +557,29 @@ class BaseDataset(ABC, Generic[T_co]):
         align: int = 1,
         max_documents: int | None = None,
     ) -> BaseDataset[dict[str, npt.NDArray[Any]]]:
-        """Documents of different lengths in rows of one length; see `PackedDataset`."""
+        """Puts documents of different lengths into rows of one length, other ones together in each epoch.
+
+        Items are one-dimensional arrays, or dicts of such arrays that are equally long. A row is a dict of arrays of
+        shape `(size,)`: `tokens`, `targets`, `segment_ids`, `positions`, `loss_mask`. `PackedDataset` says more.
+
+        Args:
+            size: The length of a row.
+            lengths: The length of each document; or a `.npy` file of them, which is written if it is not there. Left
+                out, `self.lengths`, or else the lengths that reading all documents finds.
+            how: `"best"` plans rows with hardly any padding, and cuts no document that fits into a row. `"split"` cuts
+                the documents of an epoch into rows as one stream, without padding.
+            seed: Any integer of at least 0.
+            long: What becomes of documents longer than a row: `"cut"` into pieces, `"drop"`, or an `"error"`.
+            pad: What padding is filled with; for dicts, one number, or a mapping from names to numbers.
+            leave_out: Numbers of documents that become padding. Nothing else changes: a saved state still fits.
+            align: Documents begin at a multiple of it in their row; only for `"best"`.
+            max_documents: The most documents in a row; only for `"best"`.
+
+        Raises:
+            TypeError: If an argument is of a wrong type, or documents are neither arrays nor dicts of arrays.
+            ValueError: If an argument is out of range, lengths do not fit, no document has a value, or this dataset has
+                another order in each epoch.
+        """
         return datasets.PackedDataset(
             self,
             size,
@@ -448,17 +594,40 @@ class BaseDataset(ABC, Generic[T_co]):
         )
 
     def append_only(self) -> BaseDataset[T_co]:
-        """The rows of a source that may grow between two runs, but only at its end; see `AppendOnlyDataset`."""
+        """The same rows; a state that was saved when there were fewer is accepted, if these are still the first ones.
+
+        Raises:
+            TypeError: If the first rows cannot be compared: see `AppendOnlyDataset`.
+        """
         return datasets.AppendOnlyDataset(self)
 
     def cache(self, directory: str | os.PathLike[str] | None = None) -> BaseDataset[T_co]:
-        """The rows, each read once and kept in memory or in a directory; see `CachedDataset`."""
+        """Reads each row once, and keeps it. `CachedDataset` says when a directory is refused.
+
+        Args:
+            directory: The directory of the rows, which outlives the program; None for memory.
+
+        Raises:
+            ValueError: If this dataset changes with the epoch (cache first, then shuffle or augment); or if the
+                directory is a URL, or begins with `~`, or belongs to another dataset.
+        """
         return datasets.CachedDataset(self, directory)
 
     def retry(
         self, attempts: int, *, on: tuple[type[Exception], ...] = (OSError,), backoff: float = 0.1
     ) -> BaseDataset[T_co]:
-        """The rows, with reads that fail tried again; see `RetriedDataset`."""
+        """Tries reads again that fail, as over a network they may.
+
+        Args:
+            attempts: The number of attempts before the error is raised, at least 1.
+            on: The types of error after which a read is tried again. Other errors are raised at once.
+            backoff: Seconds before the second attempt; doubled before each further one.
+
+        Raises:
+            TypeError: If `attempts` is not an integer, `backoff` not a number, or `on` has anything but exception
+                types.
+            ValueError: If `attempts` is less than 1, or `backoff` negative or not finite.
+        """
         return datasets.RetriedDataset(self, attempts, on=on, backoff=backoff)
 
     def tolerate(
@@ -468,25 +637,74 @@ class BaseDataset(ABC, Generic[T_co]):
         return datasets.ToleratedDataset(self, most, on=on, seed=seed)
 
     def pad_to_multiple(self, multiple: int) -> BaseDataset[tuple[T_co, bool]]:
-        """Pairs of an item and whether it is real, padded to a multiple; see `PaddedDataset`."""
+        """Pairs of an item and whether it is real, padded so that their number is a multiple of the batch size.
+
+        Padding repeats the first rows. Multiply the loss or the metric by the flag.
+
+        Args:
+            multiple: The length becomes a multiple of this number, which is at least 1.
+
+        Raises:
+            TypeError: If `multiple` is not an integer.
+            ValueError: If `multiple` is less than 1.
+        """
         return datasets.PaddedDataset(self, multiple)
 
     def select(self, rows: Sequence[int] | npt.NDArray[Any]) -> BaseDataset[T_co]:
-        """The rows of these numbers, or the rows for which a mask is true; see `SelectedDataset`."""
+        """The rows of these numbers, in the order of the numbers, or the rows for which a mask is true.
+
+        Args:
+            rows: Row numbers of shape `(n,)`, which may repeat, and count from the end if negative; or a mask of bools,
+                of shape `(len(self),)`.
+
+        Raises:
+            IndexError: If there is no such row.
+            TypeError: If `rows` are no sequence, or neither integers nor bools.
+            ValueError: If they are not one-dimensional, or a mask of another length than this dataset.
+        """
         return datasets.SelectedDataset(self, rows)
 
     @seed_by_name("the seed is given by name: random_split({first}seed={given})")
     def random_split(self, parts: Sequence[float], *, seed: int = 0) -> tuple[BaseDataset[T_co], ...]:
-        """The rows in random parts, such as to train and to test, the same in every epoch; see `SplitDataset`."""
+        """Divides the rows at random, such as to train and to test, in the same way in every epoch.
+
+        Args:
+            parts: The size of each part: fractions that sum to 1, or numbers of rows that sum to `len(self)`.
+            seed: Any integer of at least 0.
+
+        Returns:
+            A dataset for each part. The rows of a part come in a random order; `shuffle` the part to train on.
+
+        Raises:
+            TypeError: If `parts` is no list of numbers, or `seed` is not an integer.
+            ValueError: If the parts have another sum, if one is negative, or a fraction above 0 leaves a part without
+                rows; if `seed` is negative; or if the rows change with the epoch.
+        """
         first = datasets.SplitDataset(self, parts, 0, seed=seed)
         return first, *(datasets.SplitDataset(self, parts, part, seed=seed) for part in range(1, len(parts)))
 
     def take(self, count: int) -> BaseDataset[T_co]:
-        """The first `count` rows, or all if there are fewer."""
+        """The first `count` rows, or all if there are fewer.
+
+        Args:
+            count: A number of rows, at least 0.
+
+        Raises:
+            TypeError: If `count` is not an integer.
+            ValueError: If `count` is negative.
+        """
         return self[: check_int("count", count, 0)]
 
     def skip(self, count: int) -> BaseDataset[T_co]:
-        """All rows but the first `count`."""
+        """All rows but the first `count`.
+
+        Args:
+            count: A number of rows, at least 0.
+
+        Raises:
+            TypeError: If `count` is not an integer.
+            ValueError: If `count` is negative.
+        """
         return self[check_int("count", count, 0) :]
 
 

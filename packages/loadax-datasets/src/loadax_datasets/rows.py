@@ -60,7 +60,16 @@ def _as_int(index: SupportsIndex) -> int:
             return operator.index(index)
         except TypeError:
             pass
-    raise TypeError(f"a row is an integer or a slice, got {index!r} ({type(index).__name__})")
+    raise TypeError(f"a row is an integer or a slice, got {index!r:.80} ({type(index).__name__}){_instead(index)}")
+
+
+def _instead(index: object) -> str:
+    """What to write instead of an index that other libraries take."""
+    if isinstance(index, str):
+        return f"; one entry of each row is dataset.map(lambda row: row[{index!r}])"
+    if isinstance(index, list | np.ndarray):
+        return "; several rows are dataset.select(rows)"
+    return ""
 
 
 def rows_in_range(rows: Sequence[SupportsIndex], length: int) -> list[int]:

@@ -6,9 +6,11 @@ Importing this package does not import JAX. The names that need JAX come from `l
 when the first of them is used. Worker processes use none of them, and start without JAX.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .misspelt import missing
 from .siblings import check_siblings
 from .siblings import versions as versions
 
@@ -31,6 +33,7 @@ from loadax_core import PadBatcher as PadBatcher
 from loadax_core import Passes as Passes
 from loadax_core import Placement as Placement
 from loadax_core import Preview as Preview
+from loadax_core import RepeatedEpochWarning as RepeatedEpochWarning
 from loadax_core import Replaced as Replaced
 from loadax_core import ShardingStrategy as ShardingStrategy
 from loadax_core import SlowRead as SlowRead
@@ -102,7 +105,7 @@ else:
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             hint = f"; import it from {extend.__name__}" if hasattr(extend, name) else ""
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+            raise missing(sys.modules[__name__], name, __all__, hint)
         # Names in `__all__` that are not imported above need JAX.
         distributed = import_module(f"{__name__}.distributed")
         return distributed if name == "distributed" else getattr(distributed, name)
@@ -153,6 +156,7 @@ __all__ = [
     "RandomMappedDataset",
     "RangeDataset",
     "RepeatedDataset",
+    "RepeatedEpochWarning",
     "Replaced",
     "RetriedDataset",
     "SQLiteDataset",

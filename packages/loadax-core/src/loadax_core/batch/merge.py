@@ -15,6 +15,11 @@ from ..protocols import Alloc, Array, Rows
 
 ALIKE = "; make the items alike in the dataset, or write a batcher for them"
 
+LENGTHS = (
+    "; the entries of a list are stacked one by one. To pad lists of numbers to one length, use "
+    "DataLoader(PadBatcher()); otherwise make the items alike in the dataset"
+)
+
 Merge = Callable[[list[Any], tree.Path], Any]
 """Makes one leaf of the leaves at one place in all trees."""
 
@@ -65,7 +70,7 @@ def merge_trees(
             theirs, _ = tree.children(item) or ([], None)
             if [step for step, _ in theirs] != names:
                 if kind in (list, tuple):
-                    raise differ(path, "length", len(names), i, len(theirs), numbers=numbers)
+                    raise differ(path, "length", len(names), i, len(theirs), LENGTHS, numbers=numbers)
                 fields, others = ([step.lstrip(".") for step in each] for each in (names, [s for s, _ in theirs]))
                 raise differ(path, "fields", fields, i, others, numbers=numbers)
             if fixed and tree.constants(item) != fixed:

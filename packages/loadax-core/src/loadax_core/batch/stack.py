@@ -118,9 +118,11 @@ def stack_leaves(
             ) from error
         return out
     if not hasattr(first, "__array__"):
+        fix = "map it to one in the dataset, or write a batcher for it"
+        if hasattr(first, "__getitem__") and hasattr(first, "__len__"):
+            fix += "; if it is the dataset, build it itself and not a list of it: .build(dataset)"
         raise TypeError(
-            f"cannot stack {tree.name(path)}: a {kind.__name__} is neither an array nor a number nor a string; "
-            "map it to one in the dataset, or write a batcher for it"
+            f"cannot stack {tree.name(path)}: a {kind.__name__} is neither an array nor a number nor a string; {fix}"
         )
     # `asarray` of the whole list would promote dtypes, so that one item could change the dtype of the batch.
     arrays: list[Array] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..protocols import Kind, ReadMethod
+from ..text import duration
 from .replaced import Replaced
 
 
@@ -53,7 +54,7 @@ class SlowRead(NamedTuple):
 
     def __str__(self) -> str:
         what = f"row {self.row}" if self.rows == 1 else f"{self.rows} rows from {self.row}"
-        return f"{what} in {self.seconds:.2f} s"
+        return f"{what} in {duration(self.seconds)}"
 
 
 # `Stats` has the methods that a dataclass generates, which takes a tenth of the import of this package.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..text import WORKERS, counted, rate, size
+from ..text import WORKERS, counted, duration, rate, size, table, titled
 from .figures import Figures
 from .verdict import verdict
+
+BATCHES = ("batch", "batches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,14 @@ class Stats(Figures):
         speed += "".join(f", {rate(number, name)}" for name, number in self.counts_per_second.items())
         if self.bytes and self.elapsed:
             speed += f", {size(round(self.bytes / self.elapsed))}/s"
-        done = f"{self.batches:,} batches, {self.rows:,} rows in {self.elapsed:.2f} s ({speed})"
-        reading = f"reading {self.reading:.2f} s"
+        done = f"{counted(self.batches, *BATCHES)}, {counted(self.rows, 'row')} in {duration(self.elapsed)} ({speed})"
+        reading = f"reading {duration(self.reading)}"
         if self.transforming:
-            reading += f" ({self.transforming:.2f} s of it in transforms)"
-        stages = f"{reading}, batching {self.batching:.2f} s, placing {self.placing:.2f} s"
-        start = f", {self.first_wait:.2f} s of it for the first batch" if self.first_wait >= 0.01 else ""
+            reading += f" ({duration(self.transforming)} of it in transforms)"
+        stages = f"{reading}, batching {duration(self.batching)}, placing {duration(self.placing)}"
+        start = f", {duration(self.first_wait)} of it for the first batch" if self.first_wait >= 0.01 else ""
         lines = [
-            f"{done}; waited {self.waited:.2f} s for data ({self.wait_share:.1%}){start}",
+            f"{done}; waited {duration(self.waited)} for data ({self.wait_share:.1%}){start}",
             f"{stages}, by {self._who}",
         ]
         # One read may have taken longer than all others together.
@@ -96,6 +98,20 @@ class Stats(Figures):
             shown = [*map(str, self.replaced[:3]), *(["..."] if len(self.replaced) > 3 else [])]
             lines.append(f"replaced {counted(len(self.replaced), 'row')} that could not be read: {', '.join(shown)}")
         return "\n".join([*lines, self.verdict])
+
+    def _repr_html_(self) -> str:
+        facts = [(line,) for line in str(self).removesuffix(self.verdict).splitlines()]
+        cells = [
+            (name, duration(seconds), f"{seconds / self.elapsed:.1%}" if self.elapsed else "")
+            for name, seconds in (
+                ("waiting for data", self.waited),
+                ("reading", self.reading),
+                ("of it in transforms", self.transforming),
+                ("batching", self.batching),
+                ("placing", self.placing),
+            )
+        ]
+        return titled(self.verdict, table(cells) + table(facts))
 
     @property
     def _who(self) -> str:

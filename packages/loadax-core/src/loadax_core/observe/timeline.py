@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .plot import plot
 from .recorder import Recorder
 from .span import Span
+from .svg import svg
 from .traces import NAMES
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class Timeline:
             plot(self.lanes, self.seconds, path)
         else:
             raise ValueError(f"a timeline is written as .json, .svg, .png or .pdf, not as {path.name!r}")
+
+    def _repr_html_(self) -> str:
+        return svg(self.lanes, self.seconds)
 
     def _trace(self) -> dict[str, Any]:
         """The timeline in the format that Chrome and Perfetto share; times are in microseconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,10 @@ from ..layout import Layout, is_native, layout_of
 from ..rows import Wanted
 
 T_co = TypeVar("T_co", covariant=True)
+
+
+class _Untyped:
+    """A type that nothing has, by which signatures tell what is of type Any; only type checkers see it."""
 
 
 class ArrayDataset(BaseDataset[T_co]):
@@ -40,7 +44,17 @@ class ArrayDataset(BaseDataset[T_co]):
         ArrayDataset(3 rows: ['x'] float64 (2,), ['y'] int64 ())
     """
 
-    def __init__(self, arrays: T_co) -> None:
+    # What is of type Any fits `_Untyped`; a type checker would take the first other signature for it.
+    @overload
+    def __init__(self: ArrayDataset[Any], arrays: _Untyped) -> None: ...
+    @overload
+    def __init__(self: ArrayDataset[dict[str, npt.NDArray[Any]]], arrays: dict[str, npt.NDArray[Any]]) -> None: ...
+    @overload
+    def __init__(self: ArrayDataset[dict[str, Any]], arrays: dict[str, Any]) -> None: ...
+    @overload
+    def __init__(self, arrays: T_co) -> None: ...
+
+    def __init__(self, arrays: Any) -> None:
         self._arrays: Any = tree.map_leaves(_check_leaf, arrays)
         leaves = list(tree.leaves(self._arrays))
         if not leaves:
