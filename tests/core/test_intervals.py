@@ -13,6 +13,7 @@ import pytest
 from loadax_core import DataLoader, LoaderIterator, Stats
 from loadax_core.observe.difference import SETTINGS, difference
 from loadax_core.observe.figures import Interval, SlowRead
+from loadax_core.text import duration
 
 WORKERS = (0, 1, 3)
 SUMS = ("batches", "rows", "local_rows", "elapsed", "waited", "reading", "batching", "placing")
@@ -59,7 +60,9 @@ def test_an_interval_is_a_stats_of_its_own() -> None:
         earlier = batches.stats()
         take(batches, 4)
         part = batches.stats(since=earlier)
-        assert str(part).startswith(f"4 batches, 16 rows in {part.elapsed:.2f} s ({part.rows_per_second:,.0f} rows/s")
+        assert str(part).startswith(
+            f"4 batches, 16 rows in {duration(part.elapsed)} ({part.rows_per_second:,.0f} rows/s"
+        )
         assert part.wait_share == part.waited / part.elapsed
         assert (part.kind, part.workers, part.prefetch, part.read_method) == ("thread", 2, 2, "gather")
         assert part.total is not None
@@ -98,7 +101,7 @@ def test_the_verdict_is_that_of_the_interval() -> None:
     assert batches.stats(since=quick).verdict.startswith("Loader-bound: ")
     nothing = batches.stats(since=batches.stats())
     assert nothing.verdict == "Too early to say: no batch was yielded in this interval."
-    assert str(nothing).startswith("0 batches, 0 rows in 0.00 s (0 rows/s); waited 0.00 s for data (0.0%)\n")
+    assert str(nothing).startswith("0 batches, 0 rows in 0 s (0 rows/s); waited 0 s for data (0.0%)\n")
 
 
 def test_the_history_is_that_of_the_interval() -> None:

@@ -90,7 +90,8 @@ def until_ready(batches: Any, which: slice) -> None:
         ({"cpu": 0.2, "core_wait": 14.0}, "a lock in 21% of it. .workers(3) would wait for more rows"),
         # No more threads than cores are of use if rows are computed.
         ({"cpu": 17.0, "waited": 9.99, "cores": 3}, "mostly computing. .workers(3) would share the work."),
-        ({"cpu": 8.5, "workers": 1, "busy": 9.0}, "mostly computing. .workers(2) would share the work."),
+        # One thread of Python may give the GIL up between two batches, and not be noticed.
+        ({"cpu": 8.5, "workers": 1, "busy": 9.0}, '.workers(2), or kind="process" if transforms are Python, would'),
         ({"cpu": 17.0, "kind": "executor", "waited": 9.99}, "mostly computing. An executor of 8 workers would share"),
         ({"cpu": 17.0, "cores": 2, "process_cpu": 17.0}, "mostly computing, and there are no more than 2 CPU cores: "),
         ({"cpu": 9.9} | GIL, "The GIL is the bottleneck: 2 threads used 1.0 CPU cores, since only one at a time"),
@@ -493,7 +494,7 @@ def test_short_times_and_single_things_are_written_as_they_are() -> None:
 
 
 def test_statistics_in_a_notebook() -> None:
-    html = replace(BASE, cpu=9.0, busy=18.0)._repr_html_()
+    html = replace(BASE, **({"cpu": 9.9} | GIL))._repr_html_()
     assert html.startswith("<div><b>Loader-bound: training waited for data 40% of the time. The GIL")
     assert "kind=&quot;process&quot;" in html
     assert 'kind="process"' not in html

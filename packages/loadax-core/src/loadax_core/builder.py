@@ -1,4 +1,7 @@
-"""`DataLoader`: the chain of settings that ends in `build`."""
+"""`DataLoader`: the chain of settings that ends in `build`.
+
+The file is longer than others, since each setting is a method of one class: most of it is docstrings.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One run over the batches of a loader: order, position, end."""
+"""One run over the batches of a loader: order, position, end.
+
+The file is longer than others, since all that users do with a run is a method of one class: most of it is docstrings.
+"""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from .figures import Figures
 GIL_SECONDS = 0.2e-3
 """A consumer that gets the GIL later than this after its batch is ready, on average, waits for threads that hold it.
 
-Measured on 2 cores: 0.01 to 0.1 ms for rows that wait for storage or run in C, and 0.6 to 12 ms for 1 to 4 threads of
-Python, which hand the GIL over after 5 ms, Python's switch interval.
+A thread of Python hands the GIL over after 5 ms, Python's switch interval, or when it waits for something. A consumer
+that gets it from threads that run C, or wait, needs the time to wake up, far less than this.
 """
 
 

@@ -19,8 +19,10 @@ EVIDENCE_SECONDS = 0.1
 BUSY = 0.8
 """From this share of time on, workers have no time left."""
 
-SOMETIMES = 0.05
-"""All batches were sometimes ready if they were at this share of the steps; less may be the start and chance."""
+SOMETIMES, SOME_STEPS = 0.05, 5
+"""All batches were sometimes ready if they were at this share of the steps, and at so many; less may be the start and
+chance. The same number of steps must have found none.
+"""
 
 ONE_AT_A_TIME = (0.4, 1.4)
 """If the GIL is the bottleneck, the process uses 0.4 cores or more, and workers use or wait for 1.4 or less."""
@@ -118,9 +120,10 @@ def starved_loop(figures: Figures) -> str | None:
 
 def uneven_batches(figures: Figures) -> str | None:
     """Workers had time left, and the window was full at some steps and empty at others."""
-    asked = max(1, sum(figures.ready))
-    empty, full = sum(figures.ready[:1]) / asked, sum(figures.ready[max(1, figures.prefetch) :]) / asked
-    if figures.busy_share >= BUSY or not empty or full < SOMETIMES:
+    asked, none = max(1, sum(figures.ready)), sum(figures.ready[:1])
+    all_ready = sum(figures.ready[max(1, figures.prefetch) :])
+    empty, full = none / asked, all_ready / asked
+    if figures.busy_share >= BUSY or min(none, all_ready) < SOME_STEPS or full < SOMETIMES:
         return None
     deeper = max(2 * figures.prefetch, figures.workers)
     return (
@@ -189,8 +192,9 @@ def busy_workers(figures: Figures) -> str | None:
             f"{CHEAPER}."
         )
     advice = setting(figures, max(figures.workers + 1, workers_wanted(figures)))
-    if may_hold_gil(figures, figures.wake_wait):
-        # Or the loop waited for a core: that cannot be told.
+    if may_hold_gil(figures, figures.wake_wait) or (workers_are_here(figures) and figures.workers == 1):
+        # Or the loop waited for a core: that cannot be told. A single thread that holds the GIL may give it up between
+        # two batches, so that the loop has it at once.
         advice += ', or kind="process" if transforms are Python,'
     return f"{busy(figures)}, mostly computing. {advice} would share the work."
 

@@ -1,4 +1,7 @@
-"""Rows to a batch: how rows are read, made into a batch, and placed, and what an error on the way says."""
+"""Rows to a batch: how rows are read, made into a batch, and placed, and what an error on the way says.
+
+The file is longer than others: what an error says of its rows needs the way that they were read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Windows of one long sequence of tokens, to train language models."""
+"""Windows of one long sequence of tokens, to train language models.
+
+The file is longer than others: each way to read windows is a few lines of one class, since they share its views.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Documents of different lengths, packed into rows of one length."""
+"""Documents of different lengths, packed into rows of one length.
+
+The file is longer than others by the docstring of its class, which says what is in a row.
+"""
 
 from __future__ import annotations
 
