@@ -44,7 +44,7 @@ class Block(NamedTuple):
         rows: How many rows of that source come before it in the mixture, of shape `(rows,)`.
         places: Of each source, where its rows are in the block. Empty if there are more than `FEW` sources.
         counts: Of each source, how many of its rows come before each place of the block, and in all of it; of shape
-            `(sources, rows + 1)`.
+            `(rows + 1, sources)`.
         firsts: Of each source, its first row in the block.
     """
 
@@ -69,11 +69,12 @@ class Block(NamedTuple):
         if not self.places:
             return self._sorted(begin, end)
         found: list[tuple[int, range, Rows]] = []
-        at = self.counts.item
-        for number, (places, first) in enumerate(zip(self.places, self.firsts, strict=True)):
-            low, high = at(number, begin), at(number, end)
+        lows, highs = self.counts[begin].tolist(), self.counts[end].tolist()
+        for number, low in enumerate(lows):
+            high = highs[number]
             if low < high:
-                found.append((number, range(first + low, first + high), places[low:high] - begin))
+                first = self.firsts[number]
+                found.append((number, range(first + low, first + high), self.places[number][low:high] - begin))
         return found
 
     def _sorted(self, begin: int, end: int) -> list[tuple[int, range, Rows]]:
@@ -179,9 +180,9 @@ class _Clock:
         rows = rows[order] + np.array(self.before, np.int64)[which]
         start += self.phase.start
         few = range(len(counts) if len(counts) <= FEW else 0)
-        before = np.zeros((len(few), len(which) + 1), np.int32)
+        before = np.zeros((len(which) + 1, len(few)), np.int32)
         for source in few:
-            np.cumsum(which == source, out=before[source, 1:])
+            np.cumsum(which == source, out=before[1:, source])
         places = [np.flatnonzero(which == source) for source in few]
         firsts = [count + before for count, before in zip(counts, self.before, strict=True)]
         return Block(start, start + len(rows), which, rows, places, before, firsts)

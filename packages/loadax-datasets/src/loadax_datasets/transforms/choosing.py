@@ -98,7 +98,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
     @property
     def gather(self) -> Gather | None:
         """The sources' gathers, put in order; None if a source has no gather."""
-        return None if any(source.gather is None for source in self._sources) else self._gather
+        return self._gather if self._gathers else None
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         rows = as_range(rows)
@@ -137,6 +137,8 @@ class ChoosingDataset(CombinedDataset[T_co]):
         first = self._sources[0]._batch_layout()  # noqa: SLF001
         alike = first is not None and all(self._is_alike(source, first) for source in self._sources)
         self._common = first if alike else None
+        # Found out once: each read asks for it.
+        self._gathers = all(source.gather is not None for source in self._sources)
 
     def _is_alike(self, source: BaseDataset[Any], layout: Layout) -> bool:
         """Whether a source can write its rows into the arrays of a layout."""
@@ -163,7 +165,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def __getstate__(self) -> dict[str, Any]:
         state = vars(self).copy()
-        del state["_common"]
+        del state["_common"], state["_gathers"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
