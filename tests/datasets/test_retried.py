@@ -1,5 +1,6 @@
 """retry: how often, after what, how long in between."""
 
+import signal
 import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -135,3 +136,33 @@ def test_retry_is_transparent() -> None:
 def test_bad_settings(options: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         RangeDataset(3).retry(**options)
+
+
+class TimeIsUpError(OSError):
+    """What a signal handler raises."""
+
+
+def end_now(*_: object) -> None:
+    raise TimeIsUpError
+
+
+def test_a_signal_handlers_error_is_not_tried_again() -> None:
+    reads: list[int] = []
+
+    class Signalled:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, row: int) -> int:
+            reads.append(row)
+            if len(reads) == 1:
+                signal.raise_signal(signal.SIGUSR1)
+            return row
+
+    before = signal.signal(signal.SIGUSR1, end_now)
+    try:
+        with pytest.raises(TimeIsUpError):
+            RetriedDataset(Signalled(), 3, backoff=0)[1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert reads == [1]

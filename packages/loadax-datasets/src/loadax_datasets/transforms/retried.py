@@ -9,7 +9,7 @@ from numbers import Real
 from threading import TIMEOUT_MAX
 from typing import Any, TypeVar, cast
 
-from loadax_core import Alloc, Dataset, Gather, add_note
+from loadax_core import Alloc, Dataset, Gather, add_note, is_interrupt
 
 from ..base import take_from
 from ..checks import check_int
@@ -85,7 +85,10 @@ class RetriedDataset(Transform[T_co]):
         for _ in range(1, self._attempts):
             try:
                 return read()
-            except self._on:
+            except self._on as error:
+                if is_interrupt(error):
+                    # A signal handler's, such as a time limit of the program: no read has failed.
+                    raise
                 time.sleep(wait)
                 wait = min(2 * wait, TIMEOUT_MAX)
         try:
