@@ -69,7 +69,8 @@ def has_cores(stats: Stats) -> bool:
 
 
 def lacks_cores(stats: Stats) -> bool:
-    return stats.core_wait > 1.5 * stats.cpu
+    """Whether workers waited for a core for much of the time in which they could have run."""
+    return stats.core_wait > 0.75 * stats.cpu
 
 
 def gets_the_gil(stats: Stats) -> bool:

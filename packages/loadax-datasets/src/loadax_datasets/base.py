@@ -633,7 +633,20 @@ class BaseDataset(ABC, Generic[T_co]):
     def tolerate(
         self, most: int, *, on: type[Exception] | tuple[type[Exception], ...] = (ValueError,), seed: int = 0
     ) -> BaseDataset[T_co]:
-        """The rows, with others in place of up to `most` that cannot be read; see `ToleratedDataset`."""
+        """The rows, with others in place of those that cannot be read, the same ones in every worker and on every host.
+
+        The length, the order and the fingerprint stay. `ToleratedDataset` says how rows count, and what a pack does.
+
+        Args:
+            most: How many different rows may be replaced in this process, at least 1; one more is an error in the loop.
+            on: The types of error after which a row is replaced, or one type. Errors that may not come again, such as
+                `OSError`, are for `retry`.
+            seed: Any integer of at least 0.
+
+        Raises:
+            TypeError: If `most` or `seed` is not an integer, or `on` has anything but exception types.
+            ValueError: If `most` is less than 1, `seed` negative, or `on` empty.
+        """
         return datasets.ToleratedDataset(self, most, on=on, seed=seed)
 
     def pad_to_multiple(self, multiple: int) -> BaseDataset[tuple[T_co, bool]]:

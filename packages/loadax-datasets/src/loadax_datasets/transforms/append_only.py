@@ -83,7 +83,7 @@ class AppendOnlyDataset(Transform[T_co]):
         rows = saved.get("append_only")
         if not isinstance(rows, int) or not 0 <= rows <= len(self):
             return 0
-        return rows if as_json(self.prefix_fingerprint(rows)) == saved["first"] else 0
+        return rows if as_json(self.prefix_fingerprint(rows)) == saved.get("first") else 0
 
     def describe(self) -> str:
         """The number of rows."""
