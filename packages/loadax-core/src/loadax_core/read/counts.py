@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from ..errors import add_note, is_interrupt
 
 
@@ -34,6 +36,9 @@ def count(functions: Mapping[str, Callable[[Any], Any]], batch: Any) -> dict[str
 
 def _number(value: Any) -> float:
     """A number as Python's own: an integer stays one, so that sums of integers are exact."""
+    if isinstance(value, np.bool_):
+        # NumPy 1 warns of it as an index.
+        value = bool(value)
     if getattr(value, "shape", ()) == ():
         with suppress(TypeError):
             return operator.index(value)
