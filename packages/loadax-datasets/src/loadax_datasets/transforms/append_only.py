@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from loadax_core import Alloc, Dataset, Gather, Rows
+from loadax_core import Dataset
 
-from ..base import as_json, take_from
-from ..layout import Layout
-from ..rows import Wanted
-from .base import Transform
+from ..base import as_json
+from .base import ForwardingDataset
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class AppendOnlyDataset(Transform[T_co]):
+class AppendOnlyDataset(ForwardingDataset[T_co]):
     """The rows of a source that may be longer in a later run, with what it had before at the same places.
 
     A state that was saved with fewer rows is accepted, in any epoch, if what tells the order of those rows is the same:
@@ -43,32 +41,6 @@ class AppendOnlyDataset(Transform[T_co]):
                 "append_only needs rows in one order, of which it can compare the first ones; it cannot for\n"
                 f"{self._source!r}\nTake append_only first, or define prefix_fingerprint(rows)"
             )
-
-    def read(self, row: int) -> T_co:
-        """The source's row."""
-        return self._source.read(row)
-
-    def read_many(self, rows: list[int]) -> Sequence[T_co]:
-        """The source's rows."""
-        return self._source.read_many(rows)
-
-    def read_range(self, rows: range) -> Sequence[T_co]:
-        """The source's rows."""
-        return self._source.read_range(rows)
-
-    @property
-    def gather(self) -> Gather | None:
-        """The source's gather."""
-        return None if self._source.gather is None else self._gather
-
-    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
-        return take_from(self._source, rows, alloc)
-
-    def _batch_layout(self) -> Layout | None:
-        return self._source._batch_layout()  # noqa: SLF001
-
-    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
-        self._source._write_rows(rows, records, places)  # noqa: SLF001
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of rows, and what tells their order."""

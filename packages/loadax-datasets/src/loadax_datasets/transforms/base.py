@@ -91,6 +91,46 @@ class Transform(BaseDataset[T_co]):
         return kinds[0].fingerprint is kinds[1].fingerprint
 
 
+class ForwardingDataset(Transform[T_co]):
+    """The rows of a source as they are; a subclass says something else of them, such as their fingerprint."""
+
+    def read(self, row: int) -> T_co:
+        """The source's row."""
+        return self._source.read(row)
+
+    def read_many(self, rows: list[int]) -> Sequence[T_co]:
+        """The source's rows."""
+        return self._source.read_many(rows)
+
+    def read_range(self, rows: range) -> Sequence[T_co]:
+        """The source's rows."""
+        return self._source.read_range(rows)
+
+    def _read_numbers(self, rows: Rows) -> Sequence[T_co]:
+        return self._source._read_numbers(rows)  # noqa: SLF001
+
+    @property
+    def gather(self) -> Gather | None:
+        """The source's gather."""
+        return None if self._source.gather is None else self._gather
+
+    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
+        return take_from(self._source, rows, alloc)
+
+    def _batch_layout(self) -> Layout | None:
+        return self._source._batch_layout()  # noqa: SLF001
+
+    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
+        self._source._write_rows(rows, records, places)  # noqa: SLF001
+
+    def _takes_casts(self) -> bool:
+        """Whether the source does."""
+        return self._source._takes_casts()  # noqa: SLF001
+
+    def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: Any) -> Any:
+        return self._source._take_as(rows, alloc, dtypes)  # noqa: SLF001
+
+
 class ReorderedDataset(Transform[T_co]):
     """The rows of a source in another order: row `r` is the source's row `_source_row(r)`.
 

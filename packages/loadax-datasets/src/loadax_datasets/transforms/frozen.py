@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from loadax_core import Alloc, Dataset, Gather, Rows, Traced
+from loadax_core import Dataset, Rows, Traced
 
-from ..base import BaseDataset, take_from
+from ..base import BaseDataset
 from ..checks import check_int
-from ..layout import Layout
-from ..rows import Wanted
-from .base import Transform
+from .base import ForwardingDataset
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class FrozenDataset(Transform[T_co]):
+class FrozenDataset(ForwardingDataset[T_co]):
     """The rows of a source as they are in one epoch: that order and that randomness, whatever epoch is asked for.
 
     A slice of a shuffle has other rows in every epoch; a slice of a frozen shuffle has the same rows. What comes after
@@ -43,42 +41,6 @@ class FrozenDataset(Transform[T_co]):
         super().__init__(source)
         self._source = self._source.at_epoch(self._epoch)
         self.in_epoch = 0
-
-    def read(self, row: int) -> T_co:
-        """The source's row."""
-        return self._source.read(row)
-
-    def read_many(self, rows: list[int]) -> Sequence[T_co]:
-        """The source's rows."""
-        return self._source.read_many(rows)
-
-    def read_range(self, rows: range) -> Sequence[T_co]:
-        """The source's rows."""
-        return self._source.read_range(rows)
-
-    def _read_numbers(self, rows: Rows) -> Sequence[T_co]:
-        return self._source._read_numbers(rows)  # noqa: SLF001
-
-    @property
-    def gather(self) -> Gather | None:
-        """The source's gather."""
-        return None if self._source.gather is None else self._gather
-
-    def _take(self, rows: Wanted, alloc: Alloc) -> Any:
-        return take_from(self._source, rows, alloc)
-
-    def _batch_layout(self) -> Layout | None:
-        return self._source._batch_layout()  # noqa: SLF001
-
-    def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
-        self._source._write_rows(rows, records, places)  # noqa: SLF001
-
-    def _takes_casts(self) -> bool:
-        """Whether the source does."""
-        return self._source._takes_casts()  # noqa: SLF001
-
-    def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: Any) -> Any:
-        return self._source._take_as(rows, alloc, dtypes)  # noqa: SLF001
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
         """Itself."""
