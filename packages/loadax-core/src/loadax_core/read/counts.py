@@ -36,7 +36,8 @@ def count(functions: Mapping[str, Callable[[Any], Any]], batch: Any) -> dict[str
 
 def _number(value: Any) -> float:
     """A number as Python's own: an integer stays one, so that sums of integers are exact."""
-    if isinstance(value, np.bool_):
+    boolean: Any = np.bool_
+    if isinstance(value, boolean):
         # NumPy 1 takes it as an index, and warns.
         return float(value)
     if getattr(value, "shape", ()) == ():
