@@ -19,7 +19,7 @@ from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Origin, Rows, 
 from .checks import check_bool, check_int
 from .hints import elsewhere, seed_by_name
 from .layout import Layout
-from .rows import Wanted, check_range, row_in_range, rows_in_range
+from .rows import INT64, Wanted, check_range, row_in_range, rows_in_range
 
 T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
@@ -154,7 +154,7 @@ class BaseDataset(ABC, Generic[T_co]):
     def _gather(self, rows: Rows, alloc: Alloc, /) -> Any:
         """The `gather` of datasets that define `_take`."""
         check_rows(rows, len(self))
-        return self._take(rows.astype(np.int64, copy=False), alloc)
+        return self._take(rows if rows.dtype == INT64 else rows.astype(INT64), alloc)
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         """Gathers rows that are known to be in range."""

@@ -26,6 +26,17 @@ class Leaf(NamedTuple):
     items: int
     record: np.dtype[np.void]
 
+    def records(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A view of an array in which each row is one item, of shape `(rows,)`.
+
+        NumPy copies rows of raw bytes two to four times as fast as rows of numbers. The rows must be contiguous.
+        """
+        if array.ndim == 1:
+            return array
+        if array.ndim > 2:
+            array = array.reshape(len(array), self.items)
+        return array.view(self.record)[:, 0]
+
 
 class Layout(NamedTuple):
     """The arrays of a batch, and the tree that they form.
@@ -42,9 +53,15 @@ class Layout(NamedTuple):
     leaves: tuple[Leaf, ...]
     build: Callable[[list[Any]], Any]
 
-    def empty(self, rows: int, alloc: Alloc) -> list[npt.NDArray[Any]]:
-        """The arrays of a batch of some rows, not yet filled."""
-        return [alloc((rows, *leaf.shape), leaf.dtype) for leaf in self.leaves]
+    def empty(self, rows: int, alloc: Alloc) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]]]:
+        """The arrays of a batch of some rows, not yet filled, and their `records`."""
+        arrays: list[npt.NDArray[Any]] = []
+        records: list[npt.NDArray[Any]] = []
+        for leaf in self.leaves:
+            array = alloc((rows, *leaf.shape), leaf.dtype)
+            arrays.append(array)
+            records.append(leaf.records(array))
+        return arrays, records
 
     def spec(self, rows: int) -> Any:
         """The tree of a batch of some rows, with an `ArraySpec` in place of each array."""
@@ -53,16 +70,8 @@ class Layout(NamedTuple):
         return self.build([ArraySpec((rows, *leaf.shape), leaf.dtype, size) for leaf, size in leaves])
 
     def records(self, arrays: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """Views of arrays in which each row is one item, of shape `(rows,)`.
-
-        NumPy copies rows of raw bytes two to four times as fast as rows of numbers. The rows must be contiguous.
-        """
-        views: list[npt.NDArray[Any]] = []
-        for array, leaf in zip(arrays, self.leaves, strict=True):
-            if array.ndim > 2:
-                array = array.reshape(len(array), leaf.items)  # noqa: PLW2901
-            views.append(array if array.ndim == 1 else array.view(leaf.record)[:, 0])
-        return views
+        """Views of the arrays of a batch in which each row is one item."""
+        return [leaf.records(array) for leaf, array in zip(self.leaves, arrays, strict=True)]
 
 
 MOST_BYTES = 2**31 - 1

@@ -6,6 +6,9 @@ import numpy as np
 
 from ..protocols import Alloc, Array, Rows
 
+INT64, UINT64 = np.dtype(np.int64), np.dtype(np.uint64)
+"""Dtypes are compared and used in half the time of scalar types."""
+
 
 def gather_array(array: Array, rows: Rows, alloc: Alloc) -> Array:
     """Rows of an array in one call: `array[rows]`, in memory from `alloc`.
@@ -58,12 +61,14 @@ def check_rows(rows: Rows, length: int) -> None:
         IndexError: If a row is not in `range(length)`.
         TypeError: If `rows` are not integers.
     """
-    dtype = rows.dtype
-    if dtype.kind not in "iu":
-        raise TypeError(f"rows must be integers, got dtype {dtype}")
+    numbers = rows
+    if rows.dtype != INT64:
+        if rows.dtype.kind not in "iu":
+            raise TypeError(f"rows must be integers, got dtype {rows.dtype}")
+        numbers = rows.astype(INT64)
     # As unsigned numbers, negative rows are larger than every length, so that one pass finds both kinds of error.
     # `argmax` takes a fifth of the time of `max`, which is Python code.
-    numbers = (rows if dtype == np.int64 else rows.astype(np.int64)).view(np.uint64)
+    numbers = numbers.view(UINT64)
     if len(numbers) and numbers.item(numbers.argmax()) >= length:
         bad = rows[(rows < 0) | (rows >= length)][0]
         raise IndexError(f"row {bad} is out of range for {length} rows; gather takes rows in range({length})")

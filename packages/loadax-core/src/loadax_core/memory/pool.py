@@ -123,7 +123,8 @@ class Pool:
             self._make_room(shelf)
             memory = shelf.make()
         else:
-            memory.again()
+            if memory.pin is not None:
+                memory.again()
         array = np.asarray(Lease(memory.interface, shelf.idle.append, memory))
         return array if shelf.plain else array.view(dtype).reshape(shape)
 

@@ -31,7 +31,7 @@ LEAST = 2.0**-60
 
 
 FEW = 16
-"""Up to this many sources, a window has the places of the rows of each, which takes 64 KiB a source."""
+"""Up to this many sources, a window has the counts of each, which take 128 KiB a source."""
 
 
 class Block(NamedTuple):
@@ -42,19 +42,15 @@ class Block(NamedTuple):
         stop: The row after the last one.
         which: The source of each, of shape `(rows,)`.
         rows: How many rows of that source come before it in the mixture, of shape `(rows,)`.
-        places: Of each source, where its rows are in the block. Empty if there are more than `FEW` sources.
-        counts: Of each source, how many of its rows come before each place of the block, and in all of it; of shape
-            `(rows + 1, sources)`.
-        firsts: Of each source, its first row in the block.
+        counts: How many rows of each source come before each place of the block, and before its end, from row 0 of the
+            mixture on; of shape `(rows + 1, sources)`. None if there are more than `FEW` sources.
     """
 
     start: int
     stop: int
     which: npt.NDArray[np.uint16]
     rows: Rows
-    places: list[Rows]
-    counts: npt.NDArray[np.int32]
-    firsts: list[int]
+    counts: Rows | None
 
     def runs(self, begin: int, end: int) -> list[tuple[int, range, Rows]]:
         """The rows from one place of the block to another: for each source that has some, these, and their places.
@@ -66,30 +62,23 @@ class Block(NamedTuple):
         Returns:
             For each source its number, its rows, and their places, counted from `begin`.
         """
-        if not self.places:
-            return self._sorted(begin, end)
+        which, place = self.which[begin:end], 0
+        order = which.argsort(-1, "stable")
         found: list[tuple[int, range, Rows]] = []
-        lows, highs = self.counts[begin].tolist(), self.counts[end].tolist()
-        for number, low in enumerate(lows):
-            high = highs[number]
-            if low < high:
-                first = self.firsts[number]
-                found.append((number, range(first + low, first + high), self.places[number][low:high] - begin))
-        return found
-
-    def _sorted(self, begin: int, end: int) -> list[tuple[int, range, Rows]]:
-        """`runs` without the places of each source."""
-        which = self.which[begin:end]
-        order = which.argsort(kind="stable")
+        if self.counts is not None:
+            stops = self.counts[end].tolist()
+            for number, row in enumerate(self.counts[begin].tolist()):
+                stop = stops[number]
+                if row < stop:
+                    first, place = place, place + stop - row
+                    found.append((number, range(row, stop), order[first:place]))
+            return found
         which = which[order]
         # The rows of each source are neighbours.
-        cuts = (which[1:] != which[:-1]).nonzero()[0].tolist()
-        found: list[tuple[int, range, Rows]] = []
-        first = 0
-        for last in (*cuts, len(order) - 1):
+        for last in (*(which[1:] != which[:-1]).nonzero()[0].tolist(), len(order) - 1):
+            first, place = place, last + 1
             row = self.rows.item(begin + order.item(first))
-            found.append((which.item(first), range(row, row + last + 1 - first), order[first : last + 1]))
-            first = last + 1
+            found.append((which.item(first), range(row, row + place - first), order[first:place]))
         return found
 
 
@@ -179,13 +168,12 @@ class _Clock:
         which = which[order]
         rows = rows[order] + np.array(self.before, np.int64)[which]
         start += self.phase.start
-        few = range(len(counts) if len(counts) <= FEW else 0)
-        before = np.zeros((len(which) + 1, len(few)), np.int32)
-        for source in few:
-            np.cumsum(which == source, out=before[1:, source])
-        places = [np.flatnonzero(which == source) for source in few]
-        firsts = [count + before for count, before in zip(counts, self.before, strict=True)]
-        return Block(start, start + len(rows), which, rows, places, before, firsts)
+        before: Rows | None = None
+        if len(counts) <= FEW:
+            # Those before the window, and one for each row of it.
+            each = which[:, None] == np.arange(len(counts))
+            before = np.vstack([np.add(counts, self.before), each]).cumsum(0)
+        return Block(start, start + len(rows), which, rows, before)
 
     def find_row(self, row: int) -> int:
         """The window that holds a row of the mixture."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, StackError, Traced, add_no
 
 from ..base import BaseDataset, take_from
 from ..layout import Layout
-from ..rows import Wanted, as_array, as_range, rows_in_range
+from ..rows import Wanted, as_array, rows_in_range
 from .combined import CombinedDataset, below
 
 T_co = TypeVar("T_co", covariant=True)
@@ -22,8 +22,8 @@ FEW_SOURCES = 8
 """Up to this many sources, a look at each takes less time than to find out which have rows."""
 
 
-Part: TypeAlias = tuple[int, Wanted, Rows | slice]
-"""Rows of a batch that are all of one source: which source, the rows there, and their places in the batch.
+Part: TypeAlias = tuple[int, BaseDataset[Any], Wanted, Rows | slice]
+"""Rows of a batch that are all of one source: its number, the source, the rows there, and their places in the batch.
 
 A plain tuple: a gather of few rows makes some of them, and named ones take twice the time.
 """
@@ -54,17 +54,16 @@ class ChoosingDataset(CombinedDataset[T_co]):
             return []
         if isinstance(rows, range):
             return self._parts_of_range(rows)
-        return parts_of(*self._locate(rows))
+        return parts_of(*self._locate(rows), self._sources)
 
-    def _open(self, parts: Iterable[Part]) -> list[tuple[BaseDataset[Any], Part]]:
-        """Each part with the dataset that holds its rows."""
-        sources = self._sources
-        return [(sources[part[0]], part) for part in parts]
+    def _open(self, parts: list[Part]) -> list[Part]:
+        """The parts, with the dataset that holds the rows of each."""
+        return parts
 
     def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
         """The origins of the rows of each source."""
         found: list[Traced] = []
-        for number, source_rows, places in self._parts(rows):
+        for number, _, source_rows, places in self._parts(rows):
             where, numbers = positions(places), as_array(source_rows)
             for source, in_epoch, here, own in self._views_of(number, numbers, epoch):
                 found += [below(number, group, where[here]) for group in source.trace(own, in_epoch)]
@@ -77,7 +76,8 @@ class ChoosingDataset(CombinedDataset[T_co]):
     def read(self, row: int) -> T_co:
         """The row of the source that it is a row of."""
         number, source_row = self._locate_one(row)
-        [(source, (_, source_rows, _))] = self._open([(number, range(source_row, source_row + 1), slice(0, 1))])
+        part = number, self._sources[number], range(source_row, source_row + 1), slice(0, 1)
+        [(_, source, source_rows, _)] = self._open([part])
         source_row = int(source_rows[0])
         try:
             return source.read(source_row)
@@ -89,7 +89,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
         """The rows, with one read of each source."""
         wanted = np.array(rows_in_range(rows, len(self)), np.int64)
         items: list[Any] = [None] * len(rows)
-        for source, (_, source_rows, places) in self._open(self._parts(wanted)):
+        for _, source, source_rows, places in self._open(self._parts(wanted)):
             read = source.read_many(as_array(source_rows).tolist())
             for place, item in zip(positions(places).tolist(), read, strict=True):
                 items[place] = item
@@ -101,26 +101,22 @@ class ChoosingDataset(CombinedDataset[T_co]):
         return self._gather if self._gathers else None
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
-        rows = as_range(rows)
         parts = self._open(self._parts(rows))
         if not parts:
             return take_from(self._sources[0], rows, alloc)
         if len(parts) == 1:
-            return take_from(parts[0][0], parts[0][1][1], alloc)
+            return take_from(parts[0][1], parts[0][2], alloc)
         # Asked for once: another thread may open a pass that is not like the others.
         common = self._common
         if common is not None:
-            outs = common.empty(len(rows), alloc)
-            records = common.records(outs)
-            for source, (_, source_rows, places) in parts:
+            outs, records = common.empty(len(rows), alloc)
+            for _, source, source_rows, places in parts:
                 source._write_rows(source_rows, records, places)  # noqa: SLF001
             return common.build(outs)
-        parts.sort(key=lambda opened: first_of(opened[1][2]))
-        gathered = [self._take_part(source, part) for source, part in parts]
-        return join_batches(gathered, [places for _, (_, _, places) in parts], alloc)
+        parts.sort(key=lambda part: first_of(part[3]))
+        return join_batches([self._take_part(*part) for part in parts], [places for *_, places in parts], alloc)
 
-    def _take_part(self, source: BaseDataset[Any], part: Part) -> Any:
-        number, rows, places = part
+    def _take_part(self, number: int, source: BaseDataset[Any], rows: Wanted, places: Rows | slice) -> Any:
         try:
             return take_from(source, rows, aligned_empty)
         except StackError as error:
@@ -160,7 +156,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
 
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
         where = positions(places)
-        for source, (_, source_rows, there) in self._open(self._parts(rows)):
+        for _, source, source_rows, there in self._open(self._parts(rows)):
             source._write_rows(source_rows, records, where[there])  # noqa: SLF001
 
     def __getstate__(self) -> dict[str, Any]:
@@ -173,16 +169,16 @@ class ChoosingDataset(CombinedDataset[T_co]):
         self._compare_layouts()
 
 
-def parts_of(which: npt.NDArray[np.integer[Any]], source_rows: Rows) -> list[Part]:
+def parts_of(which: npt.NDArray[np.integer[Any]], source_rows: Rows, sources: Sequence[BaseDataset[Any]]) -> list[Part]:
     """Rows by source, where `which` says of which source each is; at least one."""
     order = which.argsort(kind="stable")
     which, source_rows = which[order], source_rows[order]
     parts: list[Part] = []
     start = 0
-    for before in (which[1:] != which[:-1]).nonzero()[0].tolist():
-        parts.append((which.item(start), source_rows[start : before + 1], order[start : before + 1]))
-        start = before + 1
-    parts.append((which.item(start), source_rows[start:], order[start:]))
+    for last in (*(which[1:] != which[:-1]).nonzero()[0].tolist(), len(order) - 1):
+        number, stop = which.item(start), last + 1
+        parts.append((number, sources[number], source_rows[start:stop], order[start:stop]))
+        start = stop
     return parts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
@@ -153,29 +153,28 @@ class MixedDataset(ChoosingDataset[T_co]):
             block = self._alternation.block(begin)
             end, base = min(rows.stop, block.stop), begin - rows.start
             runs = block.runs(begin - block.start, end - block.start)
-            if not base and end == rows.stop:
-                return [*runs]
-            parts += [(number, own, places + base) for number, own, places in runs]
+            for number, own, places in runs:
+                parts.append((number, self._sources[number], own, places + base if base else places))
             begin = end
         return parts
 
-    def _open(self, parts: Iterable[Part]) -> list[tuple[BaseDataset[Any], Part]]:
-        """Each part with the dataset that holds its rows, cut where the source starts again."""
+    def _open(self, parts: list[Part]) -> list[Part]:
+        """The parts, cut where their source starts again."""
         if self._passes.once:
-            return super()._open(parts)
+            return parts
         return [opened for part in parts for opened in self._passes_of(part)]
 
-    def _passes_of(self, part: Part) -> Iterator[tuple[BaseDataset[Any], Part]]:
+    def _passes_of(self, part: Part) -> Iterator[Part]:
         """A part, cut where its source starts again."""
-        number, rows, places = part
+        number, _, rows, places = part
         if isinstance(rows, range):
             turn, row = self._passes.locate(number, rows.start)
             if row + len(rows) <= self._passes.lengths[number]:
-                yield self._view(number, turn), (number, range(row, row + len(rows)), places)
+                yield number, self._view(number, turn), range(row, row + len(rows)), places
                 return
         where = positions(places)
         for turn, here, own in self._passes.divide(number, as_array(rows)):
-            yield self._view(number, turn), (number, own, where[here])
+            yield number, self._view(number, turn), own, where[here]
 
     def _views_of(self, number: int, rows: Rows, epoch: int) -> list[tuple[BaseDataset[Any], int, slice | Rows, Rows]]:  # noqa: ARG002
         """Each pass, in the epoch that it is."""
