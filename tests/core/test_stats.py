@@ -103,6 +103,10 @@ def until_ready(batches: Any, which: slice) -> None:
         (GIL | {"cpu": 9.9, "kind": "executor", "process_cpu": 0.1}, "An executor of 3 workers would share"),
         # In processes, each has a GIL of its own.
         ({"cpu": 9.9, "kind": "process"} | GIL, '.workers(3, kind="process") would share'),
+        # Idle workers whose batches are late all the same, and who got no core when they were ready to run.
+        ({"busy": 12.0, "cpu": 3.0, "core_wait": 2.5}, "Workers waited 21% of their time for a CPU core: other"),
+        ({"busy": 12.0, "cpu": 3.0, "core_wait": 1.4}, "batches were late all the same"),
+        ({"busy": 12.0, "cpu": 1.0, "core_wait": 1.1}, "batches were late all the same"),
         # What was loaded for the first batch, perhaps long before it was asked for, counts for nothing.
         ({"cpu": 9.9, "elapsed": 2.0, "waited": 1.0, "first_busy": 16.4} | GIL, "2 threads used 0.4 CPU cores"),
         # Threads that wait for a core look as if they waited for the GIL, and so does a consumer.

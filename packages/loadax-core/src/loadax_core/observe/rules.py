@@ -27,8 +27,8 @@ chance. The same number of steps must have found none.
 ONE_AT_A_TIME = (0.4, 1.4)
 """If the GIL is the bottleneck, the process uses 0.4 cores or more, and workers use or wait for 1.4 or less."""
 
-CORE_WAIT = 0.4
-"""From this share of the loading on, waiting for a core is what limits it."""
+CORE_WAIT, SOME_CORE_WAIT = 0.4, 0.1
+"""From 40% of the loading on, waiting for a core is what limits it; below 10%, it explains nothing."""
 
 QUICK_SECONDS = 20e-6
 """An item that is read in less than 20 us costs mostly the Python around it."""
@@ -145,9 +145,13 @@ def waiting_workers(figures: Figures) -> str | None:
 
 
 def cores_of_others(figures: Figures) -> str | None:
-    """Workers were ready to run, and waited for a core; more of them would wait as well."""
+    """Workers were ready to run, and waited for a core; more of them would wait as well.
+
+    Less of it counts where nothing else explains a loop that gets the GIL late, or workers that have time left.
+    """
     of = parts(figures)
-    if of.core_wait < CORE_WAIT and not (of.crowded and gil_is_late(figures)):
+    idle = figures.busy_share < BUSY and of.core_wait >= SOME_CORE_WAIT
+    if of.core_wait < CORE_WAIT and not (of.crowded and (gil_is_late(figures) or idle)):
         return None
     return (
         f"Workers waited {of.core_wait:.0%} of their time for a CPU core: {other_programs(figures)}. "
