@@ -20,7 +20,8 @@ from .observe.stats import Stats
 from .observe.timeline import Timeline
 from .observe.traces import marked_wait
 from .plan import state as states
-from .plan.steps import Position, Step
+from .plan.progress import Progress
+from .plan.steps import Position
 from .read.epochs import Epochs
 from .read.order import digest_before
 from .run.reaper import REAPER, Key
@@ -48,8 +49,8 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
     def __init__(self, run: Run, ended: Callable[[], None] | None = None) -> None:
         self._run = run
         self._ended = ended
-        self._restored = run.plan.start
-        self._last: Step | None = None
+        # `set_state` and `seek` replace it.
+        self._progress = Progress(run.plan)
         self._context = Context()
         self._epochs = Epochs(run.fetch, self._context.run)
         self._source: Source | None = None
@@ -58,13 +59,9 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
         self._closed = False
         self._recorder = run.recorder()
         self._recorder.counts = dict.fromkeys(run.fetch.counts, 0)
-        # What was yielded before the last `set_state`.
-        self._batches_before = self._rows_before = 0
         # Held by the thread inside `next`, `set_state` or `start`; `close` takes no lock, to wake one that waits there.
         self._lock = threading.RLock()
         self._running = False
-        # Held while `set_state` moves the position, so that `stats` in another thread sees all of the move or nothing.
-        self._moving = threading.RLock()
 
     def __iter__(self) -> LoaderIterator[B_co]:
         return self
@@ -102,7 +99,7 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
                     raise
                 if taken is None:
                     self._end(source)
-                self._last, batch = taken
+                self._progress.last, batch = taken
                 recorder.leave(began, ready, taken[0], batch)
                 return batch
             finally:
@@ -137,17 +134,17 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
     @property
     def epoch(self) -> int:
         """The epoch that the next batch belongs to, counted from 0; after the last batch, the number of epochs."""
-        return self._position.epoch
+        return self._progress.position.epoch
 
     @property
     def step(self) -> int:
         """The next step of the run: how many lie before its position, yielded here or elsewhere, or skipped."""
-        return self._run.plan.steps_done(self._position)
+        return self._run.plan.steps_done(self._progress.position)
 
     @property
     def steps_left(self) -> int | None:
         """How many batches are still to come, None if the run is endless."""
-        return self._run.plan.steps_left(self._position)
+        return self._run.plan.steps_left(self._progress.position)
 
     def get_state(self) -> dict[str, Any]:
         """Where the run stands: what to save beside the parameters, to continue with the next row.
@@ -156,7 +153,7 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
             A new JSON-able dict. It counts the rows that were yielded, not those that are prefetched, and is the same
             on every process.
         """
-        plan, position = self._run.plan, self._position
+        plan, position = self._run.plan, self._progress.position
         return states.save(position, self._run.fingerprint, plan.skipped_before(position))
 
     def set_state(self, state: object) -> None:
@@ -216,19 +213,7 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
             TypeError: If `since` is no `Stats`.
             ValueError: If `since` is of another iterator, or of a later moment.
         """
-        run, size = self._run, self._run.plan.batch_size
-        with self._moving:
-            batches, rows = self._yielded
-        # A process loads the same share of each batch.
-        share = 1.0 if run.strategy is None else len(run.strategy.local_rows(size)) / size
-        now = self._recorder.stats(
-            batches=batches,
-            rows=rows,
-            local_rows=round(share * rows),
-            kind=run.kind if run.workers else "caller",
-            workers=run.workers,
-            read_method=run.fetch.read_method,
-        )
+        now = self._run.stats(self._recorder, *self._progress.yielded)
         return now if since is None else self._recorder.since(since, now)
 
     def timeline(self, most: int = 10_000) -> Timeline:
@@ -269,18 +254,8 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
         raise TypeError("an iterator can be neither copied nor pickled; keep its get_state(), and iter(loader) anew")
 
     def __repr__(self) -> str:
-        epoch, row = self._position
+        epoch, row = self._progress.position
         return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._closed}>"
-
-    @property
-    def _position(self) -> Position:
-        return self._restored if self._last is None else self._run.plan.after(self._last)
-
-    @property
-    def _yielded(self) -> tuple[int, int]:
-        """The number of batches yielded, and of their rows."""
-        batches, rows = self._run.plan.between(self._restored, self._position)
-        return self._batches_before + batches, self._rows_before + rows
 
     @contextmanager
     def _exclusive(self) -> Generator[None]:
@@ -315,7 +290,7 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
         self._check_open()
         if self._error is not None:
             raise self._error
-        source = self._source = source_of(run, self._epochs, self._position, self._recorder, self._context)
+        source = self._source = source_of(run, self._epochs, self._progress.position, self._recorder, self._context)
         if run.workers:
             # An iterator that is dropped, say by `break`, must not leave its workers behind.
             self._watched = REAPER.watch(self, source.stop)
@@ -336,9 +311,7 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
         if self._source is not None:
             self._let_go(self._source).stop()
         self._error = None
-        with self._moving:
-            self._batches_before, self._rows_before = self._yielded
-            self._restored, self._last = position, None
+        self._progress = self._progress.moved(position)
 
     def _let_go(self, source: Source) -> Source:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""
@@ -358,7 +331,7 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
         self._recorder.seen = perf_counter()
         source.stop()
         self._unwatch()
-        if self._ended is not None and self._restored == self._run.plan.start:
+        if self._ended is not None and self._progress.from_start:
             self._ended()
             self._ended = None
         raise StopIteration

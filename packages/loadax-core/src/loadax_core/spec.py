@@ -13,6 +13,7 @@ from .batch.pad import PadBatcher
 from .batch.stack import StackBatcher
 from .errors import add_note
 from .observe.recorder import Recorder
+from .observe.stats import Stats
 from .plan.steps import Plan, Position
 from .protocols import Kind, Placement, ShardingStrategy
 from .read.fetch import Fetch
@@ -204,6 +205,20 @@ class Run(NamedTuple):
                     f"divided; leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it up "
                     f"with dataset.pad_to_multiple({plan.batch_size}) ({error})"
                 ) from error
+
+    def stats(self, recorder: Recorder, batches: int, rows: int) -> Stats:
+        """What was recorded of a run that has yielded so many batches and rows."""
+        size = self.plan.batch_size
+        # A process loads the same share of each batch.
+        share = 1.0 if self.strategy is None else len(self.strategy.local_rows(size)) / size
+        return recorder.stats(
+            batches=batches,
+            rows=rows,
+            local_rows=round(share * rows),
+            kind=self.kind if self.workers else "caller",
+            workers=self.workers,
+            read_method=self.fetch.read_method,
+        )
 
     @property
     def _divide(self) -> Callable[[int], object] | None:

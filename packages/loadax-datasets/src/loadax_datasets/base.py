@@ -345,6 +345,8 @@ class BaseDataset(ABC, Generic[T_co]):
     @overload
     def __getitem__(self, index: slice, /) -> BaseDataset[T_co]: ...
     def __getitem__(self, index: SupportsIndex | slice, /) -> T_co | BaseDataset[T_co]:
+        if type(index) is int and 0 <= index < len(self):
+            return self.read(index)
         if isinstance(index, slice):
             return datasets.SlicedDataset(self, index)
         return self.read(row_in_range(index, len(self)))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any
 
 from ..errors import traced
 from ..observe.cores import Clocks, thread_clocks
@@ -33,22 +31,21 @@ def perform_remotely(epochs: Epochs, task: Task, alloc: Alloc, watch: Stopwatch)
         return failed(error, "preparing")
     done = perform(fetch, task, alloc, watch)
     done.clocks = watch.clocks
-    if done.error is None:
-        return done
-    return replace(failed(done.error, done.stage, done.values), replaced=done.replaced, clocks=done.clocks)
+    return done if done.error is None else _with_trace(done)
 
 
-def failed(error: BaseException, stage: str, values: Sequence[Any] = ()) -> Done:
-    """An outcome for another process or thread: the error, and its traceback as text.
+def failed(error: BaseException, stage: str) -> Done:
+    """An outcome for another process or thread: what was raised, and what was being done."""
+    return _with_trace(Done([], error, stage))
 
-    Args:
-        error: What was raised.
-        stage: What was being done.
-        values: The batches before the one that failed.
-    """
-    text = traced(error)
+
+def _with_trace(done: Done) -> Done:
+    """An outcome with an error, for another process or thread: the traceback becomes text."""
+    assert done.error is not None, "called for what failed"
+    done.trace = traced(done.error)
     # What it refers to must not be kept here.
-    return Done(list(values), error.with_traceback(None), stage, trace=text)
+    done.error = done.error.with_traceback(None)
+    return done
 
 
 class Stopwatch:

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import spawn
 from typing import Any, cast
 
@@ -26,7 +26,6 @@ from ..text import describe
 from . import lifelines
 from .channel import Channel
 from .child import Start
-from .pickling import pack, unpack
 from .task import Done, Task, Watch
 
 ANSWER_SECONDS = 1.0
@@ -138,9 +137,7 @@ class Spawned:
     def perform(self, task: Task, _alloc: Alloc, _watch: Watch, /) -> Done:
         """Waits for the outcome of a task."""
         if self._failed is not None:
-            # A copy, since each step adds its own notes. `copy` would call the type's `__init__`, as pickle does.
-            assert self._failed.error is not None, "only what failed is kept"
-            return replace(self._failed, error=unpack(pack(self._failed.error)))
+            return self._failed.once_more()
         self._write_kept()
         self._sent -= 1
         return self._receive("receiving", task)
@@ -159,7 +156,7 @@ class Spawned:
                 return Done([], self._died(task), "reading" if task else stage)
             # Memory that later messages refer to is lost.
             self._failed = Done([], error, stage)
-            return replace(self._failed, error=unpack(pack(error)))
+            return self._failed.once_more()
         try:
             return self._mapped.unpack(packed)
         except BaseException as error:

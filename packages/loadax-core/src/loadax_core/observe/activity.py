@@ -84,7 +84,7 @@ class Activity:
         if self.stage:
             self._end(now)
         if rows is not None:
-            self.close = self.lane.looks(now)
+            self.close = now >= self.lane.due and self.lane.looks(now)
         if self.close:
             cpu, self._core_wait = thread_clocks()
             if not self._loads_only:

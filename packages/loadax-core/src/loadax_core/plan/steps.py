@@ -90,9 +90,11 @@ class Plan(NamedTuple):
         position = self.settle(position)
         while end is None or position < end:
             epoch, first = position
-            last = self.rows - size if self.drop_remainder else self.rows - 1
-            for start in range(first, last + 1, size):
-                step = Step(epoch, -(-start // size), start, min(start + size, self.rows))
+            rows = self.rows
+            starts = range(first, rows - size + 1 if self.drop_remainder else rows, size)
+            for number, start in enumerate(starts, -(-first // size)):
+                stop = start + size
+                step = Step(epoch, number, start, stop if stop <= rows else rows)
                 if not skipped or self.number(step) not in skipped:
                     yield step
             position = Position(epoch + 1, 0)

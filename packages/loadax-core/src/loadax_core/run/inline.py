@@ -30,6 +30,7 @@ class Inline:
         # The epoch that was entered last, and its fetch.
         self._epoch: int | None = None
         self._fetch = epochs.base
+        self._finishes = self._fetch.places or bool(self._fetch.counts)
         self._activity = Activity(recorder.caller, recorder.tracing, loads_only=False)
         self._pool = Pool(epochs.base.pin)
         self.failure: BaseException | None = None
@@ -46,56 +47,54 @@ class Inline:
         step = next(self._steps, None)
         if step is None:
             return None
-        self._activity.step = step
-        done = self._perform(step)
-        counted = self._count(done) if self._fetch.counts and done.error is None else None
-        if self._fetch.places and done.error is None:
-            self._place(done)
-        if done.error is None:
-            if done.replaced is not None:
-                self.failure = self._recorder.replace(done.replaced[0], step)
-                if self.failure is not None:
-                    raise self.failure
-            if counted:
-                self._recorder.count(counted)
-            return step, done.values[0]
-        if is_interrupt(done.error):
-            raise done.error
-        self.failure = relayed(done.error, done.stage, step)
-        raise self.failure
-
-    def _perform(self, step: Step) -> Done:
-        """Reads a step and makes its batch."""
+        activity, counted = self._activity, None
+        activity.step = step
         try:
             if step.epoch != self._epoch:
                 self._fetch = self._epochs.enter(step.epoch)
                 self._epoch = step.epoch
             rows = self._fetch.rows((step,))
         except BaseException as error:
-            return Done([], error, "preparing")
-        done = attempt(self._fetch, rows, 1, self._pool, self._activity)
+            done = Done([], error, "preparing")
+        else:
+            done = attempt(self._fetch, rows, 1, self._pool, activity)
         if done.transforming is not None:
-            self._activity.transformed(done.reading, done.transforming)
-        return done
+            activity.transformed(done.reading, done.transforming)
+        if self._finishes and done.error is None:
+            counted = self._finish(done)
+        if done.error is not None:
+            raise self._failed(done.error, done.stage, step)
+        if done.replaced is not None:
+            self.failure = self._recorder.replace(done.replaced[0], step)
+            if self.failure is not None:
+                raise self.failure
+        if counted is not None:
+            self._recorder.count(counted)
+        return step, done.values[0]
 
-    def _count(self, done: Done) -> Mapping[str, float] | None:
-        """What is counted in the batch; None if that fails, and then the outcome is the error."""
-        self._activity.begin("batching")
+    def _finish(self, done: Done) -> Mapping[str, float] | None:
+        """Counts what is in a batch, and places it. If that fails, the outcome is the error."""
+        fetch, activity, counted = self._fetch, self._activity, None
+        stage = "counting"
         try:
-            return self._fetch.count(done.values[0])
+            if fetch.counts:
+                activity.begin("batching")
+                counted = fetch.count(done.values[0])
+            stage = "placing"
+            if fetch.places:
+                activity.begin("placing")
+                done.values = [fetch.place(done.values[0])]
         except BaseException as error:
-            done.error, done.stage = error, "counting"
-            return None
-        finally:
-            self._activity.end()
+            done.error, done.stage = error, stage
+        activity.end()
+        return counted
 
-    def _place(self, done: Done) -> None:
-        self._activity.begin("placing")
-        try:
-            done.values = [self._fetch.place(done.values[0])]
-        except BaseException as error:
-            done.error, done.stage = error, "placing"
-        self._activity.end()
+    def _failed(self, error: BaseException, stage: str, step: Step) -> BaseException:
+        """The error that `next` raises. Unless it is an interrupt, it is raised again by every later call."""
+        if is_interrupt(error):
+            return error
+        self.failure = relayed(error, stage, step)
+        return self.failure
 
     def stop(self) -> None:
         """Nothing runs in the background."""

@@ -92,8 +92,12 @@ class Permutation:
         if self._feistel is None:
             return self._block_at(0).item(row)
         index, offset = divmod(row, self._block)
-        block = self._find(index, 1, offset + 1)
-        return self._feistel.at(row) if block is None else block.item(offset)
+        for known, block in self._blocks:
+            if known == index:
+                return block.item(offset)
+        if self._is_worthwhile(index, 1, offset + 1):
+            return self._block_at(index).item(offset)
+        return self._feistel.at(row)
 
     def __call__(self, rows: Wanted) -> Rows:
         """The numbers that the order has at many rows.
