@@ -1,7 +1,7 @@
 """Verdicts of runs that are limited in one way, each produced for real: no advice may be wrong.
 
 Other programs may keep the cores of this machine busy. So a test waits for what it is about to be the case, as measured
-in the run itself, and in all runs until then, no advice may be wrong either.
+in an interval of the run itself, and in all intervals until then, no advice may be wrong either.
 """
 
 from __future__ import annotations
@@ -53,14 +53,19 @@ def run(loader: Loader[Any], step: float = 0.0, seconds: float = 1.0) -> Stats:
 
 
 def run_until(loader: Loader[Any], premise: Callable[[Stats], bool], never: str, *, seconds: float = 0.5) -> Stats:
-    """Runs over a loader until a run is what a test is about; in none may the verdict match a pattern."""
-    deadline = time.perf_counter() + 60
-    while True:
-        stats = run(loader, seconds=seconds)
-        assert not re.search(never, stats.verdict), stats
-        if premise(stats):
-            return stats
-        assert time.perf_counter() < deadline, f"the machine does not let this happen: {stats!r}"
+    """Runs over a loader until an interval is what a test is about; in none may the verdict match a pattern."""
+    with iter(loader) as batches:
+        next(batches)
+        stats, began = batches.stats(), time.perf_counter()
+        deadline = began + 60
+        for _ in batches:
+            if time.perf_counter() > began + seconds:
+                stats, began = batches.stats(stats), time.perf_counter()
+                assert not re.search(never, stats.verdict), stats
+                if premise(stats):
+                    return stats
+                assert began < deadline, f"the machine does not let this happen: {stats!r}"
+    raise AssertionError("the rows have come to their end")
 
 
 def has_cores(stats: Stats) -> bool:
@@ -180,10 +185,7 @@ def test_no_setting_is_advised_where_threads_compute_and_other_programs_have_the
 def test_no_setting_is_advised_where_processes_compute_and_other_programs_have_the_cores() -> None:
     loader = DataLoader().batch_size(4).workers(2, kind="process").prefetch(4).build(Working(ROWS, "c"))
     with other_programs():
-        # A process may take seconds to start.
-        stats = run_until(loader, lacks_cores, r"\.prefetch\(|\.workers\(", seconds=5.0)
-        if stats.verdict.startswith("Too early"):
-            stats = run(loader, seconds=20.0)
+        stats = run_until(loader, lacks_cores, r"\.prefetch\(|\.workers\(", seconds=2.0)
     assert "of their time for a CPU core: other programs, other threads of this one, or a limit" in stats.verdict
 
 

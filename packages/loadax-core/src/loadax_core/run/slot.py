@@ -13,12 +13,11 @@ from ..observe.replaced import Report
 from ..plan.steps import Step
 from ..protocols import Numbers
 
-NO_FAILURES: dict[int, BaseException] = {}
-"""Of a slot that is not worked on in parts; nobody writes to it."""
-
 
 class Slot:
     """One batch on its way, or several quick ones that are gathered in one call.
+
+    What most slots do not have stays an attribute of the class: to set all takes 0.4 us.
 
     Attributes:
         steps: The steps of its batches, of one epoch and alike in size.
@@ -36,39 +35,22 @@ class Slot:
         ready: A lock that is released then.
     """
 
-    __slots__ = (
-        "_failures",
-        "_parts",
-        "batches",
-        "claimed",
-        "counts",
-        "done",
-        "error",
-        "memory",
-        "missing",
-        "nbytes",
-        "published",
-        "ready",
-        "replaced",
-        "rows",
-        "steps",
-    )
+    memory: Parts | None = None
+    missing = 1
+    counts: Sequence[Mapping[str, float]] = ()
+    error: BaseException | None = None
+    replaced: dict[int, list[Report]] | None = None
+    nbytes = 0
+    claimed = done = False
+    published = 0.0
+    # What was read in parts, by the first row of each; most batches are not.
+    _parts: dict[int, Any] | None = None
+    _failures: dict[int, BaseException] | None = None
 
     def __init__(self, steps: Sequence[Step], rows: Numbers) -> None:
         self.steps = steps
         self.rows = rows
-        # What was read in parts, by the first row of each; most batches are not.
-        self._parts: dict[int, Any] | None = None
-        self._failures: dict[int, BaseException] = NO_FAILURES
-        self.memory: Parts | None = None
-        self.missing = 1
         self.batches: list[Any] = []
-        self.counts: Sequence[Mapping[str, float]] = ()
-        self.error: BaseException | None = None
-        self.replaced: dict[int, list[Report]] | None = None
-        self.nbytes = 0
-        self.published = 0.0
-        self.claimed = self.done = False
         self.ready = threading.Lock()
         self.ready.acquire()
 
@@ -78,7 +60,7 @@ class Slot:
         Returns:
             Whether it was the last missing one.
         """
-        if self._parts is None:
+        if self._parts is None or self._failures is None:
             self._parts, self._failures = {}, {}
         self._parts[start] = part
         if failure is not None:

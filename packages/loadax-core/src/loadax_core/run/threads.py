@@ -61,6 +61,7 @@ class Team:
 
     Attributes:
         workers: What the workers work with, as they start.
+        whole: Whether all have been started.
         stopped: Whether they are to end.
     """
 
@@ -74,7 +75,7 @@ class Team:
         self._ahead = ahead
         self._threads: list[threading.Thread] = []
         self.workers: list[Worker] = []
-        self.stopped = False
+        self.whole = self.stopped = False
 
     def start(self, count: int) -> None:
         """Starts workers until `count` run, unless they are to end."""
@@ -84,6 +85,7 @@ class Team:
             )
             self._threads.append(thread)
             thread.start()
+        self.whole = len(self._threads) == self._count
 
     def stop(self) -> None:
         """Has each worker end after its unit. Takes no lock: `SimpleQueue.put` is reentrant."""

@@ -151,7 +151,7 @@ class Window:
         depth = self._recorder.depth = self._policy.depth
         self._refill.fill(self._slots, depth)
         # The first gathers fill new memory, which is slow, and say little of later ones.
-        if self._taken > depth:
+        if not self._team.whole and self._taken > depth:
             self._team.start(self._policy.loaders(len(slot.rows), self._cores))
 
     @property
