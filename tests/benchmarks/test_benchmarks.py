@@ -245,6 +245,14 @@ def test_the_cost_of_gathers_is_measured() -> None:
     assert "10x" in lines["mixture in turn"]
 
 
+def test_the_cost_of_a_hand_over_is_measured() -> None:
+    done = run("benchmarks.handover", "--rounds", "1")
+    assert not done.returncode, done.stderr
+    lines = done.stdout.splitlines()[1:]
+    assert [line[:16].strip() for line in lines] == ["hand-written", "Loadax", "step and queues", "queues alone"]
+    assert lines[0].endswith("1.00x")
+
+
 def test_gathers_are_compared_with_the_same_rows(part: Callable[[str], Any]) -> None:
     """Each kind gathers as many bytes as what it is compared with."""
     gathers = part("gathers")
