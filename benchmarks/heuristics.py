@@ -46,6 +46,19 @@ class Waits:
         return self._bytes.astype(np.float32)
 
 
+class Cold(Waits):
+    """The same rows, gathered: each waits, as for the pages of a mapped file that are not in memory."""
+
+    rowwise = True
+
+    def gather(self, rows: Any, alloc: Callable[..., np.ndarray]) -> np.ndarray:
+        """The rows, once all have been waited for."""
+        sleep(self._usual * len(rows))
+        out = alloc((len(rows), len(self._bytes)), np.dtype(np.float32))
+        out[...] = self._bytes
+        return out
+
+
 class Texts:
     """The texts of W5 as floats, for the step."""
 
@@ -125,6 +138,11 @@ LOOPS = {
         lambda: chain(32).workers(8).build(Waits(0.001)),
         64,
     ),
+    "cold": Loop(
+        "gathers of 32 rows that wait for 1 ms each, 8 threads, prefetch of 2",
+        lambda: chain(32).workers(8).build(Cold(0.001)),
+        64,
+    ),
     "uneven": Loop(
         "32 items that wait for 20 us, one of 640 for 20 ms, 2 threads, `prefetch()`",
         lambda *depth: chain(32).workers(2).prefetch(*depth).build(Waits(2e-5, 0.02, 640)),
@@ -185,7 +203,7 @@ class Heuristic(NamedTuple):
 
 HEURISTICS = {
     "group": Heuristic(off_group, ("tokens", "rows")),
-    "parts": Heuristic(off_parts, ("waits", "images")),
+    "parts": Heuristic(off_parts, ("waits", "cold", "images")),
     "help": Heuristic(off_help, ("W1", "W2", "rows")),
     "freed": Heuristic(off_freed, ("device",)),
     "ahead": Heuristic(off_ahead, ("processes",)),
