@@ -15,9 +15,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from ..memory.pickled import SendingPickler, dumps, dumps_by_value
+from ..memory.pickled import Pickler, dumps, dumps_by_value
 from ..memory.pool import aligned_empty
 from ..protocols import Alloc
 from ..read.epochs import Epochs
@@ -35,6 +36,10 @@ _known: OrderedDict[str, Epochs] = OrderedDict()
 
 _UNKNOWN = "unknown"
 """What a process returns that does not know the dataset of a task."""
+
+
+class SendingPickler(Pickler, ForkingPickler):
+    """Pickles what `multiprocessing` can send as well, such as connections."""
 
 
 class _Reference:

@@ -6,7 +6,6 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
-from multiprocessing.reduction import ForkingPickler
 from typing import Any, cast
 
 KeepInBand = Callable[[pickle.PickleBuffer], object]
@@ -29,10 +28,6 @@ class Pickler(pickle.Pickler):
             # The class says itself how it is pickled.
             return NotImplemented
         return cast("Any", tuple).__new__, (kind, tuple(cast("tuple[Any, ...]", obj))), obj.__getstate__()
-
-
-class SendingPickler(Pickler, ForkingPickler):
-    """Pickles what `multiprocessing` can send as well, such as connections."""
 
 
 def dumps(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, cast
@@ -98,7 +97,7 @@ class OrderDigest:
     """A hash of the origins of rows, to which more rows can be added; the same on every host and in every run."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = _blake2b(b"", 16)
 
     def add(self, traced: Sequence[Traced], first: tuple[int, int] = (0, 0)) -> None:
         """Adds the origins of rows, in their order.
@@ -116,9 +115,15 @@ class OrderDigest:
         return self._hash.hexdigest()
 
 
+def _blake2b(data: bytes, size: int) -> Any:
+    import hashlib  # noqa: PLC0415 - takes 2 ms, a tenth of the import of the core, and few programs need it
+
+    return hashlib.blake2b(data, digest_size=size)
+
+
 def _table(group: Traced, epoch: int, first: int) -> npt.NDArray[np.int64]:
     """A line for each origin: the row and its epoch, a hash of the path, the epoch, the row, the start, the length."""
-    path = int.from_bytes(hashlib.blake2b(repr(group.path).encode(), digest_size=8).digest(), "little", signed=True)
+    path = int.from_bytes(_blake2b(repr(group.path).encode(), 8).digest(), "little", signed=True)
     starts = 0 if group.starts is None else group.starts
     lengths = -1 if group.lengths is None else group.lengths
     table = np.empty((len(group.of), 7), np.int64)

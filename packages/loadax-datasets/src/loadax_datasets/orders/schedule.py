@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from ..checks import check_int
@@ -126,11 +125,13 @@ def shares_of(weights: Weights, count: int) -> tuple[int, ...]:
         raise ValueError(f"weights must be a finite number of at least 0 for each of {count} sources, got {weights!r}")
     if not any(numbers):
         raise ValueError(f"at least one weight must be above 0, got {weights!r}")
-    exact = [Fraction(number) for number in numbers]
-    scale = WHOLE / sum(exact)
-    shares = [math.floor(weight * scale) for weight in exact]
-    largest = sorted(range(count), key=lambda i: shares[i] - exact[i] * scale)
-    for i in largest[: WHOLE - sum(shares)]:
+    # A float is a fraction whose denominator is a power of 2, so that these are in proportion without rounding.
+    ratios = [number.as_integer_ratio() for number in numbers]
+    common = max(denominator for _, denominator in ratios)
+    exact = [numerator * (common // denominator) for numerator, denominator in ratios]
+    parts = [divmod(weight * WHOLE, sum(exact)) for weight in exact]
+    shares = [share for share, _ in parts]
+    for i in sorted(range(count), key=lambda i: -parts[i][1])[: WHOLE - sum(shares)]:
         shares[i] += 1
     for i, number in enumerate(numbers):
         if number and not shares[i]:
