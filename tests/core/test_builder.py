@@ -137,9 +137,9 @@ def test_tables_of_other_packages_are_refused() -> None:
 
 def test_what_is_no_batcher_is_refused() -> None:
     with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
-        DataLoader(3)  # pyright: ignore[reportArgumentType]
+        DataLoader(3)  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(TypeError, match=r"got \[1, 2\]; give the dataset to build: DataLoader\(\)\.batch_size"):
-        DataLoader([1, 2])  # pyright: ignore[reportArgumentType]
+        DataLoader([1, 2])  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(TypeError, match=r"PadBatcher is a class; give a batcher, such as PadBatcher\(\.\.\.\)"):
         DataLoader(PadBatcher)
 
