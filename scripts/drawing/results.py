@@ -23,6 +23,9 @@ LOADERS = {
     "grain": "Grain",
     "grain-prebatched": "Grain, batched source",
     "grain-default": "Grain, defaults",
+    "grain_0_2_17": "Grain 0.2.17",
+    "grain_0_2_17-prebatched": "Grain 0.2.17, batched source",
+    "grain_0_2_17-default": "Grain 0.2.17, defaults",
     "torch": "PyTorch",
     "torch-default": "PyTorch, defaults",
     "jax_dataloader": "jax-dataloader",
@@ -37,6 +40,7 @@ LOADERS = {
 
 LIBRARIES = {
     "grain": "Grain",
+    "grain_0_2_17": "Grain",
     "torch": "PyTorch",
     "jax_dataloader": "jax-dataloader",
     "spdl": "SPDL",
