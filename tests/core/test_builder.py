@@ -114,6 +114,7 @@ class NoLength:
     [
         (iter([1]), r"and <list_iterator .*> has no \[i\]; collect its rows into a list"),
         ((i for i in range(3)), r"<generator .*> has no \[i\]"),
+        ({*range(100)}, r"and \{0, 1, .*, 21\.\.\. has no \[i\]"),
         (3, r"and 3 has no \[i\]"),
         (None, r"and None has no \[i\]"),
         (NoLength, r"NoLength is a class; give a dataset, such as NoLength\(\.\.\.\)"),
