@@ -200,7 +200,8 @@ def table(name: str) -> str:
     for loader in loaders:
         cells = [_cell(group.unit, next((bar for bar in found[work] if bar.loader == loader), None)) for work in found]
         lines.append([f"**{LOADERS[loader]}**" if loader.startswith("loadax") else LOADERS[loader], *cells])
-    return f"{markdown(['loader', *group.works.values()], lines)}\n\n{measured(name)}"
+    rows = markdown(["loader", *group.works.values()], lines)
+    return f'<div class="measures" markdown>\n\n{rows}\n\n</div>\n\n{measured(name)}'
 
 
 def _cell(unit: str, bar: Bar | None) -> str:
