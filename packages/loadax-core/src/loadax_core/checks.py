@@ -114,17 +114,17 @@ def check_length(dataset: Any) -> int:
             "of each array, and a list of arrays is a dataset of arrays"
         )
     if not hasattr(dataset, "__getitem__"):
-        raise TypeError(f"a dataset has len() and [i], and {_shown(dataset)} has no [i]; collect its rows into a list")
+        raise TypeError(f"a dataset has len() and [i], and {_cut(dataset)} has no [i]; collect its rows into a list")
     if not hasattr(dataset, "__len__"):
-        raise TypeError(f"a dataset has len() and [i], and {_shown(dataset)} has no len(); collect its rows into a list")
+        raise TypeError(f"a dataset has len() and [i], and {_cut(dataset)} has no len(); collect its rows into a list")
     try:
         rows = len(dataset)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"len() of {_shown(dataset)} fails: {error}") from error
+        raise type(error)(f"len() of {_cut(dataset)} fails: {error}") from error
     return check_int(f"len({name})", rows, 0)
 
 
-def _shown(value: object) -> str:
+def _cut(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
