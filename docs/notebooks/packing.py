@@ -49,9 +49,8 @@ rows
 batch = next(iter(DataLoader().batch_size(12).build(rows)))
 figure, axis = plt.subplots(figsize=(8, 2.6))
 segments = batch["segment_ids"]
-before = np.cumsum(segments.max(axis=1)) - segments.max(
-    axis=1
-)  # documents in the rows above
+counts = segments.max(axis=1)
+before = np.cumsum(counts) - counts  # documents in the rows above
 colours = np.where(segments > 0, (segments + before[:, None]) % 10, np.nan)
 axis.imshow(colours, aspect="auto", cmap="tab10", vmin=0, vmax=9, interpolation="none")
 _ = axis.set(xlabel="token", ylabel="row", title="Documents in 12 packed rows")
