@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes benchmarks/.venv: Loadax as it stands in this checkout, and what it is compared with. Grain 0.2.17 gets an
-# environment of its own, benchmarks/.venv-grain-0.2.17, with the same versions of everything else.
+# environment of its own, benchmarks/.venv-grain-0.2.17, with the same NumPy and JAX.
 #
 # PyTorch and TensorFlow are large and not for every platform; without them their lines are missing from the tables.
 # TORCH may name another requirement or a wheel: TORCH=/path/to/torch-2.9.0+cpu-....whl benchmarks/install.sh

@@ -318,7 +318,7 @@ def test_another_version_of_a_library_runs_in_an_environment_of_its_own(
     monkeypatch.setattr(runner, "ENVIRONMENTS", {"loadax": str(tmp_path)})
 
     def results() -> dict[str, Any]:
-        return runner.run_suite(["W7-1e12"], ["loadax", "handwritten"], ["loadax"], 1, True, lambda line: None)
+        return runner.run_suite(["W7-1e12"], ["loadax", "handwritten"], ["loadax"], 1, True, print)
 
     python.parent.mkdir()
     python.write_text(f'#!/bin/sh\necho "$3" >> {calls}\nexec {sys.executable} "$@"\n')
