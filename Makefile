@@ -83,7 +83,7 @@ ci: ## Run what CI runs, on the oldest and the newest Python of this machine
 	.ci/run
 
 clean: ## Remove environments, caches and built packages
-	rm -rf .venv .venv-newest benchmarks/.venv benchmarks/.cache .uv dist site .hypothesis .*_cache
+	rm -rf .venv .venv-newest benchmarks/.venv* benchmarks/.cache .uv dist site .hypothesis .*_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # On some systems, Python cannot make a virtual environment. Then pip installs uv into a folder.

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .loaders import ENVIRONMENTS
 from .works import AS_BEFORE, WORKS
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +70,8 @@ def run_suite(
         size = "small" if quick else "full"
 
         def measure(loader: str, name: str = name, size: str = size) -> Run:
-            return child("measure", name, owner.get(loader, "-"), loader, str(seconds), size)
+            adapter = owner.get(loader, "-")
+            return child("measure", name, adapter, loader, str(seconds), size, python=_python(adapter))
 
         limits = ["limit"] if work.measure == "rate" and work.kind != "numbers" else []
         runs += _take_turns(name, limits + suited, repeats, measure, say)
@@ -94,7 +96,7 @@ def _describe(
     missing: dict[str, str] = {}
     for adapter in adapters:
         try:
-            found = child("describe", adapter)
+            found = child("describe", adapter, python=_python(adapter))
         except FailedError as error:
             missing[adapter] = str(error)
             say(f"{adapter} is left out: {error}")
@@ -102,6 +104,20 @@ def _describe(
         configurations[adapter] = found["loaders"]
         versions[adapter] = found["version"]
     return configurations, versions, missing
+
+
+def _python(adapter: str) -> str:
+    """The interpreter of a library.
+
+    Raises:
+        FailedError: If its environment was not made.
+    """
+    if adapter not in ENVIRONMENTS:
+        return sys.executable
+    python = ROOT / "benchmarks" / ENVIRONMENTS[adapter] / "bin" / "python"
+    if not python.exists():
+        raise FailedError(f"there is no {python}; benchmarks/install.sh makes it")
+    return str(python)
 
 
 def _take_turns(

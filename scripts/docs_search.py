@@ -15,15 +15,23 @@ from lunr.stemmer import stemmer
 
 FIRST = {
     "bucket": "faq/",
+    "checkpoint": "resume/",
+    "corrupt": "cookbook/",
+    "csv": "tabular/",
     "hang": "troubleshooting/",
+    "jsonl": "tabular/",
     "memory": "troubleshooting/",
+    "mix": "cookbook/",
+    "numpy": "start/",
     "oom": "troubleshooting/",
     "packing": "text/",
     "s3": "faq/",
     "shuffle": "cookbook/",
     "slow": "troubleshooting/",
     "streaming": "faq/",
+    "skip": "cookbook/",
     "tpu": "clusters/",
+    "validation": "cookbook/",
     "webdataset": "faq/",
     "windows": "faq/",
 }

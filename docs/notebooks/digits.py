@@ -129,7 +129,7 @@ with iter(loader) as batches:
 
 figure, axis = plt.subplots(figsize=(8, 2.5))
 axis.plot(jax.device_get(losses), linewidth=0.8)
-axis.set(xlabel="step", ylabel="loss", title="Loss on the training batches")
+_ = axis.set(xlabel="step", ylabel="loss", title="Loss on the training batches")
 
 # ## Did training wait for data?
 

@@ -44,13 +44,16 @@ rows = InMemoryDataset(paragraphs).pack(SIZE, seed=1)
 rows
 
 # A row holds tokens, the target of each token, the document that it belongs to, and its
-# position there. Below, each colour is a document.
+# position there. Below, the colour changes with the document. Long documents are cut into rows.
 
 batch = next(iter(DataLoader().batch_size(12).build(rows)))
 figure, axis = plt.subplots(figsize=(8, 2.6))
-segments = np.where(batch["segment_ids"] > 0, batch["segment_ids"] % 10, np.nan)
-axis.imshow(segments, aspect="auto", cmap="tab10", interpolation="none")
-axis.set(xlabel="token", ylabel="row", title="Documents in 12 packed rows")
+segments = batch["segment_ids"]
+counts = segments.max(axis=1)
+before = np.cumsum(counts) - counts  # documents in the rows above
+colours = np.where(segments > 0, (segments + before[:, None]) % 10, np.nan)
+axis.imshow(colours, aspect="auto", cmap="tab10", vmin=0, vmax=9, interpolation="none")
+_ = axis.set(xlabel="token", ylabel="row", title="Documents in 12 packed rows")
 
 # ## A model that keeps documents apart
 #
@@ -145,7 +148,7 @@ with iter(loader) as batches:
 losses = np.array(jax.device_get(losses)) / np.log(2)
 figure, axis = plt.subplots(figsize=(8, 2.5))
 axis.plot(losses, linewidth=0.8)
-axis.set(xlabel="step", ylabel="bits per byte", title="Loss")
+_ = axis.set(xlabel="step", ylabel="bits per byte", title="Loss")
 # -
 
 # A model that knows only how frequent each byte is would reach this:

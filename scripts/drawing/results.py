@@ -23,6 +23,9 @@ LOADERS = {
     "grain": "Grain",
     "grain-prebatched": "Grain, batched source",
     "grain-default": "Grain, defaults",
+    "grain_0_2_17": "Grain 0.2.17",
+    "grain_0_2_17-prebatched": "Grain 0.2.17, batched source",
+    "grain_0_2_17-default": "Grain 0.2.17, defaults",
     "torch": "PyTorch",
     "torch-default": "PyTorch, defaults",
     "jax_dataloader": "jax-dataloader",
@@ -37,6 +40,7 @@ LOADERS = {
 
 LIBRARIES = {
     "grain": "Grain",
+    "grain_0_2_17": "Grain",
     "torch": "PyTorch",
     "jax_dataloader": "jax-dataloader",
     "spdl": "SPDL",
@@ -196,7 +200,8 @@ def table(name: str) -> str:
     for loader in loaders:
         cells = [_cell(group.unit, next((bar for bar in found[work] if bar.loader == loader), None)) for work in found]
         lines.append([f"**{LOADERS[loader]}**" if loader.startswith("loadax") else LOADERS[loader], *cells])
-    return f"{markdown(['loader', *group.works.values()], lines)}\n\n{measured(name)}"
+    rows = markdown(["loader", *group.works.values()], lines)
+    return f'<div class="measures" markdown>\n\n{rows}\n\n</div>\n\n{measured(name)}'
 
 
 def _cell(unit: str, bar: Bar | None) -> str:

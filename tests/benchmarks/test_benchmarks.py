@@ -316,3 +316,25 @@ def test_bars_are_sorted_and_have_a_title_a_unit_and_a_legend(part: Any, tmp_pat
     assert names == ["loadax", "torch", "handwritten"], "the shortest wait first, not the highest rate"
     assert {"How long the loop waits for data", "% of its time; shorter is better"} <= set(texts)
     assert {"Loadax", "hand-written", "other libraries"} <= set(texts)
+
+
+def test_another_version_of_a_library_runs_in_an_environment_of_its_own(
+    part: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python, calls = tmp_path / "bin" / "python", tmp_path / "calls"
+    runner = part("runner")
+    monkeypatch.setattr(runner, "ENVIRONMENTS", {"loadax": str(tmp_path)})
+
+    def results() -> dict[str, Any]:
+        return runner.run_suite(["W7-1e12"], ["loadax", "handwritten"], ["loadax"], 1, True, print)
+
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$3" >> {calls}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert [run["value"] > 0 for run in results()["runs"]] == [True]
+    assert calls.read_text().split() == ["describe", "measure"]
+
+    python.unlink()
+    missing = results()["missing"]
+    assert list(missing) == ["loadax"]
+    assert missing["loadax"].endswith("bin/python; benchmarks/install.sh makes it")

@@ -88,6 +88,8 @@ def test_batches_start_aligned() -> None:
             r"batch\.x: item 0 has shape \(3,\) but item 2 has shape \(4,\); PadBatcher pads",
             (0, 2),
         ),
+        ([np.zeros((4, 4, 3)), np.zeros((4, 5, 3))], r"shape \(4, 5, 3\); map them to one shape in", (0, 1)),
+        ([np.zeros(()), np.zeros(3)], r"shape \(3,\); map them to one shape in the dataset", (0, 1)),
         ([np.zeros(3), np.zeros(3, "f4")], r"batch: item 0 has dtype float64 but item 1 has dtype float32", (0, 1)),
         ([np.zeros(3), 1.0], r"batch: item 0 has type ndarray but item 1 has type float", (0, 1)),
     ],

@@ -114,6 +114,7 @@ class NoLength:
     [
         (iter([1]), r"and <list_iterator .*> has no \[i\]; collect its rows into a list"),
         ((i for i in range(3)), r"<generator .*> has no \[i\]"),
+        ({*range(100)}, r"and \{0, 1, .*, 21\.\.\. has no \[i\]"),
         (3, r"and 3 has no \[i\]"),
         (None, r"and None has no \[i\]"),
         (NoLength, r"NoLength is a class; give a dataset, such as NoLength\(\.\.\.\)"),
@@ -137,9 +138,9 @@ def test_tables_of_other_packages_are_refused() -> None:
 
 def test_what_is_no_batcher_is_refused() -> None:
     with pytest.raises(TypeError, match="a batcher is a callable that takes a list of items, got 3"):
-        DataLoader(3)  # pyright: ignore[reportArgumentType]
+        DataLoader(3)  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(TypeError, match=r"got \[1, 2\]; give the dataset to build: DataLoader\(\)\.batch_size"):
-        DataLoader([1, 2])  # pyright: ignore[reportArgumentType]
+        DataLoader([1, 2])  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(TypeError, match=r"PadBatcher is a class; give a batcher, such as PadBatcher\(\.\.\.\)"):
         DataLoader(PadBatcher)
 

@@ -162,7 +162,8 @@ GOOD = iter(builder.build(Counted(5))).get_state()
     [
         (None, r"a state is the dict that get_state\(\) returned, got NoneType: None"),
         ([1], "got list"),
-        ({}, "unknown state version None"),
+        ({}, r"a state is the dict that get_state\(\) returned, got a dict with the keys \[\]"),
+        ({"loader": GOOD, "step": 3}, r"got a dict with the keys \['loader', 'step'\]"),
         ({**GOOD, "version": 2}, "unknown state version 2; this release of loadax-core reads version 1"),
         ({**GOOD, "version": True}, "unknown state version True"),
         ({"version": 1, "row": 3}, r"has the keys version, epoch, row and fingerprint, got \['row', 'version'\]"),

@@ -25,12 +25,19 @@ def draw(x: int, rng: np.random.Generator) -> int:
         (lambda: rows.shuffle(1000), r"shuffle\(seed=1000\); there is no buffer"),
         (lambda: rows.random_map(draw, 3), r"random_map\(draw, seed=3\)"),
         (lambda: rows.random_split([0.5, 0.5], 3), r"random_split\(\[0.5, 0.5\], seed=3\)"),
+        (lambda: rows.mix(rows, [0.7, 0.3]), r"mix\(..., weights=\[0.7, 0.3\]\); if .* InMemoryDataset\(\["),
+        (lambda: rows.mix(rows, rows, (3, 1, 1)), r"weights are given by name, mix\(..., weights=\(3, 1, 1\)\)"),
         (lambda: rows.sample(3, 7), r"sample\(3, replace=..., weights=..., seed=...\)"),
     ],
 )
-def test_seeds_are_given_by_name(wrong: Any, right: str) -> None:
+def test_seeds_and_weights_are_given_by_name(wrong: Any, right: str) -> None:
     with pytest.raises(TypeError, match=right):
         wrong()
+
+
+def test_lists_of_numbers_can_be_mixed() -> None:
+    assert sorted(rows.mix([20, 21, 22], [30, 31, 32], until="all"))[-1] == 32
+    assert sorted(rows.mix([20], until="all"))[-1] == 20
 
 
 @pytest.mark.parametrize(

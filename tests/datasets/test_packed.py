@@ -326,6 +326,7 @@ def test_settings_out_of_range(source: Any, settings: Any, error: str) -> None:
 OTHERS: list[tuple[list[Any], str]] = [
     ([np.zeros((2, 2))], r"a document must have the shape \(length,\), got \(2, 2\); flatten it"),
     ([[1, 2]], "got a int in it; convert it"),
+    (["a text"], r"got a str in it; tokenize it before: \.map\(fn\)"),
     ([{"a": np.zeros(2), "b": np.zeros(3)}], "the leaves of a document must be equally long, got 2 and 3"),
     ([{"positions": np.zeros(2)}], "'positions' is a name that packed rows have of their own"),
     ([(np.zeros(2), np.zeros(2))], "a document must be an array, or a dict of arrays, got a tuple"),

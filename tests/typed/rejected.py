@@ -26,8 +26,8 @@ def dataset_without_length() -> None:
 
 
 def batcher_that_takes_one_item() -> None:
-    DataLoader(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    DataLoader(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    DataLoader(abs)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    DataLoader(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def settings_of_another_type() -> None:

@@ -16,9 +16,11 @@ from loadax import (
     InMemoryDataset,
     Loader,
     LoaderIterator,
+    PadBatcher,
     Preview,
     RangeDataset,
     ShuffledDataset,
+    StackBatcher,
     Stats,
     make_mesh,
     progress,
@@ -105,6 +107,22 @@ def test_stacked_dicts_are_dicts() -> None:
     assert_type(DataLoader().batch_size(2).prefetch(2, to_device=True).build(rows), Loader[dict[str, Any]])
     for batch in DataLoader().workers(2).build(rows.shuffle(seed=1)):
         assert_type(batch, dict[str, Any])
+    arrays = ArrayDataset({"x": np.zeros((4, 3), np.float32), "y": np.arange(4)})
+    assert_type(DataLoader().build(arrays), Loader[dict[str, Any]])
+    assert_type(DataLoader().prefetch(2, to_device=True).build(arrays.shuffle(seed=1)), Loader[dict[str, Any]])
+    assert_type(DataLoader().build(arrays.map(lambda row: {"x": row["x"] / 255})), Loader[dict[str, Any]])
+    assert_type(DataLoader().build((arrays + arrays).cache()[:2]), Loader[dict[str, Any]])
+    counted = DataLoader().count(rows=lambda batch: len(batch["y"])).epochs(2)
+    assert_type(counted.build(arrays), Loader[dict[str, Any]])
+    nested = ArrayDataset({"pair": {"left": np.zeros(4), "right": np.zeros(4)}, "label": np.arange(4)})
+    assert_type(DataLoader().build(nested), Loader[dict[str, Any]])
+
+
+def test_padded_dicts_are_dicts() -> None:
+    ragged = [{"ids": np.arange(n)} for n in (1, 3)]
+    assert_type(DataLoader(PadBatcher(multiple_of=4)).batch_size(2).build(ragged), Loader[dict[str, Any]])
+    assert_type(DataLoader(StackBatcher()).build(ragged), Loader[dict[str, Any]])
+    assert_type(DataLoader(PadBatcher()).build([np.arange(2)]), Loader[Any])
 
 
 def test_other_stacked_and_placed_batches_are_any() -> None:

@@ -380,6 +380,7 @@ def test_fingerprint_knows_the_rows() -> None:
     [
         ({"x": [1]}, {}, TypeError, "takes a DataFrame or a LazyFrame, got a dict"),
         (pl.Series([1]), {}, TypeError, "got a Series"),
+        ("a.csv", {}, TypeError, r"got a str; make one with polars\.DataFrame, or read a file with polars\.read_csv"),
         (pl.DataFrame({"x": [1]}), {"columns": "x"}, TypeError, r"write \['x'\]"),
         (pl.DataFrame({"x": [1]}), {"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
         (pl.DataFrame({"x": [1]}), {"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),

@@ -28,6 +28,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
 T = TypeVar("T")
 B = TypeVar("B")
+D = TypeVar("D", bound=dict[str, Any])
 
 
 class DataLoader(BuilderHints, Generic[T_contra, B_co]):
@@ -55,7 +56,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     _settings: Settings
 
     @overload
-    def __init__(self: DataLoader[Any, Stacked]) -> None: ...
+    def __init__(self: DataLoader[Stacked, Stacked], batcher: StackBatcher | PadBatcher = ...) -> None: ...
     @overload
     def __init__(self: DataLoader[T, B], batcher: Callable[[list[T]], B]) -> None: ...
 
@@ -164,8 +165,8 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     def prefetch(self, n: int | None = None, *, to_device: Literal[False] = False) -> DataLoader[T_contra, B_co]: ...
     @overload
     def prefetch(
-        self: DataLoader[Any, Stacked], n: int | None = None, *, to_device: object
-    ) -> DataLoader[Any, Stacked]: ...
+        self: DataLoader[T, Stacked], n: int | None = None, *, to_device: object
+    ) -> DataLoader[T, Stacked]: ...
     @overload
     def prefetch(self, n: int | None = None, *, to_device: object) -> DataLoader[T_contra, Any]: ...
 
@@ -304,14 +305,16 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         return self._with(counts={**self._settings.counts, **counts})
 
     # What is of type Any fits `Untyped`, and gives Any; a type checker would take the first other signature for it.
+    # If several signatures fit a type with an Any inside, such as a dict of arrays, mypy takes the first only if it
+    # infers the same parameters for all of them. So these have type variables, and the last one must not fit `Stacked`.
     @overload
     def build(self: DataLoader[T, Untyped], dataset: Dataset[T]) -> Loader[Any]: ...
     @overload
     def build(self: DataLoader[Any, Stacked], dataset: Dataset[Untyped]) -> Loader[Any]: ...
     @overload
-    def build(self: DataLoader[Any, Stacked], dataset: Dataset[dict[str, Any]]) -> Loader[dict[str, Any]]: ...
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[D]) -> Loader[dict[str, Any]]: ...
     @overload
-    def build(self: DataLoader[Any, Stacked], dataset: Dataset[Any]) -> Loader[Any]: ...
+    def build(self: DataLoader[Any, Stacked], dataset: Dataset[T]) -> Loader[Any]: ...
     @overload
     def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]: ...
 

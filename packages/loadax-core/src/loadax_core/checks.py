@@ -114,14 +114,19 @@ def check_length(dataset: Any) -> int:
             "of each array, and a list of arrays is a dataset of arrays"
         )
     if not hasattr(dataset, "__getitem__"):
-        raise TypeError(f"a dataset has len() and [i], and {dataset!r:.80} has no [i]; collect its rows into a list")
+        raise TypeError(f"a dataset has len() and [i], and {_cut(dataset)} has no [i]; collect its rows into a list")
     if not hasattr(dataset, "__len__"):
-        raise TypeError(f"a dataset has len() and [i], and {dataset!r:.80} has no len(); collect its rows into a list")
+        raise TypeError(f"a dataset has len() and [i], and {_cut(dataset)} has no len(); collect its rows into a list")
     try:
         rows = len(dataset)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"len() of {dataset!r:.80} fails: {error}") from error
+        raise type(error)(f"len() of {_cut(dataset)} fails: {error}") from error
     return check_int(f"len({name})", rows, 0)
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def check_first_epoch(dataset: Any) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Origin, Rows, Traced, check_rows, origins_of
 
 from .checks import check_bool, check_int
-from .hints import elsewhere, seed_by_name
+from .hints import check_weights_by_name, elsewhere, seed_by_name
 from .layout import Layout
 from .rows import INT64, Wanted, check_range, row_in_range, rows_in_range
 
@@ -540,10 +540,13 @@ class BaseDataset(ABC, Generic[T_co]):
                 source where this one has ended.
 
         Raises:
-            TypeError: If a source cannot be counted or read by number, or a number is not an integer.
+            TypeError: If a source cannot be counted or read by number, a number is not an integer, or weights are given
+                by position.
             ValueError: If there is not one finite weight of at least 0 for each source, if all are 0, if `until` is
                 neither of the above or given beside `rows`, or if a source that is to be read is empty.
         """
+        if weights is None:
+            check_weights_by_name(others)
         return datasets.MixedDataset[Any]([self, *others], weights, seed=seed, until=until, rows=rows)
 
     def pack(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -35,6 +35,7 @@ ELSEWHERE: dict[str, str] = {
     "pin_memory": f"a loader puts batches on devices: {_loader('.prefetch(2, to_device=True)')}",
     "state_dict": "an iterator of a loader has the position: iter(loader).get_state()",
     "get_state": "an iterator of a loader has the position: iter(loader).get_state()",
+    "seed": "a seed is given where it is used: dataset.shuffle(seed=1)",
     "slice": "slices are written as those of a list: dataset[10:20]",
     "cardinality": "the number of rows is len(dataset)",
     "train_test_split": "write dataset.random_split([0.9, 0.1], seed=0)",
@@ -73,6 +74,23 @@ def seed_by_name(
         return call
 
     return decorate
+
+
+def check_weights_by_name(others: Sequence[Any]) -> None:
+    """Refuses numbers by position that are as many as the sources of a mixture: they would be a source, too.
+
+    Args:
+        others: What `mix` got by position when `weights` was left out.
+
+    Raises:
+        TypeError: If the last one is a list of as many numbers.
+    """
+    last: Any = others[-1] if len(others) > 1 else None
+    if type(last) in (list, tuple) and len(last) == len(others) and all(isinstance(n, int | float) for n in last):
+        raise TypeError(
+            f"the weights are given by name, mix(..., weights={last!r}); if these numbers are rows to mix in, write "
+            f"InMemoryDataset({last!r})"
+        )
 
 
 def _shown(argument: Any) -> str:

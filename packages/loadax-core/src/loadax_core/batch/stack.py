@@ -88,16 +88,14 @@ class StackBatcher:
 _SCALARS: dict[type, type] = {bool: np.bool_, int: np.int64, float: np.float64, complex: np.complex128}
 
 
-def stack_leaves(
-    column: list[Any], path: tree.Path, alloc: Alloc, fix: str = "; PadBatcher pads leaves of different lengths"
-) -> Array:
+def stack_leaves(column: list[Any], path: tree.Path, alloc: Alloc, fix: str | None = None) -> Array:
     """Stacks the leaves of one place in the tree.
 
     Args:
         column: The leaves, one of each item.
         path: The place.
         alloc: Provides the memory.
-        fix: What the user can do if shapes differ.
+        fix: What the user can do if shapes differ; left out, pad them where only the first dimension differs.
     """
     first = column[0]
     kind = cast("type[Any]", type(first))
@@ -131,20 +129,19 @@ def stack_leaves(
             raise differ(path, "type", kind.__name__, i, type(leaf).__name__)
         array = as_array(leaf, path, i)
         if arrays and array.shape != arrays[0].shape:
-            raise differ(
-                path,
-                "shape",
-                arrays[0].shape,
-                i,
-                array.shape,
-                fix,
-            )
+            raise differ(path, "shape", arrays[0].shape, i, array.shape, fix or _to_one_shape(arrays[0], array))
         if arrays and array.dtype != arrays[0].dtype:
             raise differ(path, "dtype", arrays[0].dtype, i, array.dtype, "; cast them to one dtype in the dataset")
         arrays.append(array)
     out = alloc((len(arrays), *arrays[0].shape), arrays[0].dtype)
     np.stack(arrays, out=out)
     return out
+
+
+def _to_one_shape(one: Array, other: Array) -> str:
+    if one.shape[1:] == other.shape[1:] and one.ndim == other.ndim:
+        return "; PadBatcher pads leaves of different lengths"
+    return "; map them to one shape in the dataset: .map(fn), where fn crops or resizes them"
 
 
 def check_items(items: list[Any]) -> None:

@@ -49,7 +49,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         dtype: Its dtype. Dtypes that hold Python objects get ordinary memory.
 
     Returns:
-        A C-contiguous array of `shape`.
+        A C-contiguous array of this shape and dtype.
     """
     dtype = np.dtype(dtype)
     if dtype.hasobject or not dtype.itemsize:

@@ -71,7 +71,10 @@ def restore(state: object, dataset: Dataset[Any], facts: Mapping[str, Any], plan
     if not isinstance(state, Mapping):
         raise StateError(f"a state is the dict that get_state() returned, got {type(state).__name__}: {state!r:.80}")
     entries = cast("Mapping[Any, Any]", state)
-    version = plain(entries.get("version"))
+    if "version" not in entries:
+        keys = sorted(map(str, entries))
+        raise StateError(f"a state is the dict that get_state() returned, got a dict with the keys {keys!r:.80}")
+    version = plain(entries["version"])
     if type(version) is not int or version != VERSION:
         raise StateError(
             f"unknown state version {version!r}; this release of loadax-core reads version {VERSION}; use the "

@@ -70,7 +70,7 @@ class PolarsDataset(TableDataset):
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
             raise TypeError(
                 f"PolarsDataset takes a DataFrame or a LazyFrame, got a {type(frame).__name__}; make one with "
-                "polars.DataFrame"
+                "polars.DataFrame, or read a file with polars.read_csv or polars.read_ndjson"
             )
         known = frame.lazy().collect_schema().names()
         for name in [*(columns or ()), *(fill_null or ())]:

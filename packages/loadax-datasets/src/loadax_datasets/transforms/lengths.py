@@ -155,9 +155,10 @@ def document_length(leaves: list[Any]) -> int:
     """
     for leaf in leaves:
         if not isinstance(leaf, np.ndarray):
+            fix = "tokenize it before: .map(fn)" if isinstance(leaf, str) else "convert it with .map(numpy.asarray)"
             raise TypeError(
                 f"a document must be a NumPy array of shape (length,), or a tree of such arrays, got a "
-                f"{type(leaf).__name__} in it; convert it with .map(numpy.asarray)"
+                f"{type(leaf).__name__} in it; {fix}"
             )
         shape = cast("npt.NDArray[Any]", leaf).shape
         if len(shape) != 1:
