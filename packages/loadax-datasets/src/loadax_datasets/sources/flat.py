@@ -106,6 +106,8 @@ class FlatArrays:
 
     def bounds(self, documents: Rows) -> tuple[Rows, Rows, Rows]:
         """The shards of documents, where they begin there, and how long they are; each of shape `(n,)`."""
+        if len(self.shards) == 1:
+            return np.zeros(len(documents), np.int64), *self.shards[0].bounds(documents)
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
         bounds = np.empty((2, len(documents)), np.int64)
         present: list[int] = np.unique(numbers).tolist()
