@@ -172,12 +172,10 @@ class PackedDataset(Transform[Any]):
         if len(lost):
             placed = placed.without(np.isin(placed.which, lost))
         leaves, own, more = ([alloc((len(rows), size), dtype) for dtype in dtypes] for dtypes in kind.dtypes_of_rows)
-        writer = Writer(placed, len(rows) * size, size)
+        writer = Writer(placed, len(rows) * size)
         for out, values, pad in zip(leaves, arrays, kind.pads, strict=True):
             writer.copy(values, out.reshape(-1), pad)
-        segments, positions = own
-        writer.segments(segments.reshape(-1))
-        writer.positions(positions.reshape(-1))
+        writer.segments(*own)
         if kind.bare:
             targets, mask = more
             writer.targets(leaves[0].reshape(-1), arrays[0], targets.reshape(-1), kind.pads[0])

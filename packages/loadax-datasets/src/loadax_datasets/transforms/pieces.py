@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from mmap import mmap
 from typing import Any, TypeAlias
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from loadax_core import Rows
 
 from ..orders.row_blocks import PADDING, Placed
+from ..sources.segments import counting, write_segments
 
 Array = npt.NDArray[Any]
 
@@ -35,13 +35,10 @@ class Writer:
     Args:
         placed: What is in the rows.
         values: How many values the rows have.
-        size: The length of a row.
     """
 
-    def __init__(self, placed: Placed, values: int, size: int) -> None:
+    def __init__(self, placed: Placed, values: int) -> None:
         self._placed, self._values = placed, values
-        # NumPy repeats numbers of 16 bits three times as fast as those of 32 bits.
-        self._small = np.dtype(np.uint16 if size < 1 << 16 else np.int64)
         self._stops = placed.places + placed.lengths
         blanks = np.flatnonzero(placed.numbers == 0)
         bounds = placed.places[blanks].tolist(), self._stops[blanks].tolist()
@@ -99,17 +96,11 @@ class Writer:
             following = placed.starts.item(i) + placed.lengths.item(i)
             out[self._stops[i] - 1] = arrays[placed.which.item(i)][following]
 
-    def segments(self, out: Array) -> None:
-        """Writes the number of the piece that each value is of, and 0 in padding."""
+    def segments(self, segments: Array, positions: Array) -> None:
+        """Writes which piece each value is of, and its place in it, as `(rows, size)`; 0 in padding."""
         placed = self._placed
-        np.copyto(out, np.repeat(placed.numbers.astype(self._small), placed.lengths), casting="unsafe")
-
-    def positions(self, out: Array) -> None:
-        """Writes each value's place in its piece, from 0 on, and 0 in padding."""
-        begins = np.repeat(self._placed.places.astype(self._small), self._placed.lengths)
-        # What is beyond the range of the small numbers cancels out: a position is less than the length of a row.
-        np.copyto(out, np.subtract(counting(self._values, self._small), begins, out=begins), casting="unsafe")
-        self._fill(out, 0)
+        write_segments(placed.numbers, placed.places, placed.lengths, segments, positions)
+        self._fill(positions.reshape(-1), 0)
 
     def mask(self, out: Array) -> None:
         """Writes whether a value has another one of its document after it."""
@@ -145,11 +136,3 @@ def touch(array: Array, starts: Rows, stops: Rows) -> None:
     of = np.repeat(np.arange(len(starts)), each)
     places = starts[of] + (np.arange(len(of)) - (np.cumsum(each) - each)[of]) * step
     array.take(np.minimum(places, (stops - 1)[of]))
-
-
-@lru_cache(maxsize=16)
-def counting(count: int, dtype: np.dtype[Any]) -> Array:
-    """The numbers from 0 to `count`, not to be written to."""
-    numbers = np.arange(count).astype(dtype)
-    numbers.flags.writeable = False
-    return numbers
