@@ -14,11 +14,9 @@ from ..checks import check_int
 from ..files import memory_map
 from ..files.fingerprints import digest
 from ..files.folders import shown
+from .offsets import check_offsets
 from .segments import write_segments
 from .token_files import map_npy
-
-CHECKED = 1 << 20
-"""How many offsets are checked at a time, so that those of a memory-mapped file are not copied as a whole."""
 
 
 class EndToken:
@@ -79,26 +77,9 @@ class Offsets:
     """
 
     def __init__(self, offsets: npt.NDArray[Any], tokens: int, name: str = "documents") -> None:
-        if isinstance(offsets, np.ma.MaskedArray):
-            raise ValueError(f"{name} is a masked array, whose mask would be lost; give the offsets without a mask")
-        if offsets.ndim != 1:
-            raise ValueError(f"{name} must have the shape (documents,), but has {offsets.shape}; flatten it")
-        if offsets.dtype.kind not in "iu":
-            raise TypeError(f"{name} must hold integers, but has the dtype {offsets.dtype}; cast it")
+        check_offsets(offsets, name)
         # A search in an array of another byte order, or with gaps, would copy the whole array each time.
         self._offsets = np.require(offsets.view(np.ndarray), offsets.dtype.newbyteorder("="), ["C", "A"])
-        if not len(offsets) or offsets[0] != 0:
-            found = f"begins with {offsets[0]}" if len(offsets) else "is empty"
-            raise ValueError(f"{name} must begin with 0, where the first document begins, but {found}")
-        for begin in range(0, len(offsets) - 1, CHECKED):
-            some = self._offsets[begin : begin + CHECKED + 1]
-            wrong = np.flatnonzero(some[1:] < some[:-1])
-            if len(wrong):
-                place = begin + int(wrong[0])
-                raise ValueError(
-                    f"{name} must not decrease, but {offsets[place + 1]} follows {offsets[place]} at index "
-                    f"{place + 1}; give the offsets in the order of the file"
-                )
         if offsets[-1] > tokens:
             raise ValueError(
                 f"{name} ends with {offsets[-1]}, beyond the {tokens} tokens; give offsets that count tokens, not bytes"
