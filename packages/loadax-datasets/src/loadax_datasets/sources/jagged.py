@@ -16,7 +16,7 @@ from ..files import memory_map
 from ..files.fingerprints import OffsetsHash, joined
 from ..files.folders import shown
 from ..files.jagged_files import Store
-from .flat import Array, FlatDataset, OffsetShard
+from .flat import Array, FlatDataset, Kept, OffsetShard
 from .offsets import check_offsets
 
 
@@ -95,7 +95,8 @@ class JaggedDataset(FlatDataset):
             _StoredShard(facts.documents, partial(store.map_shard, number))
             for number, facts in enumerate(store.manifest.shards)
         ]
-        self._set_shards(shards, tree.flatten(store.manifest.form)[1])
+        kept = Kept(store.path, joined(store.manifest.offset_hashes))
+        self._set_shards(shards, tree.flatten(store.manifest.form)[1], kept)
 
     @property
     def _elements(self) -> int:

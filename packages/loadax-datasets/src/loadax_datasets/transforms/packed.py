@@ -25,6 +25,7 @@ from .base import CHUNK, Transform
 from .documents import OWN, Kind, Reader, numbers_of, reader_of, trace_pieces
 from .lengths import hash_lengths, lengths_of
 from .pieces import Writer
+from .sorted_files import sorted_documents
 
 How = Literal["best", "split"]
 
@@ -49,7 +50,8 @@ class PackedDataset(Transform[Any]):
     Which lengths share a row is planned once. In each epoch, other documents of these lengths share it, and the rows
     come in another order: the number of rows and the padding are the same in every epoch. A row is found without the
     rows before it. The plan takes the memory of one number for each document; it is not pickled, and made anew in each
-    worker process.
+    worker process. From 1,000,000 documents on, these numbers are kept in a file beside a store, if it can be written,
+    and all processes map it.
 
     A document that a `tolerate` below cannot read becomes padding. If its length is not given either, it has none.
 
@@ -134,7 +136,8 @@ class PackedDataset(Transform[Any]):
     def _make_plan(self) -> BestFit | Stream:
         if self._how == "split":
             return Stream(self._lengths, self._size, self._long)
-        return BestFit(self._lengths, self._size, self._long, self._align, self._most)
+        data = sorted_documents(self._lengths, self._size, self._long)
+        return BestFit(self._lengths, data, self._size, self._align, self._most)
 
     @property
     def _has_lengths(self) -> bool:

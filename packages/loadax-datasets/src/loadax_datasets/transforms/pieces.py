@@ -117,7 +117,8 @@ def is_mapped(array: Array) -> bool:
     """Whether an array is a view of a file."""
     base: Any = array
     while base is not None and not isinstance(base, mmap):
-        base = getattr(base, "base", None)
+        # `np.frombuffer` refers to its buffer by a memoryview.
+        base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
     return base is not None
 
 
