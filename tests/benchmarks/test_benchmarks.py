@@ -237,6 +237,15 @@ def test_the_report_on_a_gpu(part: Any, tmp_path: Path) -> None:
     assert "<svg" in path.read_text()
 
 
+def test_the_floor_of_packing_is_measured() -> None:
+    """The run compares the batches of the loop by hand with those of Loadax, value by value."""
+    done = run("benchmarks.packing_floor", "--quick", "--rounds", "1")
+    assert not done.returncode, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [(line[1], line[2]) for line in lines] == [(n, what) for n in "12" for what in ("copies", "by", "Loadax")]
+    assert all(line[-2:] == ["1.00", "(1.00-1.00)"] for line in lines if line[2] == "copies")
+
+
 def test_the_cost_of_gathers_is_measured() -> None:
     done = run("benchmarks.gathers", "--rounds", "1")
     assert not done.returncode, done.stderr

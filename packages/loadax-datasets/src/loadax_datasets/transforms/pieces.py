@@ -40,6 +40,7 @@ class Writer:
     def __init__(self, placed: Placed, values: int) -> None:
         self._placed, self._values = placed, values
         self._stops = placed.places + placed.lengths
+        self._lasts = self._stops - 1
         blanks = np.flatnonzero(placed.numbers == 0)
         bounds = placed.places[blanks].tolist(), self._stops[blanks].tolist()
         self._blanks = [slice(*pair) for pair in zip(*bounds, strict=True)]
@@ -90,11 +91,14 @@ class Writer:
         """
         placed = self._placed
         out[:-1] = tokens[1:]
-        out[self._stops - 1] = pad
-        for i in np.flatnonzero(~placed.ends).tolist():
-            # The piece goes on in another row.
-            following = placed.starts.item(i) + placed.lengths.item(i)
-            out[self._stops[i] - 1] = arrays[placed.which.item(i)][following]
+        out[self._lasts] = pad
+        # Pieces that go on in another row.
+        cut = np.flatnonzero(~placed.ends)
+        which, lasts, following = placed.which[cut], self._lasts[cut], (placed.starts + placed.lengths)[cut]
+        numbers: set[int] = set(which.tolist())
+        for number in numbers:
+            here = which == number
+            out[lasts[here]] = arrays[number][following[here]]
 
     def segments(self, segments: Array, positions: Array) -> None:
         """Writes which piece each value is of, and its place in it, as `(rows, size)`; 0 in padding."""
@@ -105,7 +109,7 @@ class Writer:
     def mask(self, out: Array) -> None:
         """Writes whether a value has another one of its document after it."""
         out.fill(True)
-        out[self._stops[self._placed.ends] - 1] = False
+        out[self._lasts] = ~self._placed.ends
         self._fill(out, False)
 
     def _fill(self, out: Array, value: Any) -> None:
