@@ -45,8 +45,8 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
         small: Whether to use small data.
 
     Returns:
-        `value`, whose meaning depends on `work.measure`; memory in MB; `tokens_s`, tokens per second without padding,
-        for packed documents; further entries for some works.
+        `value`, whose meaning depends on `work.measure`; memory in MB; for packed documents `tokens_s`, tokens per
+        second without padding, and `padding`, the share of it in the first batches; further entries for some works.
 
     Raises:
         UnsupportedError: If the library cannot do this work.
@@ -70,6 +70,7 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
         first += islice(batches, CHECKED - 1)
     check_batches(work, data, first)
     tokens = [int((batch["segment_ids"] > 0).sum()) for batch in first] if work.kind == "documents" else []
+    padding = 1 - sum(tokens) / sum(batch["segment_ids"].size for batch in first) if tokens else 0.0
     del first
     if work.measure != "first":
         memory.reset_peak()  # the check has used memory, which is not the loader's
@@ -79,7 +80,7 @@ def measure(work: Work, adapter: str, loader: str, seconds: float, small: bool) 
     if close is not None:
         close()
     if tokens:
-        result["tokens_s"] = result["value"] * sum(tokens) / len(tokens)
+        result |= {"tokens_s": result["value"] * sum(tokens) / len(tokens), "padding": padding}
     return result | used
 
 

@@ -1,6 +1,7 @@
 """What packing costs before the first batch, and how well it packs and mixes documents.
 
-Run as `python -m benchmarks.packing`. Lengths are those of the works of packed documents. The columns of the table:
+Run as `python -m benchmarks.packing`; with `--readme benchmarks/README.md` the table goes there. Lengths are those of
+the works of packed documents. The columns of the table:
 
 - `plan`: the time of `documents.pack(size)`, which plans the rows.
 - `padding`: the share of the rows' values that is padding.
@@ -13,6 +14,7 @@ Run as `python -m benchmarks.packing`. Lengths are those of the works of packed 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -21,6 +23,8 @@ import numpy as np
 from loadax import DataLoader, JaggedDataset
 from loadax.extend import Rows
 
+from .report import markdown, write_between
+from .runner import machine
 from .sources import lengths_of_documents
 
 BATCH = 32
@@ -115,17 +119,34 @@ def pairs_of(packed: Any, count: int) -> Rows:
 
 
 def main() -> None:
-    """Prints a table."""
+    """Prints a table, or writes it into a page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="only the smallest case, to see that it works")
+    parser.add_argument("--readme", type=Path, help="a page to write the table into, such as benchmarks/README.md")
     arguments = parser.parse_args()
-    print("documents    size     rows       plan   padding  first batch     resume  shared again  (at random)")
-    for count, size in CASES[:1] if arguments.quick else CASES:
-        found = measure(count, size, arguments.rounds)
-        times = f"{1e3 * found.plan:7.1f} ms  {found.padding:7.3%}  {1e3 * found.first:8.1f} ms"
-        pairs = "" if found.again is None else f"  {found.again:12.4%}  ({found.chance:.4%})"
-        print(f"{count:9,} {size:7,} {found.rows:8,} {times}  {1e3 * found.resume:6.1f} ms{pairs}")
+    text = table({case: measure(*case, arguments.rounds) for case in (CASES[:1] if arguments.quick else CASES)})
+    if arguments.readme:
+        where = machine()
+        text = f"Measured on {where['date']}: {where['cpu']}, {where['cores']} cores.\n\n{text}"
+        write_between(arguments.readme, "packing", text)
+    else:
+        print(text)
+
+
+def table(found: dict[tuple[int, int], Measured]) -> str:
+    """The table, as Markdown.
+
+    Args:
+        found: The results, by the number of documents and the length of rows.
+    """
+    lines: list[list[str]] = []
+    for (count, size), one in found.items():
+        times = [f"{1e3 * seconds:.1f} ms" for seconds in (one.plan, one.first, one.resume)]
+        pairs = "" if one.again is None else f"{one.again:.2%} ({one.chance:.2%})"
+        lines.append([f"{count:,}", f"{size:,}", f"{one.rows:,}", f"{one.padding:.3%}", *times, pairs])
+    heads = ["documents", "size", "rows", "padding", "plan", "first batch", "resume", "shared again (at random)"]
+    return markdown(heads, lines)
 
 
 if __name__ == "__main__":

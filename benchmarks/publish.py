@@ -55,6 +55,7 @@ def published(results: dict[str, Any], works: list[str]) -> dict[str, Any]:
                     "value": _rounded(row.value),
                     "to_limit": _rounded(row.to_limit),
                     "waited": _rounded(row.waited),
+                    **({"tokens_s": _rounded(row.tokens_s), "padding": _rounded(row.padding)} if row.tokens_s else {}),
                     "note": row.note,
                 }
                 for row in rows

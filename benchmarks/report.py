@@ -112,6 +112,9 @@ def _work_table(results: dict[str, Any], lines: list[Line]) -> str:
         columns.append(("of the limit", lambda line: _ratio(line.to_limit)))
     if any(line.to_handwritten for line in lines) and measure != "import":
         columns.append(("times hand-written", lambda line: _ratio(line.to_handwritten)))
+    if any(line.tokens_s for line in lines):
+        columns.append(("tokens/s", lambda line: f"{line.tokens_s.median / 1e6:,.0f}M" if line.tokens_s else ""))
+        columns.append(("padding", lambda line: f"{line.padding.median:.2%}" if line.padding else ""))
     if any(line.waited for line in lines):
         columns.append(("the loop waits", lambda line: f"{line.waited.median:.1%}" if line.waited else ""))
     if any(line.added_mb is not None for line in lines):

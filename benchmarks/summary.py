@@ -34,6 +34,8 @@ class Line:
         to_handwritten: How many times as fast as the fastest hand-written loop.
         added_mb: Memory that the loader added to the process, with that of its worker processes, in MB.
         waited: The share of the time that the loop waited, for works beside a step.
+        tokens_s: Tokens per second without padding, for packed documents.
+        padding: The share of padding, for packed documents.
         note: Why there is no value.
     """
 
@@ -44,6 +46,8 @@ class Line:
     to_handwritten: Spread | None
     added_mb: float | None
     waited: Spread | None
+    tokens_s: Spread | None
+    padding: Spread | None
     note: str
 
 
@@ -88,7 +92,7 @@ def summarise(results: dict[str, Any]) -> list[Line]:
                     Spread.of(run["value"] / limits[run["repeat"]] for run in own if run["repeat"] in limits),
                     Spread.of(faster),
                     used.median if used else None,
-                    Spread.of(run["waited"] for run in own if "waited" in run),
+                    *(Spread.of(run[key] for run in own if key in run) for key in ("waited", "tokens_s", "padding")),
                     failed[0] if failed else "",
                 )
             )

@@ -237,6 +237,39 @@ def test_the_report_on_a_gpu(part: Any, tmp_path: Path) -> None:
     assert "<svg" in path.read_text()
 
 
+def test_packed_documents_show_their_tokens_and_padding(part: Any) -> None:
+    runs = [
+        {"loader": "limit", "repeat": 0, "value": 200.0},
+        {"loader": "loadax", "repeat": 0, "value": 100.0, "tokens_s": 99e6, "padding": 0.01},
+    ]
+    results = results_of("W12-2048", "rate", runs)
+    text = part("report").tables(results)
+    assert "| loader | a batch | of the limit | tokens/s | padding |" in text
+    assert "| loadax | 10 ms (10-10) | 0.50 (0.50-0.50) | 99M | 1.00% |" in text
+    limit, ours = part("publish").published(results, ["W12-2048"])["W12-2048"]["rows"]
+    assert (ours["tokens_s"], ours["padding"]) == ([99e6] * 3, [0.01] * 3)
+    assert "padding" not in limit
+
+
+def test_what_packing_costs_is_written_into_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- begin packing -->\n<!-- end packing -->\nafter\n")
+    done = run("benchmarks.packing", "--quick", "--rounds", "1", "--readme", str(page))
+    assert not done.returncode, done.stderr
+    text = page.read_text()
+    assert "| documents | size | rows | padding | plan |" in text
+    assert re.search(r"\| 10,000 \| 2,048 \| 4,\d+ \| 0\.\d+% \| [\d.]+ ms \|", text)
+
+
+def test_the_floor_of_packing_is_measured() -> None:
+    """The run compares the batches of the loop by hand with those of Loadax, value by value."""
+    done = run("benchmarks.packing_floor", "--quick", "--rounds", "1")
+    assert not done.returncode, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [(line[1], line[2]) for line in lines] == [(n, what) for n in "12" for what in ("copies", "by", "Loadax")]
+    assert all(line[-2:] == ["1.00", "(1.00-1.00)"] for line in lines if line[2] == "copies")
+
+
 def test_the_cost_of_gathers_is_measured() -> None:
     done = run("benchmarks.gathers", "--rounds", "1")
     assert not done.returncode, done.stderr

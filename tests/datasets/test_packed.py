@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loadax_core import DataLoader, testing
 from loadax_core.testing import check_same
-from loadax_datasets import BaseDataset, InMemoryDataset, JaggedDataset, PackedDataset, as_dataset
+from loadax_datasets import BaseDataset, InMemoryDataset, JaggedDataset, PackedDataset, as_dataset, write_jagged
 from loadax_datasets.transforms.pieces import is_mapped
 
 Array = npt.NDArray[Any]
@@ -118,6 +118,7 @@ def test_documents_of_any_byte_order_and_with_gaps_and_in_files(dtype: str, most
     mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
     assert is_mapped(mapped.view(np.ndarray)[5:])
     assert not is_mapped(values[5:])
+    assert is_mapped(write_jagged(tmp_path / "store", [values]).flat.leaves[0][0][5:])
     for others in (values.astype(dtype), np.repeat(values.astype(dtype), 2)[::2], mapped):
         check_same(list(JaggedDataset.from_arrays(others, offsets).pack(512)), expected)
 

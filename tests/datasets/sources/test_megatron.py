@@ -186,14 +186,14 @@ def test_document_indices_are_checked_if_they_are_used(golden: Path) -> None:
     with pytest.raises(ValueError, match=r"corpus\.idx .* its documents end at sequence 2, but it has 3 sequences"):
         MegatronDataset(golden, documents=True)
     replace(Path(f"{golden}.idx"), len(GOLDEN_IDX) - 16, struct.pack("<qq", 4, 3))
-    with pytest.raises(ValueError, match=r"corpus\.idx .* must not fall, but offset 2 is 3 after 4"):
+    with pytest.raises(ValueError, match=r"indices of .*corpus\.idx must not decrease, but 3 follows 4 at index 2"):
         MegatronDataset(golden, documents=True)
 
 
 def test_an_index_without_document_indices(tmp_path: Path) -> None:
     prefix = write(tmp_path / "corpus", GOLDEN, documents=[])
     assert len(MegatronDataset(prefix)) == 3
-    with pytest.raises(ValueError, match=r"corpus\.idx has document indices that do not fit: .* got \(0,\)"):
+    with pytest.raises(ValueError, match=r"the document indices of .*corpus\.idx must begin with 0, .* but is empty"):
         MegatronDataset(prefix, documents=True)
 
 

@@ -23,6 +23,9 @@ The manifest is an object with these entries:
 
 It names no file: the names follow from the number of a shard. It is written last, and replaced as a whole when
 documents are appended. While a store is written, `jagged_journal` keeps a journal and a lock beside these files.
+
+Files whose names begin with `ORDER` hold documents sorted by length, for packing. They can be made anew at any time,
+and are deleted when documents are appended.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ from .memory_map import map_file
 
 Array = npt.NDArray[Any]
 
-MANIFEST, JOURNAL = "manifest.json", "writing.jsonl"
+MANIFEST, JOURNAL, ORDER = "manifest.json", "writing.jsonl", ".order-"
 
 HEADER = 128
 """Bytes of a `.npy` file before its elements; a number of 21 digits still fits."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import jagged_files
 from .fingerprints import PART, OffsetsHash
-from .jagged_files import HEADER, JOURNAL, MANIFEST, OFFSETS, Array
+from .jagged_files import HEADER, JOURNAL, MANIFEST, OFFSETS, ORDER, Array
 from .jagged_journal import OWN_FILE, Found, Head, drop_journal, sync, sync_folder
 from .jagged_manifest import VERSION, Manifest, ShardFacts, form_dtypes
 
@@ -187,11 +187,14 @@ class StoreWriter:
             first, base = first + facts.documents, base + facts.values
 
     def _delete_leftovers(self) -> None:
-        """Deletes what a program that was killed may have left."""
+        """Deletes what a program that was killed may have left, and orders of the documents before."""
         for name in os.listdir(self._folder):
             found = OWN_FILE.fullmatch(name)
             if found is not None and (found[2] or int(found[1]) >= len(self._shards)):
                 (self._folder / name).unlink()
+            elif name.startswith(ORDER):
+                # A program that packs the documents before may be about to rename it.
+                (self._folder / name).unlink(missing_ok=True)
 
 
 def document_bytes(leaves: list[Array]) -> int:

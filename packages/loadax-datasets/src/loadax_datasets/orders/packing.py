@@ -104,7 +104,7 @@ def sort(lengths: Lengths, size: int, long: Long) -> Sorted:
         full.append(pieces)
         values += int(last.sum()) + int(pieces.sum()) * size
     counts[0] = 0
-    order: Any = np.empty(int(counts.sum()), np.int32 if len(lengths) < 2**31 else np.int64)
+    order: Any = np.empty(int(counts.sum()), dtype_of_order(len(lengths)))
     # Where the next document of each length goes.
     free = np.cumsum(counts) - counts
     for start in starts:
@@ -117,6 +117,11 @@ def sort(lengths: Lengths, size: int, long: Long) -> Sorted:
         order[np.arange(len(ordered)) + (free - np.cumsum(here) + here)[ordered]] = by_length + start
         free += here
     return Sorted(order, counts, np.concatenate(cut), np.cumsum(np.concatenate(full)), values)
+
+
+def dtype_of_order(documents: int) -> np.dtype[Any]:
+    """The dtype of `Sorted.order` for a number of documents."""
+    return np.dtype(np.int32 if documents < 2**31 else np.int64)
 
 
 def _last_pieces(lengths: Rows, size: int, long: Long) -> tuple[Rows, Rows]:
@@ -152,8 +157,8 @@ class BestFit:
 
     Args:
         lengths: The lengths of the documents.
+        data: The documents by length, as `sort` returns them.
         size: The length of a row.
-        long: What becomes of longer documents.
         align: What the place of each piece is a multiple of; `size` is one, too.
         most: The most pieces in a row; None for any number.
 
@@ -163,9 +168,8 @@ class BestFit:
         values: The number of values in all rows.
     """
 
-    def __init__(self, lengths: Lengths, size: int, long: Long, align: int, most: int | None) -> None:
-        self._lengths, self._size, self._align = lengths, size, align
-        self._sorted = sort(lengths, size, long)
+    def __init__(self, lengths: Lengths, data: Sorted, size: int, align: int, most: int | None) -> None:
+        self._lengths, self._sorted, self._size, self._align = lengths, data, size, align
         self._classify()
         self._templates = plan(self._sizes.tolist(), self._counts.tolist(), size // align, most)
         self.rows, self.pieces, self.values = self._templates.rows, int(self._counts.sum()), self._sorted.values

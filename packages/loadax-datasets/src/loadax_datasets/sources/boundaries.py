@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,9 @@ from ..checks import check_int
 from ..files import memory_map
 from ..files.fingerprints import digest
 from ..files.folders import shown
+from .offsets import check_offsets
+from .segments import write_segments
 from .token_files import map_npy
-
-Flags: TypeAlias = npt.NDArray[np.bool_]
-CHECKED = 1 << 20
-"""How many offsets are checked at a time, so that those of a memory-mapped file are not copied as a whole."""
 
 
 class EndToken:
@@ -44,15 +42,17 @@ class EndToken:
         # To convert Python's integer would take as long as to compare 1,000 tokens.
         self._number = np.array(self._token, dtype.newbyteorder("="))
 
-    def find_ends(self, tokens: npt.NDArray[Any], starts: Rows, ends: Flags) -> None:  # noqa: ARG002 (as `Offsets`)
-        """Writes which tokens are the last of their documents.
+    def find_ends(self, tokens: npt.NDArray[Any], starts: Rows) -> Rows:  # noqa: ARG002 (as `Offsets`)
+        """Finds the tokens that are the last of their documents.
 
         Args:
             tokens: The tokens of windows, of shape `(n, length)`.
             starts: Where in the file the windows start, of shape `(n,)`.
-            ends: The result, of shape `(n, length)`.
+
+        Returns:
+            Their places in `tokens`, as if that was flat: ascending, of shape `(ends,)`.
         """
-        np.equal(tokens, self._number, out=ends)
+        return np.equal(tokens, self._number).reshape(-1).nonzero()[0]
 
     def fingerprint(self) -> dict[str, Any]:
         """The token."""
@@ -77,48 +77,30 @@ class Offsets:
     """
 
     def __init__(self, offsets: npt.NDArray[Any], tokens: int, name: str = "documents") -> None:
-        if isinstance(offsets, np.ma.MaskedArray):
-            raise ValueError(f"{name} is a masked array, whose mask would be lost; give the offsets without a mask")
-        if offsets.ndim != 1:
-            raise ValueError(f"{name} must have the shape (documents,), but has {offsets.shape}; flatten it")
-        if offsets.dtype.kind not in "iu":
-            raise TypeError(f"{name} must hold integers, but has the dtype {offsets.dtype}; cast it")
+        check_offsets(offsets, name)
         # A search in an array of another byte order, or with gaps, would copy the whole array each time.
         self._offsets = np.require(offsets.view(np.ndarray), offsets.dtype.newbyteorder("="), ["C", "A"])
-        if not len(offsets) or offsets[0] != 0:
-            found = f"begins with {offsets[0]}" if len(offsets) else "is empty"
-            raise ValueError(f"{name} must begin with 0, where the first document begins, but {found}")
-        for begin in range(0, len(offsets) - 1, CHECKED):
-            some = self._offsets[begin : begin + CHECKED + 1]
-            wrong = np.flatnonzero(some[1:] < some[:-1])
-            if len(wrong):
-                place = begin + int(wrong[0])
-                raise ValueError(
-                    f"{name} must not decrease, but {offsets[place + 1]} follows {offsets[place]} at index "
-                    f"{place + 1}; give the offsets in the order of the file"
-                )
         if offsets[-1] > tokens:
             raise ValueError(
                 f"{name} ends with {offsets[-1]}, beyond the {tokens} tokens; give offsets that count tokens, not bytes"
             )
 
-    def find_ends(self, tokens: npt.NDArray[Any], starts: Rows, ends: Flags) -> None:
-        """Writes which tokens are the last of their documents; see `EndToken.find_ends`."""
+    def find_ends(self, tokens: npt.NDArray[Any], starts: Rows) -> Rows:
+        """Finds the tokens that are the last of their documents; see `EndToken.find_ends`."""
         rows, length = tokens.shape
-        ends[...] = False
         offsets = self._offsets
         # A document ends before the next one begins. Numbers of another dtype would make the search copy all offsets.
         most = offsets[-1].item()
         bounds = np.minimum(np.concatenate((starts, starts + length)), most).astype(offsets.dtype)
         first, stop = offsets.searchsorted(bounds, "right").reshape(2, rows)
         counts = stop - first
-        total = int(counts.sum())
-        if not total:
-            return
         # The offsets of a window are neighbours: `first`, `first + 1`, and so on.
-        which = np.arange(total) + (first - counts.cumsum() + counts).repeat(counts)
+        which = np.arange(int(counts.sum())) + (first - counts.cumsum() + counts).repeat(counts)
         to_flat = cast("Rows", np.arange(rows) * length - 1 - starts)
-        ends.reshape(-1)[offsets[which].astype(np.int64) + to_flat.repeat(counts)] = True
+        ends = offsets[which].astype(np.int64) + to_flat.repeat(counts)
+        # Documents without tokens end where the one before does.
+        again = (ends[1:] == ends[:-1]).nonzero()[0]
+        return np.delete(ends, again) if len(again) else ends
 
     def fingerprint(self) -> dict[str, Any]:
         """The number of offsets, and a hash of 64 of them."""
@@ -171,41 +153,29 @@ def documents_of(
 def annotate(documents: EndToken | Offsets, starts: Rows, batch: dict[str, npt.NDArray[Any]], pad: int) -> None:
     """Writes what the tokens of windows know of their documents.
 
-    The time is that of ten passes over the tokens, with little for each document.
+    The time is that of eight passes over the tokens, with little for each document.
 
     Args:
         documents: Finds the last tokens of documents.
         starts: Where in the file the windows start, of shape `(n,)`.
         batch: Arrays of shape `(n, length)`: `"tokens"`, which are read; `"segment_ids"` and `"positions"`, which are
-            written; and perhaps `"loss_mask"`, which is written, and `"targets"`, of which those that belong to another
-            document are replaced.
+            written; and perhaps `"targets"`, of which those that belong to another document are replaced, and
+            `"loss_mask"`, which is written.
         pad: What replaces them.
     """
-    tokens, targets, mask = batch["tokens"], batch.get("targets"), batch.get("loss_mask")
+    tokens = batch["tokens"]
     rows, length = tokens.shape
-    # Whether a document ends before a token, for each token and the one after the last.
-    flags = np.empty(tokens.size + 1, np.bool_)
-    ends = flags[1:].reshape(tokens.shape)
-    documents.find_ends(tokens, starts, ends)
-    if mask is not None:
-        np.logical_not(ends, out=mask)
-    final = ends[:, -1].copy()
-    # Windows begin here, too, and the last one ends. Then one search for flags, which takes long, finds all pieces.
-    flags[::length] = True
-    bounds = flags.nonzero()[0]
+    ends = documents.find_ends(tokens, starts)
+    if "targets" in batch:
+        batch["targets"].reshape(-1)[ends] = pad
+        batch["loss_mask"].fill(True)
+        batch["loss_mask"].reshape(-1)[ends] = False
+    # A piece begins with each window, and after each end. Where these meet, a piece without tokens comes before.
+    windows = cast("Rows", np.arange(rows) * length)
+    bounds = np.concatenate((windows, ends + 1, [tokens.size]))
+    bounds.sort()
     begins = bounds[:-1]
-    lengths = bounds[1:] - begins
-    row, column = np.divmod(begins, length)
-    first = (column == 0).nonzero()[0]
-    number = np.arange(1, len(begins) + 1) - first[row]
-    # NumPy repeats numbers of 16 bits three times as fast as those of 32 bits.
-    small = np.uint16 if length < 1 << 16 else np.uint32
-    np.copyto(batch["segment_ids"], number.astype(small).repeat(lengths).reshape(rows, length))
-    columns = column.astype(small).repeat(lengths).reshape(rows, length)
-    np.copyto(batch["positions"], np.subtract(np.arange(length, dtype=small), columns, out=columns))
-    if targets is not None:
-        # A piece that begins with its window says nothing of the token before: the last targets are set apart.
-        kept = targets[:, -1].copy()
-        kept[final] = pad
-        targets.reshape(-1)[begins - 1] = pad
-        targets[:, -1] = kept
+    first = cast("Rows", ends.searchsorted(windows) + np.arange(rows))
+    each = np.concatenate((first[1:], [len(begins)])) - first
+    numbers = np.arange(1, len(begins) + 1) - first.repeat(each)
+    write_segments(numbers, begins, bounds[1:] - begins, batch["segment_ids"], batch["positions"])

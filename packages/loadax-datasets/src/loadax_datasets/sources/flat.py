@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -77,21 +78,35 @@ class Leaf(dict[int, Array]):
         return values
 
 
+class Kept(NamedTuple):
+    """Where to keep files that are made of the lengths of documents.
+
+    Attributes:
+        folder: The folder.
+        content: A hash of all lengths.
+    """
+
+    folder: Path
+    content: str
+
+
 class FlatArrays:
     """The documents of one or more shards.
 
     Args:
         shards: The documents, in order.
         build: Makes an item from its leaves, in the order of the shards' `values`.
+        kept: Where to keep files that are made of their lengths; None for nowhere.
 
     Attributes:
         shards: As given.
+        kept: As given.
         leaves: The values of each leaf, by the number of the shard.
         dtypes: The dtype of each leaf, in the machine's byte order.
     """
 
-    def __init__(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any]) -> None:
-        self.shards, self.build = list(shards), build
+    def __init__(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any], kept: Kept | None) -> None:
+        self.shards, self.build, self.kept = list(shards), build, kept
         self.leaves = [Leaf(self.shards, number) for number in range(len(self.shards[0].values))]
         self.dtypes = [leaf[0].dtype.newbyteorder("=") for leaf in self.leaves]
         # The first document of each shard, and the number of all documents.
@@ -106,6 +121,8 @@ class FlatArrays:
 
     def bounds(self, documents: Rows) -> tuple[Rows, Rows, Rows]:
         """The shards of documents, where they begin there, and how long they are; each of shape `(n,)`."""
+        if len(self.shards) == 1:
+            return np.zeros(len(documents), np.int64), *self.shards[0].bounds(documents)
         numbers = np.searchsorted(self._firsts, documents, "right") - 1
         bounds = np.empty((2, len(documents)), np.int64)
         present: list[int] = np.unique(numbers).tolist()
@@ -121,9 +138,9 @@ class FlatDataset(BaseDataset[Any]):
     A subclass calls `_set_shards` when it is made, and when it is unpickled.
     """
 
-    def _set_shards(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any]) -> None:
+    def _set_shards(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any], kept: Kept | None = None) -> None:
         """Prepares for reading; see `FlatArrays`."""
-        self._arrays = FlatArrays(shards, build)
+        self._arrays = FlatArrays(shards, build, kept)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_arrays"}

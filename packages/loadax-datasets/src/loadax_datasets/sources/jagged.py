@@ -16,10 +16,8 @@ from ..files import memory_map
 from ..files.fingerprints import OffsetsHash, joined
 from ..files.folders import shown
 from ..files.jagged_files import Store
-from .flat import Array, FlatDataset, OffsetShard
-
-CHUNK = 1 << 20
-"""Offsets that are checked at a time: 8 MiB."""
+from .flat import Array, FlatDataset, Kept, OffsetShard
+from .offsets import check_offsets
 
 
 class JaggedDataset(FlatDataset):
@@ -72,11 +70,13 @@ class JaggedDataset(FlatDataset):
         Raises:
             TypeError: If a leaf is not an array, or `offsets` are not integers.
             ValueError: If there is no array, one is not flat, or is not as long as the last offset says, or `offsets`
-                do not begin at 0 and rise.
+                are masked, do not begin with 0, or decrease.
         """
         new = object.__new__(cls)
         new._values = tree.map_leaves(_check_flat, values)
-        new._offsets = check_offsets(np.asarray(offsets))
+        given = np.asanyarray(offsets)
+        check_offsets(given)
+        new._offsets = np.asarray(given).astype(np.uint64, copy=False)
         new._open()
         return new
 
@@ -95,7 +95,8 @@ class JaggedDataset(FlatDataset):
             _StoredShard(facts.documents, partial(store.map_shard, number))
             for number, facts in enumerate(store.manifest.shards)
         ]
-        self._set_shards(shards, tree.flatten(store.manifest.form)[1])
+        kept = Kept(store.path, joined(store.manifest.offset_hashes))
+        self._set_shards(shards, tree.flatten(store.manifest.form)[1], kept)
 
     @property
     def _elements(self) -> int:
@@ -197,33 +198,6 @@ class _StoredShard:
             # If two threads are here at once, the mapping of one of them ends with the last view of it.
             self._mapped = mapped = OffsetShard(*self._map_shard())
         return mapped
-
-
-def check_offsets(offsets: Array) -> Array:
-    """Offsets as uint64, checked.
-
-    Raises:
-        TypeError: If they are not integers.
-        ValueError: If they are not of shape `(documents + 1,)`, or do not begin at 0 and rise.
-    """
-    if offsets.dtype.kind not in "iu":
-        raise TypeError(f"offsets must be integers, got the dtype {offsets.dtype}; cast them to uint64")
-    if offsets.ndim != 1 or not len(offsets):
-        raise ValueError(
-            f"offsets must have the shape (documents + 1,), got {offsets.shape}: where each document begins, and the "
-            "last one ends"
-        )
-    if offsets[0] != 0:
-        raise ValueError(f"offsets must begin at 0, where the first document begins, got {offsets[0]}")
-    for start in range(0, len(offsets) - 1, CHUNK):
-        part = offsets[start : start + CHUNK + 1]
-        falls = np.flatnonzero(part[1:] < part[:-1])
-        if len(falls):
-            place = start + falls.item(0)
-            raise ValueError(
-                f"offsets must not fall, but offset {place + 1} is {offsets[place + 1]} after {offsets[place]}"
-            )
-    return offsets.astype(np.uint64, copy=False)
 
 
 def _name(path: tree.Path) -> str:

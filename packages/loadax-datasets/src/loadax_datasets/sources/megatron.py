@@ -15,8 +15,8 @@ from ..files import memory_map
 from ..files.fingerprints import digest, sample
 from ..files.folders import advice, shown
 from .flat import Array, FlatDataset, Shard
-from .jagged import CHUNK
 from .megatron_index import Documents, check_documents, check_sequences, read_index
+from .offsets import CHUNK
 
 
 class MegatronDataset(FlatDataset):

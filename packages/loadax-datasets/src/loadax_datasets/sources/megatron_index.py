@@ -27,7 +27,7 @@ from loadax_core import Rows
 
 from ..files.folders import shown
 from .flat import Array
-from .jagged import CHUNK, check_offsets
+from .offsets import CHUNK, check_offsets
 
 MAGIC, OLD_MAGIC, VERSION = b"MMIDIDX\0\0", b"TNTIDX\0\0", 1
 """The first bytes of an index, those of the format before it, and the only version."""
@@ -192,10 +192,7 @@ def check_sequences(sequences: Sequences, size: int, data_path: Path, index_path
 def check_documents(sequences: Sequences, firsts: Array, path: Path) -> None:
     """Raises ValueError if the document indices do not fit, or the values of a document have gaps."""
     name = shown(path)
-    try:
-        check_offsets(firsts)
-    except ValueError as error:
-        raise ValueError(f"{name} has document indices that do not fit: {error}") from error
+    check_offsets(firsts, f"the document indices of {name}")
     if firsts[-1] != len(sequences):
         raise ValueError(
             f"{name} is damaged: its documents end at sequence {firsts[-1]}, but it has {len(sequences)} sequences"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -18,22 +17,20 @@ from loadax_core import Alloc, ArraySpec, Dataset, Gather, Rows, Traced, aligned
 from ..checks import check_int
 from ..forks import ForkLock
 from ..orders.packing import BestFit, Lengths, Long
-from ..orders.row_blocks import Placed, RowBlocks
+from ..orders.row_blocks import RowBlocks
 from ..orders.stream import Stream
 from ..rows import Wanted, rows_in_range
 from ..sources.flat import FlatDataset
 from .base import CHUNK, Transform
 from .documents import OWN, Kind, Reader, numbers_of, reader_of, trace_pieces
 from .lengths import hash_lengths, lengths_of
-from .pieces import Arrays, Writer
+from .pieces import Writer
+from .sorted_files import sorted_documents
 
 How = Literal["best", "split"]
 
 NAMES = "tokens", "targets", *OWN, "loss_mask"
 """What is in a row of documents that are one array each."""
-
-AT_ONCE = 1 << 16
-"""Values that are written at a time: 256 KiB of int32."""
 
 
 class PackedDataset(Transform[Any]):
@@ -53,7 +50,8 @@ class PackedDataset(Transform[Any]):
     Which lengths share a row is planned once. In each epoch, other documents of these lengths share it, and the rows
     come in another order: the number of rows and the padding are the same in every epoch. A row is found without the
     rows before it. The plan takes the memory of one number for each document; it is not pickled, and made anew in each
-    worker process.
+    worker process. From 1,000,000 documents on, these numbers are kept in a file beside a store, if it can be written,
+    and all processes map it.
 
     A document that a `tolerate` below cannot read becomes padding. If its length is not given either, it has none.
 
@@ -138,7 +136,8 @@ class PackedDataset(Transform[Any]):
     def _make_plan(self) -> BestFit | Stream:
         if self._how == "split":
             return Stream(self._lengths, self._size, self._long)
-        return BestFit(self._lengths, self._size, self._long, self._align, self._most)
+        data = sorted_documents(self._lengths, self._size, self._long)
+        return BestFit(self._lengths, data, self._size, self._align, self._most)
 
     @property
     def _has_lengths(self) -> bool:
@@ -173,15 +172,17 @@ class PackedDataset(Transform[Any]):
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         kind, size, placed = self._kind, self._size, self._rows()(rows)
         arrays, lost = self._reader.arrays(placed.which[placed.numbers > 0], kind)
-        placed = placed.without(lost)
+        if len(lost):
+            placed = placed.without(np.isin(placed.which, lost))
         leaves, own, more = ([alloc((len(rows), size), dtype) for dtype in dtypes] for dtypes in kind.dtypes_of_rows)
-        outs = [array.reshape(-1) for array in (*leaves, *own, *more)]
-        # Some rows at a time, so that what is written is still in the processor's cache when it is read.
-        count = max(1, AT_ONCE // size)
-        firsts = np.searchsorted(placed.rows, np.arange(0, len(rows) + count, count)).tolist()
-        for row, pieces in zip(range(0, len(rows), count), pairwise(firsts), strict=True):
-            values = slice(row * size, (row + count) * size)
-            self._write(placed.part(slice(*pieces), row, size), arrays, [out[values] for out in outs])
+        writer = Writer(placed, len(rows) * size)
+        for out, values, pad in zip(leaves, arrays, kind.pads, strict=True):
+            writer.copy(values, out.reshape(-1), pad)
+        writer.segments(*own)
+        if kind.bare:
+            targets, mask = more
+            writer.targets(leaves[0].reshape(-1), arrays[0], targets.reshape(-1), kind.pads[0])
+            writer.mask(mask.reshape(-1))
         return self._named((leaves, own, more))
 
     def _named(self, arrays: Sequence[list[Any]]) -> Any:
@@ -190,18 +191,6 @@ class PackedDataset(Transform[Any]):
         if self._kind.bare:
             return dict(zip(NAMES, (*leaves, *more[:1], *own, *more[1:]), strict=True))
         return {**self._kind.build(leaves), **dict(zip(OWN, own, strict=True))}
-
-    def _write(self, placed: Placed, arrays: list[Arrays], outs: list[npt.NDArray[Any]]) -> None:
-        """Writes rows: their leaves, segments and positions, and of bare arrays the targets and where there are any."""
-        writer, kind = Writer(placed, len(outs[0]), self._size), self._kind
-        for out, values, pad in zip(outs, arrays, kind.pads, strict=False):
-            writer.copy(values, out, pad)
-        segments, positions, *more = outs[len(arrays) :]
-        writer.segments(segments)
-        writer.positions(positions)
-        if more:
-            writer.targets(outs[0], arrays[0], more[0], kind.pads[0])
-            writer.mask(more[1])
 
     def _rows(self) -> RowBlocks:
         """The rows of this epoch. They are planned when one is first read, in the process that reads it."""
