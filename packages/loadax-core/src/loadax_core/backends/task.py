@@ -6,14 +6,14 @@ import operator
 import pickle
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias, cast
+from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias
 
 from ..errors import is_interrupt
 from ..memory.pickled import dumps, dumps_by_value
 from ..observe.cores import Clocks
 from ..observe.replaced import HERE, NO_REPORTS, Replaced, Report, Tolerance
 from ..observe.transforms import begin_measuring, end_measuring
-from ..protocols import Alloc, Numbers, Rows
+from ..protocols import Alloc, Numbers
 from ..read.fetch import Fetch
 from .pickling import pack, unpack
 
@@ -200,9 +200,9 @@ def attempt(fetch: Fetch, rows: Numbers, batches: int, alloc: Alloc, watch: Watc
         if watch.close:
             begin_measuring()
         if fetch.gathers:
-            done.values = fetch.gather(cast("Rows | range", rows), batches, alloc)
+            done.values = fetch.gather(rows, batches, alloc)
         else:
-            done.values = [fetch.read(cast("list[int] | range", rows), watch.on_row)]
+            done.values = [fetch.read(rows, watch.on_row)]
         if watch.close:
             done.transforming = end_measuring()
         if whole and not fetch.gathers:

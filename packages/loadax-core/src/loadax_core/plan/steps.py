@@ -94,7 +94,8 @@ class Plan(NamedTuple):
             starts = range(first, rows - size + 1 if self.drop_remainder else rows, size)
             for number, start in enumerate(starts, -(-first // size)):
                 stop = start + size
-                step = Step(epoch, number, start, stop if stop <= rows else rows)
+                # As `Step(...)`, in half the time.
+                step = tuple.__new__(Step, (epoch, number, start, stop if stop <= rows else rows))
                 if not skipped or self.number(step) not in skipped:
                     yield step
             position = Position(epoch + 1, 0)

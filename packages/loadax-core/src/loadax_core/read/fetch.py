@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from ..protocols import (
     Placement,
     ReadMethod,
     ReadRange,
-    Rows,
     ShardingStrategy,
 )
 from ..text import describe, name_of
@@ -145,11 +144,11 @@ class Fetch:
         rows = local + first.start if first is last else np.concatenate([local + step.start for step in steps])
         return rows if self.gathers else rows.tolist()
 
-    def gather(self, rows: Rows | range, count: int, alloc: Alloc) -> list[Any]:
+    def gather(self, numbers: Numbers, count: int, alloc: Alloc) -> list[Any]:
         """Several batches, in one call.
 
         Args:
-            rows: The row numbers of all of them, one batch after the other.
+            numbers: The row numbers of all of them, one batch after the other; no list.
             count: How many batches these are, alike in size.
             alloc: Provides memory.
 
@@ -160,6 +159,7 @@ class Fetch:
             BaseException: What the dataset raises. If it was for one batch, a note names the row.
         """
         assert self._gather is not None, "callers look at self.gathers"
+        rows: Any = numbers
         try:
             if not isinstance(rows, range):
                 gathered = self._gather(rows, alloc)
@@ -190,11 +190,11 @@ class Fetch:
             f"{tuple(shape)}; each leaf must have one entry for each row"
         )
 
-    def read(self, rows: list[int] | range, watch: Callable[[int], None] | None = None) -> list[Any]:
+    def read(self, rows: Numbers, watch: Callable[[int], None] | None = None) -> list[Any]:
         """The items of `rows`; they may have been made only as they are asked for, which is part of the reading.
 
         Args:
-            rows: Row numbers.
+            rows: Row numbers; no array.
             watch: Called with each row before it is read, if rows are read one by one.
         """
         if self._read_many is not None and len(rows) > 1:
@@ -234,7 +234,7 @@ class Fetch:
         except StackError:
             # As one, they may have been alike, such as strings that are as wide as the longest; or they get the same
             # error as without workers.
-            return self.gather(cast("Rows | range", rows), 1, alloc)[0]
+            return self.gather(rows, 1, alloc)[0]
 
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
         """The batch that the batcher makes of `items`."""

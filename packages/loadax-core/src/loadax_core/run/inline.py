@@ -21,7 +21,12 @@ class Inline:
         epochs: The fetch of each epoch.
         steps: The steps of the batches, in order.
         recorder: Is told what is done.
+
+    Attributes:
+        ready: None: nothing is made ready before it is asked for.
     """
+
+    ready = None
 
     def __init__(self, epochs: Epochs, steps: Iterator[Step], recorder: Recorder) -> None:
         self._epochs = epochs
@@ -34,10 +39,6 @@ class Inline:
         self._activity = Activity(recorder.caller, recorder.tracing, loads_only=False)
         self._pool = Pool(epochs.base.pin)
         self.failure: BaseException | None = None
-
-    @property
-    def ready(self) -> None:
-        """Nothing is made ready before it is asked for."""
 
     def start(self) -> None:
         """Nothing runs in the background."""
