@@ -29,6 +29,7 @@ class Activity:
         since: When the stage began, or the read of that row; a value of `perf_counter`.
         seconds: How long the last stage took.
         close: Whether this read is looked at closely.
+        on_row: What is to be called with each row before it is read; None if rows need not be told apart.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Activity:
         "_tracing",
         "close",
         "lane",
+        "on_row",
         "row",
         "rows",
         "seconds",
@@ -66,6 +68,7 @@ class Activity:
         self.row: int | None = None
         self.since = self.seconds = self._began = 0.0
         self.close = False
+        self.on_row: Callable[[int], None] | None = None
         self._timed = timed
         self._tracing = tracing
         self._mark: AbstractContextManager[Any] | None = None
@@ -85,6 +88,7 @@ class Activity:
             self._end(now)
         if rows is not None:
             self.close = now >= self.lane.due and self.lane.looks(now)
+            self.on_row = self._note_row if self.close or self._timed else None
         if self.close:
             cpu, self._core_wait = thread_clocks()
             if not self._loads_only:
@@ -103,11 +107,6 @@ class Activity:
         if self.stage:
             self._end(perf_counter())
             self.stage = ""
-
-    @property
-    def on_row(self) -> Callable[[int], None] | None:
-        """What is to be called with each row before it is read; None if rows need not be told apart."""
-        return self._note_row if self.close or self._timed else None
 
     def transformed(self, reading: float, seconds: float) -> None:
         """Notes how long the transforms took in a read that was looked at closely."""

@@ -89,7 +89,8 @@ class Recorder:
         now = perf_counter()
         if not self._began:
             self._began = now
-        self.tracing.look(now)
+        if now >= self.tracing.due:
+            self.tracing.look(now)
         return now
 
     def leave(self, began: float, ready: int | None, step: Step, batch: Any) -> None:

@@ -48,24 +48,25 @@ class Tracing:
 
     Attributes:
         annotate: What marks a block in the trace; None while none is taken.
+        due: The value of `perf_counter` from which on `look` is to be called: always, once JAX is there.
     """
 
-    __slots__ = ("_annotate", "_due", "_is_taken", "annotate")
+    __slots__ = ("_annotate", "_is_taken", "annotate", "due")
 
     def __init__(self) -> None:
         self.annotate: Annotate | None = None
         self._annotate: Annotate | None = None
         self._is_taken: Callable[[], bool] | None = None
-        self._due = 0.0
+        self.due = 0.0
 
     def look(self, now: float) -> None:
-        """Asks JAX whether a trace is being taken; once in a while, whether the program has imported it meanwhile.
+        """Asks JAX whether a trace is being taken; until the program has imported it, looks for it.
 
         Args:
             now: The value of `perf_counter`.
         """
-        if now >= self._due:
-            self._due = now + IMPORT_SECONDS
+        if self._is_taken is None:
             self._annotate, self._is_taken = tracer()
+            self.due = now + IMPORT_SECONDS if self._is_taken is None else 0.0
         if self._is_taken is not None:
             self.annotate = self._annotate if self._is_taken() else None

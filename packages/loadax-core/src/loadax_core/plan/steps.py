@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 
 class Position(NamedTuple):
@@ -29,6 +29,10 @@ class Step(NamedTuple):
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}, step {self.number}"
+
+
+_new: Callable[[type[Step], tuple[int, int, int, int]], Step] = cast("Any", tuple).__new__
+"""As a call of the class, in half the time."""
 
 
 class Plan(NamedTuple):
@@ -94,8 +98,7 @@ class Plan(NamedTuple):
             starts = range(first, rows - size + 1 if self.drop_remainder else rows, size)
             for number, start in enumerate(starts, -(-first // size)):
                 stop = start + size
-                # As `Step(...)`, in half the time.
-                step = tuple.__new__(Step, (epoch, number, start, stop if stop <= rows else rows))
+                step = _new(Step, (epoch, number, start, stop if stop <= rows else rows))
                 if not skipped or self.number(step) not in skipped:
                     yield step
             position = Position(epoch + 1, 0)

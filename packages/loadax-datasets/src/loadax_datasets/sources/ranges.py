@@ -64,7 +64,9 @@ class RangeDataset(BaseDataset[int]):
             raise
 
     def _read_numbers(self, rows: Rows) -> list[int]:
-        return (rows * self._range.step + self._range.start).tolist()
+        start, step = self._range.start, self._range.step
+        numbers = rows if step == 1 else rows * step
+        return (numbers + start if start else numbers).tolist()
 
     @property
     def batched(self) -> bool:
