@@ -68,6 +68,8 @@ GOALS = (
     Goal("JPEG decoding: of the limit", "W4", "loadax", "limit", 1.0),
     Goal("Pure Python: of the limit", "W5", "loadax-process", "limit", 0.95),
     Goal("Token windows: of the limit", "W6", "loadax-1", "limit", 0.85),
+    Goal("Documents packed into rows of 2,048: of the limit", "W12-2048", "loadax", "limit", 0.6),
+    Goal("Documents packed into rows of 8,192: of the limit", "W12-8192", "loadax", "limit", 0.6),
     Goal("First batch of 10^9 rows", "W7-1e9", "loadax", "ms", 10),
     Goal("1 row with `prefetch`: of the hand-written loop's time", "W9-1-prefetch", "loadax", "hand", 0.75),
     Goal("32 rows with `prefetch`: of the hand-written loop's time", "W9-32-prefetch", "loadax", "hand", 0.75),
@@ -97,8 +99,8 @@ def numbers() -> str:
     }
     lines = [f"- **{number}**\n\n    {text}" for number, text in cards.items()]
     works = [published()[work] for work in shown_of.values()]
-    dates = " and ".join(sorted({work["date"] for work in works}))
-    where = f"Measured on {dates}: {works[0]['machine']['cpu']}, {works[0]['machine']['cores']} cores."
+    days = sorted({f"{work['date']} ({work['machine']['cpu']}, {work['machine']['cores']} cores)" for work in works})
+    where = f"Measured on {' and '.join(days)}."
     return "\n\n".join(['<div class="grid cards numbers" markdown>', *lines, "</div>", where])
 
 

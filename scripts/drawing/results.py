@@ -24,7 +24,7 @@ LOADERS = {
     "grain-prebatched": "Grain, batched source",
     "grain-default": "Grain, defaults",
     "grain_0_2_17": "Grain 0.2.17",
-    "grain_0_2_17-prebatched": "Grain 0.2.17, batched source",
+    "grain_0_2_17-prebatched": "Grain 0.2.17, batched",
     "grain_0_2_17-default": "Grain 0.2.17, defaults",
     "torch": "PyTorch",
     "torch-default": "PyTorch, defaults",
@@ -114,6 +114,11 @@ GROUPS = {
         "Slow rows: share of the machine's limit",
         "limit",
         {"W3": "Rows that wait 2 ms, 16 workers", "W4": "JPEG decoding, 2 threads"},
+    ),
+    "packing": Group(
+        "Packed documents: share of the machine's limit",
+        "limit",
+        {"W12-2048": "Rows of 2,048 tokens", "W12-8192": "Rows of 8,192 tokens"},
     ),
     "python": Group(
         "Pure Python: share of the machine's limit",
