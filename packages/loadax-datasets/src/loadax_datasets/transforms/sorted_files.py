@@ -22,19 +22,11 @@ HEAD = 24
 
 
 def sorted_documents(lengths: Lengths, size: int, long: Long) -> Sorted:
-    """Documents by the length of their last piece, as `sort` returns them.
+    """Documents by the length of their last piece, as `sort` returns them; arguments and errors are its own.
 
     Those of a store are sorted once: the first process writes a file into the folder of the store, and others map it.
     The name of the file contains a hash of the lengths. Without permission to write, each process sorts in memory. The
     file can be deleted at any time.
-
-    Args:
-        lengths: The lengths of the documents.
-        size: The length of a row.
-        long: What becomes of longer documents.
-
-    Raises:
-        ValueError: If a length is negative, or a document is too long and `long` is `"error"`; names the document.
     """
     kept = lengths.kept if isinstance(lengths, FlatArrays) and len(lengths) >= LEAST else None
     if kept is None:
