@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loadax_core import DataLoader, LoaderIterator, Stats
+from loadax_core import DataLoader, Interval, LoaderIterator, SlowRead, Stats
 from loadax_core.observe.difference import SETTINGS, difference
-from loadax_core.observe.figures import Interval, SlowRead
 from loadax_core.text import duration
 
 WORKERS = (0, 1, 3)

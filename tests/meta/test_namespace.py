@@ -24,8 +24,8 @@ MEMBERS = (loadax_core, loadax_datasets, loadax_distributed)
 def public_names(package: ModuleType) -> set[str]:
     """What a package's `__init__` re-exports in the form `from .module import Name as Name`."""
     assert package.__file__
-    body = ast.parse(Path(package.__file__).read_text()).body
-    imports = [alias for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    nodes = ast.walk(ast.parse(Path(package.__file__).read_text()))
+    imports = [alias for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     return {alias.name for alias in imports if alias.asname == alias.name}
 
 
@@ -74,14 +74,32 @@ def test_no_two_packages_share_a_name() -> None:
     assert len(names) == len(set(names))
 
 
-def test_dir_is_complete() -> None:
-    assert dir(loadax) == loadax.__all__
+@pytest.mark.parametrize("package", [loadax, loadax_datasets])
+def test_dir_is_complete(package: ModuleType) -> None:
+    assert dir(package) == sorted(package.__all__)
+    assert public_names(package) <= set(package.__all__)
 
 
-def test_star_import() -> None:
+@pytest.mark.parametrize("package", [loadax, loadax_datasets])
+def test_star_import(package: ModuleType) -> None:
     namespace: dict[str, object] = {}
-    exec("from loadax import *", namespace)
-    assert set(loadax.__all__) <= set(namespace)
+    exec(f"from {package.__name__} import *", namespace)
+    assert set(package.__all__) <= set(namespace)
+
+
+def test_a_dataset_is_imported_when_it_is_first_used() -> None:
+    code = """
+import sys, loadax
+def imported():
+    return sorted(name.rsplit(".", 1)[1] for name in sys.modules if name.startswith("loadax_datasets."))
+print(imported())
+rows = loadax.RangeDataset(3)
+print("ranges" in imported(), "shuffled" in imported(), "parquet" in imported())
+rows.shuffle(seed=1)
+print("ranges" in imported(), "shuffled" in imported(), "parquet" in imported())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "True False False", "True True False"]
 
 
 @pytest.mark.parametrize(

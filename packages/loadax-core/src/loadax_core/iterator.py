@@ -11,13 +11,11 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Generic, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
 from .checkpoint import Checkpointable
 from .checks import check_int
 from .errors import ClosedError
-from .observe.stats import Stats
-from .observe.timeline import Timeline
 from .observe.traces import marked_wait
 from .plan import state as states
 from .plan.progress import Progress
@@ -29,6 +27,10 @@ from .run.source import Source
 from .run.threads import CLOSE_SECONDS, Context
 from .sources import source_of
 from .spec import Run
+
+if TYPE_CHECKING:
+    from .observe.stats import Stats
+    from .observe.timeline import Timeline
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -229,6 +231,8 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
             TypeError: If `most` is not an integer.
             ValueError: If it is less than 1.
         """
+        from .observe.timeline import Timeline  # noqa: PLC0415 - few programs need it
+
         return Timeline(self._recorder, check_int("most", most, 1))
 
     def close(self) -> None:

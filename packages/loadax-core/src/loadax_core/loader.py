@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from . import distributed as resolve
 from .batch.pad import PadBatcher
@@ -16,9 +16,11 @@ from .plan.state import flat
 from .protocols import Dataset, ShardingStrategy
 from .repeats import Repeats
 from .show import summary as show
-from .show.preview import Preview, preview
 from .spec import Run
 from .steering import Steering
+
+if TYPE_CHECKING:
+    from .show.preview import Preview
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -123,6 +125,8 @@ class Loader(LoaderHints, Steering[B_co], Generic[B_co]):
             RuntimeError: If the dataset has another length than when the loader was built.
             BaseException: Whatever `next(iter(loader))` raises.
         """
+        from .show.preview import preview  # noqa: PLC0415 - few programs need it
+
         self._check_rows()
         plan = self._run.plan
         if not plan.steps_per_epoch:

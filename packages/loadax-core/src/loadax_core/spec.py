@@ -13,13 +13,14 @@ from .batch.pad import PadBatcher
 from .batch.stack import StackBatcher
 from .errors import add_note
 from .observe.recorder import Recorder
-from .observe.stats import Stats
 from .plan.steps import Plan, Position
 from .protocols import Kind, Placement, ShardingStrategy
 from .read.fetch import Fetch
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from .observe.stats import Stats
 
 
 class Settings(NamedTuple):

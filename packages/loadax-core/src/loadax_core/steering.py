@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 
 from .checks import check_int
 from .iterator import LoaderIterator
 from .plan.origins import Origin, origins_of, trace
-from .show.audit import Audit, audit
 from .spec import Run
+
+if TYPE_CHECKING:
+    from .show.audit import Audit
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -119,6 +121,8 @@ class Steering(Generic[B_co]):
             TypeError: If `steps` is not an integer.
             ValueError: If it is less than 1.
         """
+        from .show.audit import audit  # noqa: PLC0415 - few programs need it
+
         plan = self._run.plan
         whole = None if plan.epochs is None else plan.epochs * plan.steps_per_epoch
         wanted = MOST_AUDITED if steps is None else check_int("steps", steps, 1)

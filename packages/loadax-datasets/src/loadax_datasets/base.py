@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar, overload
@@ -25,18 +26,17 @@ T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
 
 
-class Registry:
-    """The classes of this package by name, each registered as it is defined.
+class Classes:
+    """The classes of this package, by name, each imported when a method of `BaseDataset` first makes one.
 
-    Transforms subclass `BaseDataset`, and its methods make transforms: those look the classes up here, so that this
-    module need not import the ones that import it.
+    Transforms subclass `BaseDataset`, and its methods make transforms, so that this module cannot import theirs above.
     """
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"{name} has not been imported; import loadax_datasets, not a module of it")
+        return getattr(sys.modules["loadax_datasets"], name)
 
 
-datasets = Registry()
+datasets = Classes()
 
 MOST_AT_ONCE = 256
 """The most rows that an iteration over a dataset reads in one call."""
@@ -82,8 +82,6 @@ class BaseDataset(ABC, Generic[T_co]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if cls.__module__.startswith("loadax_datasets."):
-            setattr(datasets, cls.__name__, cls)
         # An inherited fast path may not call the method that a subclass overrides. Such a path becomes the default.
         for new, others in (
             ("read", ("read_many", "batched", "gather", "_batch_layout", "_takes_casts")),

@@ -7,7 +7,7 @@ from dataclasses import fields
 from itertools import zip_longest
 from typing import Any
 
-from .figures import Interval
+from .history import Interval
 from .stats import Stats
 
 SETTINGS = {"kind", "workers", "prefetch", "read_method", "cores", "iterator"}

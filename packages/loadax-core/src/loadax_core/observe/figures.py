@@ -4,57 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from ..protocols import Kind, ReadMethod
-from ..text import duration
+from .history import Interval
+from .lane import SlowRead
 from .replaced import Replaced
-
-
-class Interval(NamedTuple):
-    """A part of a run, between two of its batches.
-
-    Attributes:
-        batches: Batches yielded in it.
-        elapsed: Seconds that it took.
-        waited: Seconds of these that the consumer waited for data.
-        ready: How many batches were ready when one was asked for, on average.
-
-    Example:
-        >>> from loadax_core import DataLoader
-        >>> batches = iter(DataLoader().build([1, 2, 3]))
-        >>> for batch in batches:
-        ...     pass
-        >>> sum(interval.batches for interval in batches.stats().history)
-        3
-    """
-
-    batches: int
-    elapsed: float
-    waited: float
-    ready: float
-
-
-class SlowRead(NamedTuple):
-    """One of the slowest reads of a run.
-
-    Attributes:
-        seconds: How long it took.
-        row: The row that was read, or the first of several.
-        rows: How many rows were read together; they are of the batches that begin there.
-
-    Example:
-        >>> print(SlowRead(seconds=1.5, row=70, rows=1))
-        row 70 in 1.50 s
-    """
-
-    seconds: float
-    row: int
-    rows: int
-
-    def __str__(self) -> str:
-        what = f"row {self.row}" if self.rows == 1 else f"{self.rows} rows from {self.row}"
-        return f"{what} in {duration(self.seconds)}"
 
 
 # `Stats` has the methods that a dataclass generates, which takes a tenth of the import of this package.

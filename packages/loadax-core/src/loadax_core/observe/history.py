@@ -5,13 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .figures import Interval
-
 POINTS = 64
 """The history is kept at this many points, or half as many."""
 
 POINT_SECONDS = 0.005
 """How far apart the points are to begin with; each time that `POINTS` are full, twice as far."""
+
+
+class Interval(NamedTuple):
+    """A part of a run, between two of its batches.
+
+    Attributes:
+        batches: Batches yielded in it.
+        elapsed: Seconds that it took.
+        waited: Seconds of these that the consumer waited for data.
+        ready: How many batches were ready when one was asked for, on average.
+
+    Example:
+        >>> from loadax_core import DataLoader
+        >>> batches = iter(DataLoader().build([1, 2, 3]))
+        >>> for batch in batches:
+        ...     pass
+        >>> sum(interval.batches for interval in batches.stats().history)
+        3
+    """
+
+    batches: int
+    elapsed: float
+    waited: float
+    ready: float
 
 
 class Point(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from heapq import heappush, heapreplace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..plan.steps import Step
 from ..protocols import Rows
+from ..text import duration
 from .cores import Clocks
-from .figures import SlowRead
 
 Note: TypeAlias = tuple[str, float, float, Step]
 """A stage, when it began and ended, and the first step that it was for."""
@@ -23,6 +23,28 @@ LOOK_SECONDS = 0.005
 
 A closer look takes 5 to 20 us, which is below 0.5% of this time.
 """
+
+
+class SlowRead(NamedTuple):
+    """One of the slowest reads of a run.
+
+    Attributes:
+        seconds: How long it took.
+        row: The row that was read, or the first of several.
+        rows: How many rows were read together; they are of the batches that begin there.
+
+    Example:
+        >>> print(SlowRead(seconds=1.5, row=70, rows=1))
+        row 70 in 1.50 s
+    """
+
+    seconds: float
+    row: int
+    rows: int
+
+    def __str__(self) -> str:
+        what = f"row {self.row}" if self.rows == 1 else f"{self.rows} rows from {self.row}"
+        return f"{what} in {duration(self.seconds)}"
 
 
 class Lane:

@@ -10,19 +10,20 @@ import os
 from collections import deque
 from collections.abc import Iterable, Mapping
 from time import perf_counter, process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import relayed
 from ..memory.nbytes import size
 from ..plan.steps import Step
 from ..protocols import Kind, ReadMethod
 from .cores import cores
-from .difference import check_earlier, difference
 from .history import History, Point
 from .lane import SLOWEST, Lane, Note
 from .replaced import Replaced, Report, Tolerance
-from .stats import Stats
 from .traces import Tracing
+
+if TYPE_CHECKING:
+    from .stats import Stats
 
 MOST_READY = 64
 """Ready batches are counted up to this many, and more as this many."""
@@ -169,6 +170,8 @@ class Recorder:
         self, *, batches: int, rows: int, local_rows: int, kind: Kind, workers: int, read_method: ReadMethod
     ) -> Stats:
         """What has been noted so far, beside what the iterator knows itself."""
+        from .stats import Stats  # noqa: PLC0415 - with its verdicts, it takes a tenth of the import of the core
+
         by_workers = list(self._workers.values())
         lanes = [self.caller, *by_workers]
         loading = by_workers if workers else [self.caller]
@@ -212,6 +215,8 @@ class Recorder:
             TypeError: If `earlier` is no `Stats`.
             ValueError: If it is of another iterator, or later than `now`.
         """
+        from .difference import check_earlier, difference  # noqa: PLC0415 - few programs need it
+
         check_earlier(earlier, now)
         # An interval begins where the one before it ended.
         earlier = earlier.total or earlier

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from ..text import WORKERS, counted, dataset_text, name_of, table
-from .preview import Preview
 
 if TYPE_CHECKING:
     from ..spec import Run
+    from .preview import Preview
 
 SHUFFLES = {"shuffle": "shuffled", "sample": "sampled", "mix": "mixed"}
 """Fingerprint entries of random orders, and the word for each. Its seed is an entry `seed` beside it, or its value."""
