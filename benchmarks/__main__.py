@@ -11,7 +11,7 @@ from typing import Any
 
 from .loaders import ADAPTERS
 from .report import tables, write_between
-from .runner import run_suite
+from .runner import described, machine, run_suite
 from .works import WORKS
 
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each pair (default 5)")
     parser.add_argument("--quick", action="store_true", help="small data, to see that everything works; no speeds")
     parser.add_argument("--out", type=Path, default=HERE / "results.json", help="where results go")
-    parser.add_argument("--merge", action="store_true", help="keep results of other works that --out holds already")
+    parser.add_argument("--merge", action="store_true", help="keep other works that --out holds, of this machine")
     parser.add_argument("--report", action="store_true", help="run nothing; report on the results in --out")
     parser.add_argument("--readme", type=Path, help="a page to write tables into, such as benchmarks/README.md")
     parser.add_argument("--plots", type=Path, help="a folder to draw into, such as benchmarks/plots")
@@ -37,6 +37,10 @@ def parse() -> argparse.Namespace:
     arguments.loader = arguments.loader.split(",") if arguments.loader else None
     if arguments.repeats < 1:
         parser.error(f"--repeats is {arguments.repeats}; give at least 1")
+    if arguments.merge and arguments.out.exists():
+        before, now = described(json.loads(arguments.out.read_text())["machine"]), described(machine())
+        if before != now:
+            parser.error(f"--merge: {arguments.out} is of {before}, and this is {now}; give another --out")
     return arguments
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from .runner import described
 from .summary import Line, Spread, summarise
 
 BEGIN, END = "<!-- begin {} -->", "<!-- end {} -->"
@@ -16,10 +17,9 @@ BEGIN, END = "<!-- begin {} -->", "<!-- end {} -->"
 def tables(results: dict[str, Any]) -> str:
     """An overview, a table for each work, and the configuration of each loader."""
     lines = summarise(results)
-    machine = results["machine"]
-    where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}"
+    where = f"Measured on {results['machine']['date']}: {described(results['machine'])}"
     counts = repeats([(run["work"], run["loader"]) for run in results["runs"] if "value" in run])
-    parts = [f"Measured on {machine['date']}: {where}; {counts}, medians with the minimum and the maximum."]
+    parts = [f"{where}; {counts}, medians with the minimum and the maximum."]
     if results["quick"]:
         parts.append("**Quick mode: small data and short measurements. These numbers say nothing about speed.**")
     parts += [_overview(results, lines)]

@@ -209,6 +209,12 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu, "cores": cores, "python": platform.python_version(), "system": platform.system(), "date": now}
 
 
+def described(machine: dict[str, Any]) -> str:
+    """What tells two machines apart, whose times do not belong into one table."""
+    cores = machine["cores"]
+    return f"{machine['cpu']}, {cores} core{'s' if cores != 1 else ''}, Python {machine['python']}"
+
+
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -188,6 +188,18 @@ def test_new_results_replace_only_their_own_work(part: Any) -> None:
     assert [(run["work"], run["value"]) for run in both["runs"]] == [("W1", 1.0), ("W6", 2.0)]
 
 
+def test_results_of_two_machines_are_not_merged(part: Any, tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    here = part("runner").machine()
+    other = results_of("W1", "rate", []) | {"machine": here | {"cpu": "Z80", "cores": 1, "date": "1976-07-01"}}
+    out.write_text(json.dumps(other))
+    done = run("benchmarks", "--quick", "--work", "W9-1", "--adapter", "loadax", "--out", str(out), "--merge")
+    assert done.returncode == 2
+    assert f"results.json is of Z80, 1 core, Python {here['python']}, and this is {here['cpu']}" in done.stderr
+    assert "give another --out" in done.stderr
+    assert json.loads(out.read_text()) == other
+
+
 @pytest.mark.parametrize("loader", ["loadax", "loadax, pageable", "handwritten"])
 def test_beside_a_step_on_an_accelerator(loader: str) -> None:
     done = run("benchmarks.gpu", "--quick", "--one", "W10", loader)
