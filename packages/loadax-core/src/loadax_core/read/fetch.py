@@ -175,8 +175,10 @@ class Fetch:
                 self._note_culprit(error, rows)
             raise
         leaves, build = tree.flatten(gathered)
-        if any(getattr(leaf, "shape", None) is not None and leaf.shape[:1] != (len(rows),) for leaf in leaves):
-            raise self._miscounted(gathered, len(rows))
+        each = (len(rows),)
+        for leaf in leaves:
+            if getattr(leaf, "shape", each)[:1] != each:
+                raise self._miscounted(gathered, len(rows))
         if count == 1:
             return [gathered]
         size = len(rows) // count
