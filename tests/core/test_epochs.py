@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from time import perf_counter
+from traceback import format_exception
 from typing import Any
 
 import elsewhere
@@ -99,6 +100,58 @@ def test_an_error_of_an_epoch_comes_at_its_first_step(workers: int) -> None:
     with pytest.raises(OSError, match="no plan") as caught:
         next(batches)
     assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
+
+
+class Reworded(Exception):
+    def __init__(self, row: int) -> None:
+        super().__init__(f"no plan for row {row}")
+
+
+@pytest.mark.parametrize("error", [OSError(5, "no plan"), Reworded(3), UnicodeDecodeError("utf-8", b"no", 0, 1, "plan")])
+def test_each_step_that_waited_for_an_epoch_gets_an_error_of_its_own(error: Exception) -> None:
+    class Broken(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            super().at_epoch(epoch)
+            raise error from KeyError("cause")
+
+    dataset = Broken(8)
+    dataset.held.clear()
+    epochs = Epochs(DataLoader().build(dataset)._run.fetch)
+    raised: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            epochs.enter(5)
+        except Exception as own:
+            raised.append(own)
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert dataset.entered.wait(20)
+    # All threads wait for the one that opens the epoch.
+    threading.Event().wait(0.1)
+    dataset.held.set()
+    for thread in threads:
+        thread.join()
+    assert len(dataset.log) == 1
+    assert len(set(map(id, raised))) == 4
+    assert {(type(own), str(own), repr(own.args)) for own in raised} == {(type(error), str(error), repr(error.args))}
+    assert all("at_epoch" in "".join(format_exception(own)) for own in raised)
+    assert all("cause" in "".join(format_exception(own)) for own in raised)
+
+
+def test_the_error_of_an_epoch_names_its_first_step_once() -> None:
+    class Broken(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            threading.Event().wait(0.2)
+            raise OSError("no plan")
+
+    with iter(DataLoader().batch_size(2).workers(4).prefetch(4).build(Broken(20))) as batches:
+        with pytest.raises(OSError, match="no plan") as caught:
+            next(batches)
+        threading.Event().wait(0.2)
+        assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 0, step 0"]
 
 
 def test_no_epoch_is_opened_ahead_of_a_run_that_ends() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from types import CodeType
 from typing import Any
 
@@ -83,6 +85,22 @@ def detach(error: BaseException) -> None:
             found.add(id(one))
             one.__traceback__ = None
             errors += [one.__cause__, one.__context__]
+
+
+def copied(error: BaseException) -> BaseException:
+    """A copy of an error that several steps get, since each adds its own notes; the error itself if that fails."""
+    kind = type(error)
+    with suppress(Exception):
+        new = copy.copy(error)
+        if type(new) is not kind or repr(new.args) != repr(error.args):
+            # Its `__init__` makes other arguments of the arguments.
+            new = kind.__new__(kind, *error.args)
+            for name, value in vars(error).items():
+                BaseException.__setattr__(new, name, value)
+        for name in ("__traceback__", "__context__", "__cause__", "__suppress_context__"):
+            BaseException.__setattr__(new, name, getattr(error, name))
+        return new
+    return error
 
 
 def is_interrupt(error: BaseException) -> bool:

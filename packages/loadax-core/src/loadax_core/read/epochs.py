@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from time import perf_counter
 
+from ..errors import copied
 from .fetch import Fetch
 
 KEPT = 4
@@ -109,7 +110,13 @@ class _Entry:
                 self._open()
             if self._error is not None:
                 self.failed = True
-                raise self._error
+                # Whoever waits for the lock gets an error of its own, to which no other step adds notes.
+                error, self._error = self._error, copied(self._error)
+                try:
+                    raise error
+                finally:
+                    # Its traceback has this frame.
+                    del error
             assert self._fetch is not None, "an epoch is open, or has an error"
             return self._fetch
 
