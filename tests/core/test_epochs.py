@@ -202,6 +202,20 @@ def test_one_thread_opens_an_epoch_and_the_others_wait_for_it() -> None:
     assert len(set(map(id, opened))) == 1
 
 
+def test_an_epoch_is_opened_when_it_is_needed_if_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    dataset = Planned(8)
+    epochs = Epochs(DataLoader().build(dataset)._run.fetch)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert epochs.enter(0, 1).dataset[0] == 0
+    assert epochs.enter(1, 2).dataset[0] == 1000
+    assert epochs.join(perf_counter() + 20)
+    assert sorted(epoch for epoch, _ in dataset.log) == [0, 1, 2]
+
+
 def test_few_epochs_are_kept() -> None:
     epochs = Epochs(DataLoader().build(Planned(8))._run.fetch)
     for epoch in range(100):

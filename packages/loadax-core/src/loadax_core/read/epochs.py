@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 
 from ..errors import copied
@@ -87,7 +88,9 @@ class Epochs:
                 target=self._call, args=(entry.open_quietly,), name=f"loadax-epoch-{epoch}", daemon=True
             )
             self._threads.append(thread)
-            thread.start()
+            # Where no thread can be started, the epoch is opened when it is needed.
+            with suppress(RuntimeError):
+                thread.start()
 
 
 class _Entry:
