@@ -102,12 +102,14 @@ def test_an_error_of_an_epoch_comes_at_its_first_step(workers: int) -> None:
     assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
 
 
-class Reworded(Exception):
+class RewordedError(Exception):
     def __init__(self, row: int) -> None:
         super().__init__(f"no plan for row {row}")
 
 
-@pytest.mark.parametrize("error", [OSError(5, "no plan"), Reworded(3), UnicodeDecodeError("utf-8", b"no", 0, 1, "plan")])
+@pytest.mark.parametrize(
+    "error", [OSError(5, "no plan"), RewordedError(3), UnicodeDecodeError("utf-8", b"no", 0, 1, "plan")]
+)
 def test_each_step_that_waited_for_an_epoch_gets_an_error_of_its_own(error: Exception) -> None:
     class Broken(Planned):
         def at_epoch(self, epoch: int) -> Any:
