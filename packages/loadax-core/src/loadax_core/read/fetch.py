@@ -95,7 +95,7 @@ class Fetch:
         self.groups = rowwise and self.gathers
         self.helps = self.groups and place is None and not counts and calls_no_user_code(dataset)
         self.changes_with_epoch = hasattr(dataset, "at_epoch")
-        # Only these, not subclasses of them, are known to do no more than this.
+        # A subclass may do more than these two.
         known = type(batcher) in (StackBatcher, PadBatcher)
         self._divided = divided or (strategy is not None and place is not None)
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None

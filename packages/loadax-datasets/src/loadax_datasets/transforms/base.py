@@ -87,8 +87,8 @@ class Transform(BaseDataset[T_co]):
 
     @property
     def _has_sources_order(self) -> bool:
-        kinds: Any = type(self), Transform
-        return kinds[0].fingerprint is kinds[1].fingerprint
+        kind: Any = type(self)
+        return kind.fingerprint is Transform.fingerprint
 
 
 class ForwardingDataset(Transform[T_co]):
