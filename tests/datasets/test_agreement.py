@@ -96,11 +96,11 @@ def test_other_orders_are_refused_from_the_first_row_on(now: BaseDataset[int]) -
     with pytest.raises(StateError, match="cannot resume: the state was saved"):
         resume(now, state_at(a.mix(b, weights=[2, 1], rows=400), 1))
 
+
 @pytest.mark.parametrize("before", [a.sample(30, seed=3), a.frozen().random_split([0.5, 0.5], seed=3)[0]])
 def test_a_mixture_refuses_the_state_of_another_dataset_with_its_seed(before: BaseDataset[int]) -> None:
     with pytest.raises(StateError, match="cannot resume: the state was saved with"):
         resume(a.mix(b, seed=3), state_at(before, 2))
-
 
 
 def test_other_weights_are_refused_in_a_later_epoch() -> None:

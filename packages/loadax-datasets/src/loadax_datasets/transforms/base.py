@@ -87,8 +87,9 @@ class Transform(BaseDataset[T_co]):
 
     @property
     def _has_sources_order(self) -> bool:
-        kind: Any = type(self)
-        return kind.fingerprint is Transform.fingerprint
+        own: Any = type(self)
+        base: Any = Transform
+        return own.fingerprint is base.fingerprint
 
 
 class ForwardingDataset(Transform[T_co]):
