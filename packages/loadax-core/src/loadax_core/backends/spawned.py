@@ -29,10 +29,10 @@ from .child import Start
 from .task import Done, Task, Watch
 
 ANSWER_SECONDS = 1.0
-"""How long to wait for a process to say what it is doing. It cannot while native code holds the GIL."""
+"""Seconds to wait for a process to say what it is doing. It cannot answer while native code holds the GIL."""
 
 END_SECONDS = 1.0
-"""How long a process may take to end by itself, before it is killed."""
+"""Seconds that a process may take to end by itself, before it is killed."""
 
 MOST_AHEAD = 1 << 12
 """Bytes of the largest task that is sent while the process does another one. A socket holds as much without a reader.
@@ -234,7 +234,7 @@ class Spawned:
         return WorkerError(f"worker process {self._process.pid} {how} {meanwhile}")
 
     def _overdue(self) -> TimeoutError:
-        """That the process does not get done with opening the dataset, as an error."""
+        """The error that the process has not opened the dataset within the timeout."""
         assert self._process is not None
         where = self.where()
         stack = where[2] if where else "  (it does not answer: native code holds the GIL, or a signal has stopped it)"
