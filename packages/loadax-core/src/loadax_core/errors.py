@@ -145,9 +145,9 @@ def relayed(error: BaseException, stage: str, step: object, trace: str = "") -> 
         error: The error that was raised.
         stage: The stage that raised it, such as "reading".
         step: The step whose batch was being made.
-        trace: The traceback, if the error has none, since another process raised it or it was kept for long.
+        trace: The traceback as text, if the error has none of its own, as one from another process.
     """
-    # This is how NumPy puts it.
+    # NumPy's error for a write to a read-only array has these words.
     if isinstance(error, ValueError) and "read-only" in _message(error):
         add_note(error, "loadax: items may be views of the dataset's arrays; make new ones instead of changing them")
     if trace:
