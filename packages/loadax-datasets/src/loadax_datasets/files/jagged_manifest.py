@@ -36,7 +36,7 @@ class ShardFacts(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a store holds; see the top of this file.
+    """What a store holds; `jagged_files` describes the entries.
 
     Attributes:
         form: A document, with dtypes in place of arrays.

@@ -79,8 +79,8 @@ def below(number: int, group: Traced, where: Rows | None = None) -> Traced:
     Args:
         number: The number of the source.
         group: What the source has traced.
-        where: The places, among the rows that the dataset was asked for, of those that the source was asked for; None
-            if they are the same.
+        where: For each row that the source was asked for, its place among the rows that the dataset was asked for; None
+            if both were asked for as many rows, in the same order.
     """
     of = group.of if where is None else where[group.of]
     return group._replace(of=of, path=(number, *group.path))

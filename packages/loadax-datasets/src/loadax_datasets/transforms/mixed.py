@@ -177,7 +177,7 @@ class MixedDataset(ChoosingDataset[T_co]):
             yield number, self._view(number, turn), own, where[here]
 
     def _views_of(self, number: int, rows: Rows, epoch: int) -> list[tuple[BaseDataset[Any], int, slice | Rows, Rows]]:  # noqa: ARG002
-        """Each pass, in the epoch that it is."""
+        """One dataset for each pass: the source in the epoch of the pass."""
         first = self._passes.turns[number]
         return [
             (self._view(number, turn), first + turn, here, own) for turn, here, own in self._passes.divide(number, rows)
@@ -206,7 +206,7 @@ class MixedDataset(ChoosingDataset[T_co]):
                 return view
         view = source.at_epoch(self._passes.turns[number] + turn)
         if self._common is not None and not self._is_alike(view, self._common):
-            # A source of somebody else's, which is another kind of dataset in this epoch.
+            # The source is a user's dataset, which is of another kind in this epoch.
             self._common = None
         # Two of each source, as workers straddle the end of a pass.
         self._views = (*self._views[-2 * len(self._sources) + 1 :], (number, turn, view))

@@ -14,11 +14,11 @@ from ..orders.packing import Lengths, Long, Sorted, dtype_of_order, sort
 from ..sources.flat import FlatArrays
 
 LEAST = 1_000_000
-"""From this number of documents on, a file is kept. To sort so many takes 0.1 s, and 4 MB in each process."""
+"""From 1,000,000 documents on, a file is kept. To sort them takes 0.1 s, and 4 MB of memory in each process."""
 
 
 HEAD = 24
-"""Bytes of the numbers at the begin of a file."""
+"""Bytes of the three numbers at the beginning of a file."""
 
 
 def sorted_documents(lengths: Lengths, size: int, long: Long) -> Sorted:
