@@ -360,7 +360,8 @@ class BaseDataset(ABC, Generic[T_co]):
         try:
             items = self.read_range(rows)
         except Exception:
-            # Yields the rows before the one that fails. An error that does not come again is raised all the same.
+            # Yields the rows before the one that fails. If no row fails when it is read alone, the error is raised at
+            # the end.
             yield from map(self.read, rows)
             raise
         yield from items

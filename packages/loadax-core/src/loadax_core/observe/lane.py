@@ -1,4 +1,4 @@
-"""What one thread has done: a few additions for each batch, written by that thread alone."""
+"""The record of one thread: a few additions for each batch, written by that thread alone."""
 
 from __future__ import annotations
 

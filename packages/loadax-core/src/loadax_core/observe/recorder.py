@@ -1,4 +1,4 @@
-"""What is noted while a run goes on: a few additions for each batch, in memory that does not grow with the run.
+"""Records a run while it goes on: a few additions for each batch, in memory that does not grow with the run.
 
 Each thread writes to a `Lane` of its own, without a lock. Whoever adds the lanes up may find the last batch in some
 numbers and not yet in others.
@@ -169,7 +169,10 @@ class Recorder:
     def stats(
         self, *, batches: int, rows: int, local_rows: int, kind: Kind, workers: int, read_method: ReadMethod
     ) -> Stats:
-        """What has been noted so far, beside what the iterator knows itself."""
+        """The statistics of the run so far.
+
+        The arguments are the figures that are not recorded here; see `Stats`.
+        """
         from .stats import Stats  # noqa: PLC0415 - with its verdicts, it takes a tenth of the import of the core
 
         by_workers = list(self._workers.values())
@@ -209,7 +212,7 @@ class Recorder:
         )
 
     def since(self, earlier: Stats, now: Stats) -> Stats:
-        """What has been noted since an earlier `Stats`, of which the last is `now`.
+        """The statistics from an earlier `Stats` to `now`, which is the last one.
 
         Raises:
             TypeError: If `earlier` is no `Stats`.

@@ -28,7 +28,7 @@ class Progress:
 
     @property
     def position(self) -> Position:
-        """What the next batch begins with."""
+        """The epoch and the row with which the next batch begins."""
         return self._start if self.last is None else self._plan.after(self.last)
 
     @property
@@ -43,5 +43,5 @@ class Progress:
         return self._before[0] + batches, self._before[1] + rows
 
     def moved(self, position: Position) -> Progress:
-        """The same, once the run was moved to a position."""
+        """The progress after the run was moved to a position."""
         return Progress(self._plan, position, self.yielded)

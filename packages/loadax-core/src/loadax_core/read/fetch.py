@@ -111,17 +111,17 @@ class Fetch:
 
     @property
     def dataset(self) -> Dataset[Any]:
-        """What is read."""
+        """The dataset."""
         return self._dataset
 
     @property
     def batcher(self) -> Callable[[list[Any]], Any]:
-        """What makes items into a batch."""
+        """The batcher, which makes items into a batch."""
         return self._batcher
 
     @property
     def placement(self) -> Placement | None:
-        """What moves batches to devices."""
+        """The placement of batches on devices, or None."""
         return self._place
 
     def at_epoch(self, epoch: int) -> Fetch:

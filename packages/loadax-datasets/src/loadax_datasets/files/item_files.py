@@ -42,7 +42,7 @@ MALFORMED = (
     RecursionError,
     OverflowError,
 )
-"""What reading a file raises that `save` did not write, or not to its end."""
+"""Errors of reading a file that `save` did not write, or did not finish."""
 
 
 def save(path: Path, item: Any) -> None:

@@ -51,7 +51,7 @@ class Phase(NamedTuple):
         return [self.start, self.rows, [*self.shares], [*self.ends]]
 
     def padded(self, count: int) -> Phase:
-        """The same with sources of share 0 behind the others, `count` in all."""
+        """The phase with sources of share 0 added behind the others, up to `count` sources."""
         more = (0,) * (count - len(self.shares))
         return self._replace(shares=self.shares + more, ends=self.ends + more)
 

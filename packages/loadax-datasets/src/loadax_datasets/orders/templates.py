@@ -15,7 +15,10 @@ import numpy as np
 from loadax_core import Rows
 
 Chain: TypeAlias = "tuple[Chain, int, int] | None"
-"""The pieces of a template, longest last: those before, the class of these, and their number."""
+"""The pieces of a template, by class, as a linked list: the pieces before, the last class, and its number of pieces.
+
+Classes follow from the longest pieces to the shortest.
+"""
 
 
 class Open(NamedTuple):

@@ -150,11 +150,11 @@ class ChoosingDataset(CombinedDataset[T_co]):
         self._compare_layouts()
 
     def _batch_layout(self) -> Layout | None:
-        """That of the sources, if it is the same for all."""
+        """The layout of the sources, if all have the same."""
         return self._common
 
     def batch_spec(self, rows: int) -> Any:
-        """That of the sources, if it is the same for all."""
+        """The `batch_spec` of the sources, if it is the same for all."""
         first, *others = [source.batch_spec(rows) for source in self._sources]
         return first if all(repr(spec) == repr(first) for spec in others) else None
 

@@ -1,4 +1,4 @@
-"""What datasets with several sources share, and rows side by side."""
+"""The base of datasets with several sources, and `ZippedDataset`."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class ZippedDataset(CombinedDataset[T_co]):
         ]
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
-        """Those of the source that `path` begins with."""
+        """The rows that are made from it in the source that `path` begins with."""
         return self._source_at(path, row)[1].places(row, path[1:])
 
     def fingerprint(self) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class MixedDataset(ChoosingDataset[T_co]):
         return self._length
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
-        """The same mixture of other passes over the sources; see the class."""
+        """The mixture of the passes over the sources that `epoch` reads."""
         epoch = check_int("epoch", epoch, 0)
         passes = self._passes_in(epoch)
         sources = tuple(source.at_epoch(turn) for source, turn in zip(self._sources, passes.turns, strict=True))
@@ -184,7 +184,7 @@ class MixedDataset(ChoosingDataset[T_co]):
         ]
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
-        """Those of each pass over the source that `path` begins with."""
+        """The rows that are made from it, in each pass over the source that `path` begins with."""
         number, _ = self._source_at(path, row)
         found: list[int] = []
         for turn in self._passes.all_of(number):
