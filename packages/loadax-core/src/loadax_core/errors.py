@@ -66,7 +66,7 @@ class RemoteTraceback(Exception):  # noqa: N818
         return f'\n"""\n{self.args[0]}"""'
 
 
-def traced(error: BaseException) -> str:
+def traceback_text(error: BaseException) -> str:
     """The traceback of an error as text."""
     try:
         return "".join(traceback.format_exception(error))

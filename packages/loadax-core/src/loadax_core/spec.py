@@ -223,7 +223,7 @@ class Run(NamedTuple):
 
     @property
     def _divide(self) -> Callable[[int], object] | None:
-        """A function that raises a ValueError for a number of rows that cannot be divided; None if there is no such check."""
+        """A check that raises a ValueError for a number of rows that cannot be divided; None if there is none."""
         if self.strategy is not None:
             return self.strategy.local_rows
         # Another batcher may make any number of rows.

@@ -59,7 +59,7 @@ def jax_settings(setting: str) -> bytes | None:
         raise
 
 
-class Settings:
+class JaxSettings:
     """JAX's settings in a worker process: those of its parent, as soon as JAX is imported.
 
     Args:

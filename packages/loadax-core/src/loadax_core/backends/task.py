@@ -90,11 +90,11 @@ class Done:
         return _arrived, (error, body, buffers, replaced, others)
 
 
-Packed: TypeAlias = tuple[Tolerance, Replaced, bytes, str]
+PackedReport: TypeAlias = tuple[Tolerance, Replaced, bytes, str]
 """A report for another process, with its error packed."""
 
 
-def _pack_report(report: Report) -> Packed:
+def _pack_report(report: Report) -> PackedReport:
     return report.tolerance, report.replaced, pack(report.error), report.trace
 
 
@@ -102,7 +102,7 @@ def _arrived(
     error: bytes | None,
     body: bytes,
     buffers: list[pickle.PickleBuffer],
-    replaced: dict[int, list[Packed]] | None,
+    replaced: dict[int, list[PackedReport]] | None,
     others: dict[str, Any],
 ) -> Done:
     """An outcome that comes from another process."""
