@@ -260,7 +260,8 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
 
     def __repr__(self) -> str:
         epoch, row = self._progress.position
-        return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._closed}>"
+        closed = ", closed" if self._closed else ""
+        return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{closed}>"
 
     @contextmanager
     def _exclusive(self) -> Generator[None]:

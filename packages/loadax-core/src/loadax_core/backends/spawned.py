@@ -229,7 +229,8 @@ class Spawned:
             # Real-time signals have numbers only.
             known = {number.value: number.name for number in signal.Signals}
             how = f"was killed by {known.get(-code, f'signal {-code}')}"
-            how += ", perhaps because memory ran out" * (-code == signal.SIGKILL)
+            if -code == signal.SIGKILL:
+                how += ", perhaps because memory ran out"
         meanwhile = f"while it read rows {describe([int(row) for row in task.rows])}" if task else "while it started"
         return WorkerError(f"worker process {self._process.pid} {how} {meanwhile}")
 

@@ -52,6 +52,6 @@ def overdue(worker: Worker, timeout: float) -> tuple[float, str]:
     elif rows is not None:
         what += f" rows {describe(rows)}"
     steps = slot.steps if slot and len(slot.steps) > 1 else [activity.step]
-    of = " to ".join(str(step) for step in (steps[0], *steps[1:][-1:]))
+    of = str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
     stands = stack or activity.stack()
     return 0.0, f"{what} ({of}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stands}"
