@@ -230,11 +230,12 @@ class MixedDataset(ChoosingDataset[T_co]):
     def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
         """In the first epoch, the rows up to which weights and sources agree, however long the mixtures are."""
         known = super().rows_agreeing(saved, epoch)
+        sources: Any = saved.get("sources")
         # The seed alone does not tell a mixture: samples and parts have an entry of that name, too.
-        if known or epoch or not {"mix", "sources"} <= saved.keys() or saved.get("seed") != self._seed:
+        if known or epoch or saved.get("seed") != self._seed or not isinstance(sources, list):
             return known
-        agreeing = min(self._length, rows_agreeing(self._phases, saved["mix"]))
-        sources = cast("list[Any]", saved["sources"])
+        sources = cast("list[Any]", sources)
+        agreeing = min(self._length, rows_agreeing(self._phases, saved.get("mix")))
         for number, source in enumerate(self._sources):
             rows = source.rows_agreeing(sources[number], 0) if number < len(sources) else 0
             if rows < self._passes.lengths[number] or not rows:
