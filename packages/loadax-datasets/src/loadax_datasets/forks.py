@@ -45,7 +45,7 @@ class ForkLock:
         self._lock = threading.Lock()
 
     def held(self) -> threading.Lock:
-        """What to use in a `with` statement."""
+        """The lock, for a `with` statement."""
         return self._lock
 
     def __reduce__(self) -> tuple[type[ForkLock], tuple[()]]:

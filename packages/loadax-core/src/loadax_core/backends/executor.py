@@ -35,7 +35,7 @@ _known: OrderedDict[str, Epochs] = OrderedDict()
 """The datasets that this process remembers, by their names."""
 
 _UNKNOWN = "unknown"
-"""What a process returns that does not know the dataset of a task."""
+"""The result of a task in a process that does not know the dataset."""
 
 
 class SendingPickler(Pickler, ForkingPickler):

@@ -1,4 +1,4 @@
-"""One worker process, as the worker thread sees it that has it do its tasks."""
+"""The parent's side of a worker process: starts it, sends it tasks, and receives their outcomes."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ BOOT = "import sys; sys.path[:] = {path!r}; from loadax_core.backends.child impo
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the processes of a run begin with.
+    """What the processes of a run are started with.
 
     Attributes:
         shared: The dataset and the batcher.
         initializer: A function to be called before they are unpickled, or None; pickled.
-        needs_main: Whether one of these needs the main program.
+        needs_main: Whether the dataset, the batcher or the initializer is defined in the main program.
         jax_settings: See `jax_settings`.
         timeout: Seconds that unpickling them may take, or None.
         pin: Prepares the memory of batches; see `Pool`.
@@ -129,7 +129,7 @@ class Spawned:
             self._write(message)
 
     def _write(self, message: bytes) -> None:
-        # If the process has died, that is found again by whoever waits for the outcome.
+        # If the process has died, `perform` finds it again, and makes it the outcome.
         with contextlib.suppress(OSError):
             if self._channel is not None and self._failed is None:
                 self._channel.send(message)
@@ -221,7 +221,7 @@ class Spawned:
         return channel
 
     def _died(self, task: Task | None) -> WorkerError:
-        """What became of the process, as an error."""
+        """The error that says how the process has ended."""
         assert self._process is not None
         code = _reap(self._process)
         how = f"exited with status {code}"

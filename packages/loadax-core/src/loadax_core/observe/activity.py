@@ -1,4 +1,4 @@
-"""What one thread is doing at the moment, for statistics and for a consumer that waits too long."""
+"""`Activity`: what one thread is doing at the moment, for statistics and for the message of a timeout."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Activity:
     )
 
     def __init__(self, lane: Lane, tracing: Tracing, *, timed: bool = False, loads_only: bool = True) -> None:
-        """Begins with nothing being done, by the thread that calls this.
+        """Begins with no stage. The thread that calls this is the one whose activity is noted.
 
         Args:
             lane: Where its time is added up.

@@ -64,7 +64,7 @@ class Report(NamedTuple):
 
 
 NO_REPORTS: dict[tuple[Tolerance, int], Report] = {}
-"""Of a unit of work in which no row was replaced yet; nobody writes to it."""
+"""The reports of a unit of work in which no row was replaced yet: shared by all threads, and never written to."""
 
 
 class Collector:

@@ -11,7 +11,7 @@ SLOW_UNITS = 2
 """A batch that takes as long as this many units is slow: several workers share its rows."""
 
 SLOW_REMOTE_UNITS = 4
-"""The same where the work is done elsewhere: parts have to be copied to join them."""
+"""The number of units from which on a batch of processes or an executor is slow: its parts have to be copied, too."""
 
 LARGE_SECONDS = 0.1
 """Once several batches for each worker are on their way, a unit of items may hold up to this many seconds of work.

@@ -53,7 +53,7 @@ class Bench:
     def __init__(
         self, epochs: Epochs, crew: Crew, policy: Policy, recorder: Recorder, budget: Budget | None, *, timed: bool
     ) -> None:
-        """Begins with nothing done.
+        """Begins without a published batch.
 
         Args:
             epochs: The fetch of each epoch.
@@ -77,7 +77,7 @@ class Bench:
         self.given: list[Any] = []
 
     def worker(self, number: int) -> Worker:
-        """What the worker of that number works with; called in its thread."""
+        """Makes the `Worker` of a number; called in its thread."""
         lane, tracing = self._recorder.worker(number), self._recorder.tracing
         return Worker(self._crew.engine(), Activity(lane, tracing, timed=self._timed))
 
