@@ -226,6 +226,46 @@ def test_few_epochs_are_kept() -> None:
     assert len(epochs._entries) == KEPT
 
 
+class EverySecond:
+    """A sharding strategy whose process loads every second row."""
+
+    def local_rows(self, rows: int) -> Any:
+        return np.arange(0, rows, 2)
+
+    def distribute_global_batch(self, batch: Any) -> Any:
+        return batch
+
+
+class Gathering(Planned):
+    """Rows that are gathered in some epochs, and read as items in others."""
+
+    def __init__(self, gathers: bool, first: bool) -> None:
+        super().__init__(8)
+        self.first = first
+        if gathers:
+            self.gather = self.take
+
+    def __getitem__(self, row: int) -> int:
+        assert type(row) is int
+        return row
+
+    def take(self, rows: Any, alloc: Any) -> Any:
+        assert not isinstance(rows, list)
+        return rows.copy()
+
+    def at_epoch(self, epoch: int) -> Any:
+        return Gathering((epoch % 2 == 0) is self.first, self.first)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_rows_reach_a_dataset_that_is_read_otherwise_in_another_epoch(workers: int, built: bool, first: bool) -> None:
+    builder = DataLoader().batch_size(4).workers(workers).epochs(2).shard(EverySecond())
+    batches = list(builder.build(Gathering(built, first)))
+    assert [batch.tolist() for batch in batches] == 2 * [[0, 2], [4, 6]]
+
+
 def test_short_epochs_come_in_order() -> None:
     batches = list(DataLoader().workers(3).prefetch(8).epochs(50).build(Planned(1)))
     assert np.concatenate(batches).tolist() == [1000 * epoch for epoch in range(50)]

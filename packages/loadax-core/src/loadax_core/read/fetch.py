@@ -149,7 +149,7 @@ class Fetch:
         """Several batches, in one call.
 
         Args:
-            numbers: The row numbers of all batches, one batch after the other, as a range or an array.
+            numbers: The row numbers of all batches, one batch after the other.
             count: The number of batches; all have the same number of rows.
             alloc: Provides memory.
 
@@ -163,6 +163,9 @@ class Fetch:
         rows: Any = numbers
         try:
             if not isinstance(rows, range):
+                if isinstance(numbers, list):
+                    # The dataset of another epoch is read as items.
+                    rows = np.array(numbers, np.int64)
                 gathered = self._gather(rows, alloc)
             elif self._gather_range is None:
                 gathered = self._gather(np.arange(rows.start, rows.stop, dtype=np.int64), alloc)
@@ -195,9 +198,12 @@ class Fetch:
         """The items of `rows`, as a list: items that the dataset makes only when they are taken are made here.
 
         Args:
-            rows: Row numbers, as a range or a list.
+            rows: Row numbers.
             watch: Called with each row before it is read, if rows are read one by one.
         """
+        if isinstance(rows, np.ndarray):
+            # An array is of another epoch, whose dataset is gathered.
+            rows = rows.tolist()
         if self._read_many is not None and len(rows) > 1:
             try:
                 if self._read_range is not None and isinstance(rows, range):
