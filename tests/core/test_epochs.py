@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from time import perf_counter
+from traceback import format_exception
 from typing import Any
 
 import elsewhere
@@ -101,6 +102,60 @@ def test_an_error_of_an_epoch_comes_at_its_first_step(workers: int) -> None:
     assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
 
 
+class RewordedError(Exception):
+    def __init__(self, row: int) -> None:
+        super().__init__(f"no plan for row {row}")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "no plan"), RewordedError(3), UnicodeDecodeError("utf-8", b"no", 0, 1, "plan")]
+)
+def test_each_step_that_waited_for_an_epoch_gets_an_error_of_its_own(error: Exception) -> None:
+    class Broken(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            super().at_epoch(epoch)
+            raise error from KeyError("cause")
+
+    dataset = Broken(8)
+    dataset.held.clear()
+    epochs = Epochs(DataLoader().build(dataset)._run.fetch)
+    raised: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            epochs.enter(5)
+        except Exception as own:
+            raised.append(own)
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert dataset.entered.wait(20)
+    # All threads wait for the one that opens the epoch.
+    threading.Event().wait(0.1)
+    dataset.held.set()
+    for thread in threads:
+        thread.join()
+    assert len(dataset.log) == 1
+    assert len(set(map(id, raised))) == 4
+    assert {(type(own), str(own), repr(own.args)) for own in raised} == {(type(error), str(error), repr(error.args))}
+    assert all("at_epoch" in "".join(format_exception(own)) for own in raised)
+    assert all("cause" in "".join(format_exception(own)) for own in raised)
+
+
+def test_the_error_of_an_epoch_names_its_first_step_once() -> None:
+    class Broken(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            threading.Event().wait(0.2)
+            raise OSError("no plan")
+
+    with iter(DataLoader().batch_size(2).workers(4).prefetch(4).build(Broken(20))) as batches:
+        with pytest.raises(OSError, match="no plan") as caught:
+            next(batches)
+        threading.Event().wait(0.2)
+        assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 0, step 0"]
+
+
 def test_no_epoch_is_opened_ahead_of_a_run_that_ends() -> None:
     dataset = Planned(8)
     for loader in (DataLoader().workers(2).build(dataset), DataLoader().workers(2).build(dataset).epoch(3)):
@@ -149,12 +204,66 @@ def test_one_thread_opens_an_epoch_and_the_others_wait_for_it() -> None:
     assert len(set(map(id, opened))) == 1
 
 
+def test_an_epoch_is_opened_when_it_is_needed_if_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    dataset = Planned(8)
+    epochs = Epochs(DataLoader().build(dataset)._run.fetch)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert epochs.enter(0, 1).dataset[0] == 0
+    assert epochs.enter(1, 2).dataset[0] == 1000
+    assert epochs.join(perf_counter() + 20)
+    assert sorted(epoch for epoch, _ in dataset.log) == [0, 1, 2]
+
+
 def test_few_epochs_are_kept() -> None:
     epochs = Epochs(DataLoader().build(Planned(8))._run.fetch)
     for epoch in range(100):
         epochs.enter(epoch, epoch + 1)
     epochs.join(perf_counter() + 20)
     assert len(epochs._entries) == KEPT
+
+
+class EverySecond:
+    """A sharding strategy whose process loads every second row."""
+
+    def local_rows(self, rows: int) -> Any:
+        return np.arange(0, rows, 2)
+
+    def distribute_global_batch(self, batch: Any) -> Any:
+        return batch
+
+
+class Gathering(Planned):
+    """Rows that are gathered in some epochs, and read as items in others."""
+
+    def __init__(self, gathers: bool, first: bool) -> None:
+        super().__init__(8)
+        self.first = first
+        if gathers:
+            self.gather = self.take
+
+    def __getitem__(self, row: int) -> int:
+        assert type(row) is int
+        return row
+
+    def take(self, rows: Any, alloc: Any) -> Any:
+        assert not isinstance(rows, list)
+        return rows.copy()
+
+    def at_epoch(self, epoch: int) -> Any:
+        return Gathering((epoch % 2 == 0) is self.first, self.first)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("built", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_rows_reach_a_dataset_that_is_read_otherwise_in_another_epoch(workers: int, built: bool, first: bool) -> None:
+    builder = DataLoader().batch_size(4).workers(workers).epochs(2).shard(EverySecond())
+    batches = list(builder.build(Gathering(built, first)))
+    assert [batch.tolist() for batch in batches] == 2 * [[0, 2], [4, 6]]
 
 
 def test_short_epochs_come_in_order() -> None:

@@ -16,7 +16,15 @@ import numpy as np
 import pytest
 from loadax_core import ClosedError, DataLoader, StackBatcher, StackError
 from loadax_core import distributed as resolve
+from loadax_core.backends.thread import Threads
+from loadax_core.observe.activity import Activity
+from loadax_core.observe.lane import Lane
+from loadax_core.observe.traces import Tracing
+from loadax_core.read.epochs import Epochs
+from loadax_core.read.fetch import Fetch
+from loadax_core.run.wait import overdue
 from loadax_core.run.window import Window
+from loadax_core.run.worker import Worker
 from loadax_core.testing import check_no_threads
 
 WORKERS = [0, 1, 3]
@@ -296,6 +304,27 @@ def test_a_stuck_read_becomes_an_error_that_names_the_row_and_the_place() -> Non
         with pytest.raises(TimeoutError):
             next(batches)
         released.set()
+
+
+class MovesOn(Activity):
+    """The worker has ended the stage when its stage or its rows are looked at for the second time."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        value = object.__getattribute__(self, name)
+        if name in ("stage", "rows"):
+            setattr(self, name, "" if name == "stage" else None)
+        return value
+
+
+def test_a_worker_that_goes_on_while_the_timeout_is_reported_is_named_as_it_was() -> None:
+    base = Fetch([1, 2, 3], list)
+    worker = Worker(Threads(Epochs(base)).engine(), MovesOn(Lane(), Tracing()))
+    worker.activity.begin("reading", range(3))
+    seconds, complaint = overdue(worker, 1e-9)
+    assert seconds == 0
+    assert complaint.startswith("reading rows 0 to 2 (epoch 0, step 0) has taken longer than the timeout of 1e-09 s")
 
 
 def test_a_slow_read_within_the_timeout_is_no_error() -> None:

@@ -193,6 +193,14 @@ def test_a_loader_without_batches_has_none_to_show() -> None:
         loader.peek()
 
 
+def test_steps_that_are_skipped_are_not_shown() -> None:
+    builder = DataLoader().batch_size(4)
+    with pytest.raises(ValueError, match=r"no batch to look at: all of its steps are skipped"):
+        builder.skip(steps=[0, 1]).build([1, 2, 3, 4, 5]).peek()
+    preview = builder.skip(steps=[0]).build([1, 2, 3, 4, 5]).peek()
+    assert (preview.rows, preview.batch.shape, preview.kept) == (1, (1,), 1)
+
+
 @pytest.mark.parametrize(
     ("nbytes", "shown"),
     [

@@ -221,8 +221,10 @@ def test_origins_and_find_of_a_plain_dataset() -> None:
         loader.find(10)
     with pytest.raises(ValueError, match="at path \\(0,\\)"):
         loader.find(1, path=[0])
-    with pytest.raises(ValueError, match="epoch must be one of the run"):
+    with pytest.raises(ValueError, match="epoch must be one of the run, which has epochs 0 to 1, got 2"):
         loader.find(1, epoch=2)
+    with pytest.raises(ValueError, match="epoch must be one of the run, which has epoch 1, got 0"):
+        loader.epoch(1).find(1, epoch=0)
     skipping = DataLoader().batch_size(4, drop_remainder=True).epochs(2).skip(steps=[2]).build(list(range(10)))
     assert (skipping.find(0), skipping.find(0, epoch=1), skipping.find(9)) == ([0], [], [])
 

@@ -97,6 +97,30 @@ def test_other_orders_are_refused_from_the_first_row_on(now: BaseDataset[int]) -
         resume(now, state_at(a.mix(b, weights=[2, 1], rows=400), 1))
 
 
+@pytest.mark.parametrize("before", [a.sample(30, seed=3), a.frozen().random_split([0.5, 0.5], seed=3)[0]])
+def test_a_mixture_refuses_the_state_of_another_dataset_with_its_seed(before: BaseDataset[int]) -> None:
+    with pytest.raises(StateError, match="cannot resume: the state was saved with"):
+        resume(a.mix(b, seed=3), state_at(before, 2))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"slice": 5, "source": {"rows": 60}},
+        {"slice": [0, 9], "source": {"rows": 60}},
+        {"slice": [0, 9, 1]},
+        {"mix": [[0, None, 5, 5]], "seed": 0, "sources": [{"rows": 60}, {"rows": 90}]},
+        {"mix": 5, "seed": 0, "sources": 5},
+        {"mix": [[0, None, [1, 1], [1, 1]]], "seed": 0, "sources": None},
+    ],
+)
+def test_the_state_of_a_dataset_with_entries_of_the_same_names_is_refused(facts: dict[str, Any]) -> None:
+    state = state_at(a, 0) | {"fingerprint": {"rows": 9, **facts}}
+    for dataset in (a.frozen()[:9], a.mix(b, rows=9)):
+        with pytest.raises(StateError, match="cannot resume: the state was saved with"):
+            resume(dataset, state)
+
+
 def test_other_weights_are_refused_in_a_later_epoch() -> None:
     before = a.mix(b, weights=[2, 1], rows=100)
     assert resume(before, state_at(before, 130, 2), 2) == list(before.at_epoch(1))[30:]

@@ -24,6 +24,12 @@ class Halves:
 class WithoutJax(Halves):
     def __getitem__(self, row): return "jax" in sys.modules
 
+class LooksForJax(Halves):
+    def __getitem__(self, row):
+        import importlib.util
+        assert importlib.util.find_spec("jax") is not None
+        return super().__getitem__(row)
+
 def initialize():
     import jax
     jax.config.update("jax_enable_x64", False)
@@ -100,6 +106,19 @@ def test_settings_hold_from_the_import_of_jax_on_whatever_the_users_modules_set(
         """,
     )
     assert lines == ["('int64', 'int64')", "('int32', 'int32')"]
+
+
+def test_settings_hold_in_a_worker_that_has_looked_whether_jax_is_installed(tmp_path: Path) -> None:
+    lines = run(
+        tmp_path,
+        """
+        if __name__ == "__main__":
+            import jax
+            jax.config.update("jax_enable_x64", True)
+            print(show(LooksForJax(2))[0])
+        """,
+    )
+    assert lines == ["float64"]
 
 
 def test_a_setting_that_cannot_be_sent_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ TABLES = {
     ("torch", "IterableDataset"): "it is a stream; write a dataset with len() and [i] that reads row i",
     ("tensorflow", "DatasetV2"): "it is a stream; read its source by number, as tfds.data_source(...) does",
 }
-"""Package and type of what does not give row `i` for `[i]`, and what to use instead."""
+"""Classes whose `[i]` is not row `i`, by package and name, and what to use instead of each."""
 
 
 def check_int(name: str, value: object, minimum: int, other: str = "") -> int:

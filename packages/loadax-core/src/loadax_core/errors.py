@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from types import CodeType
 from typing import Any
 
@@ -64,7 +66,7 @@ class RemoteTraceback(Exception):  # noqa: N818
         return f'\n"""\n{self.args[0]}"""'
 
 
-def traced(error: BaseException) -> str:
+def traceback_text(error: BaseException) -> str:
     """The traceback of an error as text."""
     try:
         return "".join(traceback.format_exception(error))
@@ -83,6 +85,22 @@ def detach(error: BaseException) -> None:
             found.add(id(one))
             one.__traceback__ = None
             errors += [one.__cause__, one.__context__]
+
+
+def copied(error: BaseException) -> BaseException:
+    """A copy of an error that several steps get, since each adds its own notes; the error itself if that fails."""
+    kind = type(error)
+    with suppress(Exception):
+        new = copy.copy(error)
+        if type(new) is not kind or repr(new.args) != repr(error.args):
+            # Its `__init__` makes other arguments of the arguments.
+            new = kind.__new__(kind, *error.args)
+            for name, value in vars(error).items():
+                BaseException.__setattr__(new, name, value)
+        for name in ("__traceback__", "__context__", "__cause__", "__suppress_context__"):
+            BaseException.__setattr__(new, name, getattr(error, name))
+        return new
+    return error
 
 
 def is_interrupt(error: BaseException) -> bool:
@@ -127,9 +145,9 @@ def relayed(error: BaseException, stage: str, step: object, trace: str = "") -> 
         error: The error that was raised.
         stage: The stage that raised it, such as "reading".
         step: The step whose batch was being made.
-        trace: The traceback, if the error has none, since another process raised it or it was kept for long.
+        trace: The traceback as text, if the error has none of its own, as one from another process.
     """
-    # This is how NumPy puts it.
+    # NumPy's error for a write to a read-only array has these words.
     if isinstance(error, ValueError) and "read-only" in _message(error):
         add_note(error, "loadax: items may be views of the dataset's arrays; make new ones instead of changing them")
     if trace:

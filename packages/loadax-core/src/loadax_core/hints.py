@@ -1,4 +1,4 @@
-"""What to write instead of what other data loaders have, or of what belongs to another object: the table of all hints.
+"""Hints in errors: what to write in place of names that only other data loaders have, or that another object has.
 
 Type checkers do not see the classes here: to them these names do not exist.
 """
@@ -52,7 +52,7 @@ BUILDER = {
         "call .build(dataset) first: the loader that it returns has it",
     ),
 }
-"""What people look for in a `DataLoader`."""
+"""Names that a `DataLoader` does not have, and what to write instead."""
 
 LOADER = {
     **{
@@ -74,7 +74,7 @@ LOADER = {
         "it belongs to an iterator: batches = iter(loader)",
     ),
 }
-"""What people look for in a `Loader`."""
+"""Names that a `Loader` does not have, and what to write instead."""
 
 
 def settings_are_calls(more: Sequence[object], unknown: Mapping[str, object]) -> str:

@@ -198,10 +198,11 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
             self._go_on_from(Position(found.epoch, found.start))
 
     def digest(self) -> str:
-        """A hash of the order of the rows up to the position, since the last 1,000 steps: see `Loader.audit`.
+        """A hash of the order of the rows of the last steps before the position: see `Loader.audit`.
 
-        Two iterators at the same step have the same digest if and only if the rows of these steps were the same, on any
-        number of hosts. Reads no row; takes about 1 us for each row.
+        It covers the steps from the last multiple of 1,000 on: at step 1,500, those from 1,000 to 1,499. Two iterators
+        at the same step have the same digest if and only if the rows of these steps were the same, on any number of
+        hosts. Reads no row; takes about 1 us for each row.
         """
         return digest_before(self._run.plan, self._run.fetch, self.step)
 
@@ -259,7 +260,8 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
 
     def __repr__(self) -> str:
         epoch, row = self._progress.position
-        return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{', closed' * self._closed}>"
+        closed = ", closed" if self._closed else ""
+        return f"<LoaderIterator at epoch {epoch}, row {row} of {self._run.plan.rows}{closed}>"
 
     @contextmanager
     def _exclusive(self) -> Generator[None]:

@@ -129,11 +129,14 @@ class Loader(LoaderHints, Steering[B_co], Generic[B_co]):
 
         self._check_rows()
         plan = self._run.plan
-        if not plan.steps_per_epoch:
-            raise ValueError(
-                f"this loader has no batch to look at: {plan.rows} rows make no batch of {plan.batch_size}; use more "
-                "rows, a smaller batch_size, or drop_remainder=False"
+        if plan.steps == 0:
+            why = (
+                "all of its steps are skipped; give fewer to .skip(steps=...)"
+                if plan.steps_per_epoch
+                else f"{plan.rows} rows make no batch of {plan.batch_size}; use more rows, a smaller batch_size, or "
+                "drop_remainder=False"
             )
+            raise ValueError(f"this loader has no batch to look at: {why}")
         first: LoaderIterator[B_co] = LoaderIterator(self._run._replace(workers=0, prefetch=0, timeout=None))
         self._preview = preview(next(first), plan, self._run.prefetch, queued=self._run.fetch.queued)
         return self._preview

@@ -68,5 +68,5 @@ def _changes(dataset: Any) -> bool:
     try:
         return at_epoch is not None and at_epoch(1) is not dataset
     except Exception:
-        # Nobody has asked for epoch 1, so its error is nobody's.
+        # The program has not asked for epoch 1, so an error of it is not raised.
         return False

@@ -1,4 +1,4 @@
-"""What loads the batches of a run: workers ahead of the caller, or the caller."""
+"""Makes the `Source` of a run: a `Window`, whose workers load ahead, or `Inline`, which loads in the caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .spec import Run
 
 
 def source_of(run: Run, epochs: Epochs, position: Position, recorder: Recorder, context: Context) -> Source:
-    """What loads the batches of a run from a position on.
+    """The source of a run's batches, from a position on.
 
     Args:
         run: The run.

@@ -208,7 +208,7 @@ class Run(NamedTuple):
                 ) from error
 
     def stats(self, recorder: Recorder, batches: int, rows: int) -> Stats:
-        """What was recorded of a run that has yielded so many batches and rows."""
+        """The statistics of a run that has yielded these numbers of batches and rows."""
         size = self.plan.batch_size
         # A process loads the same share of each batch.
         share = 1.0 if self.strategy is None else len(self.strategy.local_rows(size)) / size
@@ -223,7 +223,7 @@ class Run(NamedTuple):
 
     @property
     def _divide(self) -> Callable[[int], object] | None:
-        """Raises a ValueError for a number of rows that cannot be divided; None where nobody knows."""
+        """A check that raises a ValueError for a number of rows that cannot be divided; None if there is none."""
         if self.strategy is not None:
             return self.strategy.local_rows
         # Another batcher may make any number of rows.

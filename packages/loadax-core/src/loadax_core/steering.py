@@ -1,4 +1,4 @@
-"""What a loader says of single steps, to look into a run: their batch, where their rows come from, where a row is."""
+"""The methods of a loader that look into a run: the batch of a step, the origins of its rows, the steps of a row."""
 
 from __future__ import annotations
 
@@ -85,8 +85,11 @@ class Steering(Generic[B_co]):
         """
         plan = self._run.plan
         epoch = plan.first_epoch if epoch is None else check_int("epoch", epoch, 0)
-        if epoch < plan.first_epoch or (plan.end is not None and epoch >= plan.end.epoch):
-            raise ValueError(f"epoch must be one of the run, which begins with {plan.first_epoch}, got {epoch}")
+        first, end = plan.first_epoch, plan.end
+        # A run without an end begins with epoch 0, and has all epochs.
+        if end is not None and not first <= epoch < end.epoch:
+            has = f"epoch {first}" if plan.epochs == 1 else f"epochs {first} to {end.epoch - 1}"
+            raise ValueError(f"epoch must be one of the run, which has {has}, got {epoch}")
         row, dataset = check_int("row", row, 0), self._in_epoch(epoch)
         path = tuple(check_int("path", number, 0) for number in path)
         own: Any = getattr(dataset, "places", None)
@@ -97,10 +100,10 @@ class Steering(Generic[B_co]):
             raise ValueError(f"the data have no row {row} at path {path}: a {kind} of {len(dataset)} rows")
         else:
             places = [row]
-        first = (epoch - plan.first_epoch) * plan.steps_per_epoch
+        before = (epoch - first) * plan.steps_per_epoch
         steps = {place // plan.batch_size for place in places}
         return [
-            first + step
+            before + step
             for step in sorted(steps)
             if step < plan.steps_per_epoch and epoch * plan.steps_per_epoch + step not in plan.skipped
         ]

@@ -104,8 +104,8 @@ def check_dataset(
     items = _read_one_by_one(dataset, rows)
     check_same(_read_one_by_one(dataset, rows), items, "a second read's items")
     if length:
-        with ThreadPoolExecutor(4) as pool:
-            reads = [pool.submit(_read_one_by_one, dataset, rows) for _ in range(8)]
+        with ThreadPoolExecutor(4) as threads:
+            reads = [threads.submit(_read_one_by_one, dataset, rows) for _ in range(8)]
             for read in reads:
                 check_same(read.result(), items, "items read from several threads")
     if getattr(dataset, "__getitems__", None) is not None:
@@ -122,7 +122,7 @@ def check_dataset(
         gathered = gather(np.asarray(rows, np.int64), pool)
         check_same(gathered, StackBatcher()(items), "gathered rows and stacked items")
         _check_gather_in_parts(gather, rows, items, pool)
-        _check_gather_refuses(dataset, length, pool)
+        _check_gather_refuses(gather, length, pool)
         _check_gather_range(dataset, gather, pool)
     if pickled:
         _check_pickled(dataset, rows, items)
@@ -261,9 +261,7 @@ def _check_refuses_ranges(length: int, read: Callable[[range], Any], name: str) 
         raise AssertionError(f"{name} accepts {rows} of {length} rows; it must raise IndexError")
 
 
-def _check_gather_refuses(dataset: Dataset[Any], length: int, pool: Pool) -> None:
-    gather = gather_of(dataset)
-    assert gather is not None
+def _check_gather_refuses(gather: Gather, length: int, pool: Pool) -> None:
     wrong: Iterable[tuple[Any, type[Exception]]] = (
         (np.array([length]), IndexError),
         (np.array([-1]), IndexError),

@@ -96,7 +96,8 @@ def registered(node: Any) -> Opened | None:
         return None
     steps = [(jax.keystr(keys), child) for keys, child in entries]
     if _is_record(node) and {step for step, _ in steps} <= {f".{name}" for name in _fields(node)}:
-        # JAX has the constructor make these anew; a copy has to be given them.
+        # Fields with init=False that JAX leaves out: its unflatten function has the constructor compute them. A copy is
+        # made without the constructor, so that they are copied.
         made = {f".{f.name}" for f in dataclasses.fields(node) if not f.init} - {step for step, _ in steps}
         steps += [(f".{n}", getattr(node, n)) for n in _unmarked(node) if f".{n}" in made]
         return steps, partial(_with_fields, node, [step[1:] for step, _ in steps])

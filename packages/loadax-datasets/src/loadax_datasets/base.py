@@ -48,9 +48,8 @@ class BaseDataset(ABC, Generic[T_co]):
     A dataset reads no row before one is asked for. Only `filter` reads all rows, once, to know its length. No transform
     changes the dataset that it is called on.
 
-    A subclass defines `__len__` and `read`, and may define `read_many` (with
-    `batched`), `gather`, `at_epoch`, `fingerprint` and `describe`. All reads must be thread-safe, and the dataset must
-    survive pickling.
+    A subclass defines `__len__` and `read`, and may define `read_many` (with `batched`), `gather`, `at_epoch`,
+    `fingerprint` and `describe`. All reads must be thread-safe, and the dataset must survive pickling.
 
     A subclass whose arguments decide which row comes when (a seed, a length of windows, a list of files) must define
     `fingerprint`, and name them there. A loader compares fingerprints before it resumes from a saved state; without
@@ -120,7 +119,7 @@ class BaseDataset(ABC, Generic[T_co]):
 
     @property
     def __getitems__(self) -> Callable[[list[int]], Sequence[T_co]] | None:
-        # None where it would read one by one: then a loader divides the rows among workers, and names one that fails.
+        # None if `read_many` reads one by one: then a loader divides the rows among workers, and names one that fails.
         return self.read_many if self.batched else None
 
     @property
@@ -159,7 +158,7 @@ class BaseDataset(ABC, Generic[T_co]):
         raise NotImplementedError(f"{type(self).__name__} has `_gather` as its gather, and no `_take`")
 
     def _batch_layout(self) -> Layout | None:
-        """What a gathered batch consists of, if that is known without reading; there is a `_write_rows` then."""
+        """The layout of a gathered batch, if it is known without reading; such a dataset defines `_write_rows`."""
         return None
 
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:
@@ -179,7 +178,7 @@ class BaseDataset(ABC, Generic[T_co]):
         return None if layout is None else layout.spec(rows)
 
     def _takes_casts(self) -> bool:
-        """Whether a gather may write whole numbers in another dtype at once; there is a `_take_as` then."""
+        """Whether a gather can write whole numbers in another dtype at once; such a dataset defines `_take_as`."""
         return False
 
     def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: Any) -> Any:
@@ -361,7 +360,8 @@ class BaseDataset(ABC, Generic[T_co]):
         try:
             items = self.read_range(rows)
         except Exception:
-            # Yields the rows before the one that fails. An error that does not come again is raised all the same.
+            # Yields the rows before the one that fails. If no row fails when it is read alone, the error is raised at
+            # the end.
             yield from map(self.read, rows)
             raise
         yield from items

@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 
 class Renewed(Protocol):
-    """What has locks. It must be weakly referenced, and compare by identity."""
+    """An object that has locks. It can be weakly referenced, and compares by identity."""
 
     def renew_locks(self) -> None:
         """Makes the locks anew, and drops what a thread may have left half done. Runs in the child, alone."""
@@ -45,7 +45,7 @@ class ForkLock:
         self._lock = threading.Lock()
 
     def held(self) -> threading.Lock:
-        """What to use in a `with` statement."""
+        """The lock, for a `with` statement."""
         return self._lock
 
     def __reduce__(self) -> tuple[type[ForkLock], tuple[()]]:
@@ -120,7 +120,7 @@ class _Gate:
             self._changed.notify_all()
 
     def renew(self) -> None:
-        """The same in the child."""
+        """Makes the lock anew in a forked child, where only the calls of the thread that forked go on."""
         self._changed = threading.Condition()
         self._inside = {ident: calls for ident, calls in self._inside.items() if ident == threading.get_ident()}
         self._forking = None

@@ -1,4 +1,4 @@
-"""What to write instead of what other libraries have: one table for names, and the seeds that are given by name."""
+"""Hints in errors: what to write in place of names that only other libraries have, and of seeds by position."""
 
 from __future__ import annotations
 

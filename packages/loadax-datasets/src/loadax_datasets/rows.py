@@ -1,4 +1,4 @@
-"""Row numbers: checks of those that callers give, and the forms that datasets hand on."""
+"""Row numbers: how those that callers give are checked, and the two forms in which datasets pass them on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a place where work is done has to offer: one engine for each worker thread, made by a crew."""
+"""The protocols of the places where tasks are done: a `Crew` for each run, and an `Engine` for each worker thread."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from .task import Done, Task, Watch
 
 
 class Engine(Protocol):
-    """Where one worker thread has its tasks done. Used by that thread alone, but for `where`."""
+    """Does the tasks of one worker thread, here or elsewhere. That thread alone uses it, but for `where`."""
 
     def open(self) -> None:
-        """Gets ready; what goes wrong is the outcome of every task. Called by the worker thread when it starts."""
+        """Gets ready, in the worker thread, when it starts. An error is not raised: it is the outcome of every task."""
         ...
 
     def send(self, task: Task, /) -> None:
-        """Hands a task over, where it is done elsewhere; called for each, in the order in which they are performed.
+        """Sends a task to where it is done; does nothing if that is the worker thread itself.
 
-        What goes wrong is the outcome of the task.
+        Tasks are sent in the order in which they are performed. An error is not raised: it is the task's outcome.
         """
         ...
 
@@ -28,22 +28,24 @@ class Engine(Protocol):
         Args:
             task: What to read.
             alloc: Provides the memory of what is made here.
-            watch: Is told what is being done, as far as that is known here.
+            watch: Is told what is being done, if that is done in this process.
 
         Returns:
-            The outcome; whatever is raised on the way is part of it.
+            The outcome, which holds what was raised.
         """
         ...
 
     def where(self) -> tuple[int | None, float, str] | None:
-        """For a consumer that waits too long, in its thread: the row that is being read, since when, and the stack.
+        """Where a process that does the tasks stands; called in the thread of a consumer that has waited too long.
 
-        None if this process's own thread knows better.
+        Returns:
+            The row that is being read, for how many seconds, and the stack; None if the worker thread's own `Activity`
+            is to be asked, or the process does not answer.
         """
         ...
 
     def close(self) -> None:
-        """Gives up what the engine holds. Called by the worker thread when it ends."""
+        """Frees what the engine holds, in the worker thread, when it ends."""
         ...
 
 
@@ -51,8 +53,8 @@ class Crew(Protocol):
     """Makes the engines of a window's worker threads.
 
     Attributes:
-        unit_seconds: How much work a task should hold, for handing it over not to matter.
-        remote: Whether the work is done elsewhere, so that parts of a batch have to travel.
+        unit_seconds: Seconds of work that a task should hold: the time to hand a task over is then small beside it.
+        remote: Whether tasks are done in other processes, which send their outcomes back.
     """
 
     unit_seconds: float

@@ -31,7 +31,7 @@ from ..memory.shared import open_shared
 from ..read.epochs import Epochs
 from ..read.fetch import Fetch
 from .channel import Channel
-from .jax_settings import Settings
+from .jax_settings import JaxSettings
 from .pickling import explain_arrival
 from .remote import Stopwatch, failed, perform_remotely
 from .task import Done
@@ -138,7 +138,7 @@ def _prepare(start: Start, fd: int) -> Callable[[], Fetch]:
         A function that opens the dataset.
     """
     starting.set()
-    settings = Settings(start.jax_settings)
+    settings = JaxSettings(start.jax_settings)
     try:
         spawn.prepare(start.preparation)
         settings.apply()

@@ -29,13 +29,13 @@ from .remote import Stopwatch, failed, perform_remotely
 from .task import Done, Task, Watch
 
 MOST_KNOWN = 4
-"""How many datasets a process remembers: the last that it was sent. The executor outlives the runs that use it."""
+"""How many datasets a process remembers: those it used last. The executor outlives the runs that use it."""
 
 _known: OrderedDict[str, Epochs] = OrderedDict()
 """The datasets that this process remembers, by their names."""
 
 _UNKNOWN = "unknown"
-"""What a process returns that does not know the dataset of a task."""
+"""The result of a task in a process that does not know the dataset."""
 
 
 class SendingPickler(Pickler, ForkingPickler):

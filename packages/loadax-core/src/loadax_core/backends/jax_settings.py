@@ -6,10 +6,10 @@ need JAX applies none.
 
 from __future__ import annotations
 
-import importlib.util
 import pickle
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -59,7 +59,7 @@ def jax_settings(setting: str) -> bytes | None:
         raise
 
 
-class Settings:
+class JaxSettings:
     """JAX's settings in a worker process: those of its parent, as soon as JAX is imported.
 
     Args:
@@ -104,25 +104,30 @@ class Settings:
 
 
 class _AfterImport:
-    """A finder of modules that has a function called when one of them has been imported."""
+    """A finder that has a function called when a module has been imported.
+
+    It stays until then: a program may look whether the module is installed (`importlib.util.find_spec`) long before.
+    """
 
     def __init__(self, name: str, then: Callable[[], None]) -> None:
         self._name = name
         self._then = then
 
     def find_spec(
-        self, name: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name != self._name:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = [finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec")]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
             loader: Any = spec.loader
             execute: Callable[[ModuleType], None] = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
+                with suppress(ValueError):
+                    sys.meta_path.remove(self)
                 self._then()
 
             loader.exec_module = exec_module

@@ -17,7 +17,7 @@ import subprocess
 import threading
 
 EXIT_SECONDS = 1.0
-"""How long the exit of the interpreter waits for the processes that it has killed."""
+"""Seconds that the exit of the interpreter waits for each process that it has killed."""
 
 # Reentrant, since the garbage collector may run a function of the user's that forks, at any instruction.
 _lock = threading.RLock()

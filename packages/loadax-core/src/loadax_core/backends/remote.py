@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
-from ..errors import traced
+from ..errors import traceback_text
 from ..observe.cores import Clocks, thread_clocks
 from ..observe.lane import LOOK_SECONDS
 from ..protocols import Alloc, Numbers
@@ -42,7 +42,7 @@ def failed(error: BaseException, stage: str) -> Done:
 def _with_trace(done: Done) -> Done:
     """An outcome with an error, for another process or thread: the traceback becomes text."""
     assert done.error is not None, "called for what failed"
-    done.trace = traced(done.error)
+    done.trace = traceback_text(done.error)
     # What it refers to must not be kept here.
     done.error = done.error.with_traceback(None)
     return done

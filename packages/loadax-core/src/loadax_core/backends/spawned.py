@@ -1,4 +1,4 @@
-"""One worker process, as the worker thread sees it that has it do its tasks."""
+"""The parent's side of a worker process: starts it, sends it tasks, and receives their outcomes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .child import Start
 from .task import Done, Task, Watch
 
 ANSWER_SECONDS = 1.0
-"""How long to wait for a process to say what it is doing. It cannot while native code holds the GIL."""
+"""Seconds to wait for a process to say what it is doing. It cannot answer while native code holds the GIL."""
 
 END_SECONDS = 1.0
-"""How long a process may take to end by itself, before it is killed."""
+"""Seconds that a process may take to end by itself, before it is killed."""
 
 MOST_AHEAD = 1 << 12
 """Bytes of the largest task that is sent while the process does another one. A socket holds as much without a reader.
@@ -48,12 +48,12 @@ BOOT = "import sys; sys.path[:] = {path!r}; from loadax_core.backends.child impo
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the processes of a run begin with.
+    """What the processes of a run are started with.
 
     Attributes:
         shared: The dataset and the batcher.
         initializer: A function to be called before they are unpickled, or None; pickled.
-        needs_main: Whether one of these needs the main program.
+        needs_main: Whether the dataset, the batcher or the initializer is defined in the main program.
         jax_settings: See `jax_settings`.
         timeout: Seconds that unpickling them may take, or None.
         pin: Prepares the memory of batches; see `Pool`.
@@ -129,7 +129,7 @@ class Spawned:
             self._write(message)
 
     def _write(self, message: bytes) -> None:
-        # If the process has died, that is found again by whoever waits for the outcome.
+        # If the process has died, `perform` finds it again, and makes it the outcome.
         with contextlib.suppress(OSError):
             if self._channel is not None and self._failed is None:
                 self._channel.send(message)
@@ -221,7 +221,7 @@ class Spawned:
         return channel
 
     def _died(self, task: Task | None) -> WorkerError:
-        """What became of the process, as an error."""
+        """The error that says how the process has ended."""
         assert self._process is not None
         code = _reap(self._process)
         how = f"exited with status {code}"
@@ -229,12 +229,13 @@ class Spawned:
             # Real-time signals have numbers only.
             known = {number.value: number.name for number in signal.Signals}
             how = f"was killed by {known.get(-code, f'signal {-code}')}"
-            how += ", perhaps because memory ran out" * (-code == signal.SIGKILL)
+            if -code == signal.SIGKILL:
+                how += ", perhaps because memory ran out"
         meanwhile = f"while it read rows {describe([int(row) for row in task.rows])}" if task else "while it started"
         return WorkerError(f"worker process {self._process.pid} {how} {meanwhile}")
 
     def _overdue(self) -> TimeoutError:
-        """That the process does not get done with opening the dataset, as an error."""
+        """The error that the process has not opened the dataset within the timeout."""
         assert self._process is not None
         where = self.where()
         stack = where[2] if where else "  (it does not answer: native code holds the GIL, or a signal has stopped it)"

@@ -1,4 +1,4 @@
-"""What a worker does in one go, and what comes of it, wherever it is done: in a thread, a process, or an executor."""
+"""A task, its outcome, and how a task is done: the same in a thread, in a process, and in an executor."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Task(NamedTuple):
     Attributes:
         epoch: The epoch that they belong to.
         rows: Their numbers.
-        batches: How many batches these are, one after the other; several are gathered in one go.
-        whole: Whether they are whole batches, or a part of one, to be joined with the other parts later.
+        batches: The number of batches that they make, one after the other; several are gathered in one call.
+        whole: Whether they make whole batches. If not, they are a part of one, to be joined with its other parts.
         following: The epoch after this one, to be opened ahead of time; None if the run ends before it.
     """
 
@@ -39,18 +39,18 @@ class Task(NamedTuple):
 class Done:
     """A task's outcome.
 
-    What most tasks do not have stays an attribute of the class: to set all takes 0.3 us.
+    Fields that most outcomes leave at their defaults are attributes of the class: to set all of them takes 0.3 us.
 
     Attributes:
         values: The batches of a whole task, up to the first that failed; of a part, one entry with the part: its items,
             or what was gathered.
-        error: What was raised instead of the next one.
-        stage: What was being done then: `reading` or `batching`.
+        error: What was raised in place of the next batch; None if nothing was.
+        stage: What was being done when it was raised: `preparing`, `reading`, `batching`, or a stage of an engine.
         reading: Seconds spent reading.
         batching: Seconds spent making items into a batch.
         trace: The traceback of the error, if it was raised in another process.
         transforming: Seconds of `reading` that were transforms, if that was measured.
-        clocks: What the thread had of the cores, if that was measured for another process or thread.
+        clocks: CPU time and core wait of the read, if another process or thread has measured them.
         replaced: The rows that the dataset replaced in each of the values, by its place; None if there are none.
     """
 
@@ -90,11 +90,11 @@ class Done:
         return _arrived, (error, body, buffers, replaced, others)
 
 
-Packed: TypeAlias = tuple[Tolerance, Replaced, bytes, str]
+PackedReport: TypeAlias = tuple[Tolerance, Replaced, bytes, str]
 """A report for another process, with its error packed."""
 
 
-def _pack_report(report: Report) -> Packed:
+def _pack_report(report: Report) -> PackedReport:
     return report.tolerance, report.replaced, pack(report.error), report.trace
 
 
@@ -102,7 +102,7 @@ def _arrived(
     error: bytes | None,
     body: bytes,
     buffers: list[pickle.PickleBuffer],
-    replaced: dict[int, list[Packed]] | None,
+    replaced: dict[int, list[PackedReport]] | None,
     others: dict[str, Any],
 ) -> Done:
     """An outcome that comes from another process."""
@@ -156,7 +156,7 @@ def perform(fetch: Fetch, task: Task, alloc: Alloc, watch: Watch) -> Done:
         The outcome. It holds whatever was raised: a worker must survive it, and so must a consumer that waits for it.
     """
     if task.batches > 1 and not fetch.groups:
-        # The dataset can be read so in other epochs.
+        # Units are made for the dataset that was built. In this epoch it is another one, which is read otherwise.
         return _one_by_one(fetch, task, alloc, watch)
     done = attempt(fetch, task.rows, task.batches, alloc, watch, whole=task.whole)
     if task.batches == 1 or (done.error is None and done.replaced is None):

@@ -26,7 +26,7 @@ class Threads:
         return _Here(self._epochs)
 
     def stop(self) -> None:
-        """Nothing waits."""
+        """Does nothing: no engine waits."""
 
 
 class _Here:

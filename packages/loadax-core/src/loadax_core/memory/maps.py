@@ -105,7 +105,7 @@ class _Owner:
 
     def __init__(self, fd: int) -> None:
         self._closer = closer = _Closer(self, cast("Any", os.close))
-        # What `os.close` makes a number of it with: that, too, runs no Python code.
+        # `os.close` gets the closer, and calls its `__index__` for the descriptor. A `partial` runs no Python code.
         closer.__index__ = partial(int, fd)
 
 

@@ -59,9 +59,9 @@ def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
 
 
 class Memory:
-    """Bytes that arrays are made in, one after the other.
+    """Memory for one array at a time, used again once the array is gone.
 
-    Preparing them for a device takes as long as reading them several times. It is done when they are used for the
+    Preparing memory for a device takes as long as reading it several times. So it is prepared when it is used for the
     second time: where each batch has another shape, most memory is used only once.
 
     Attributes:

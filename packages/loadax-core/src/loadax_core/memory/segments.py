@@ -57,9 +57,8 @@ class _Segment:
         number: Its name in messages.
         memory: Its bytes.
         start: Its address.
-        here: Whether an array lies in it here.
-        there: The number of messages with arrays in it that the receiver can still see. An array that was sent may be
-            sent again.
+        here: Whether this process has an array in it.
+        there: The number of messages whose arrays in it the receiver can still see. An array may be sent several times.
     """
 
     __slots__ = ("here", "memory", "number", "start", "there")
@@ -78,7 +77,8 @@ class Segments:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count = count()
-        # By their addresses, of which there is a sorted list; and those that nobody sees, the longest idle first.
+        # All segments by their addresses, and these addresses sorted; the segments that nobody sees, the longest idle
+        # first; and all by their numbers.
         self._all: dict[int, _Segment] = {}
         self._starts: list[int] = []
         self._idle: dict[int, _Segment] = {}
@@ -121,7 +121,7 @@ class Segments:
         body = dumps(value, keep_in_band)
         with self._lock:
             places = self._places(large)
-            # Only now, since what failed before is not sent, and never released.
+            # Only once nothing can fail: a message that is not sent is never released.
             for segment in {segment.number: segment for segment, _ in places}.values():
                 segment.there += 1
             buffers = [

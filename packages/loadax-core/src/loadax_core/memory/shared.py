@@ -76,8 +76,8 @@ def open_shared(body: bytes, places: list[tuple[int, int]], nbytes: int, fd: int
 
     Args:
         body: See `Shared.description`.
-        places: See there.
-        nbytes: See there.
+        places: See `Shared.description`.
+        nbytes: See `Shared.description`.
         fd: The file with the large buffers; it is closed.
 
     Raises:

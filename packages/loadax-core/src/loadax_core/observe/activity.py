@@ -1,4 +1,4 @@
-"""What one thread is doing at the moment, for statistics and for a consumer that waits too long."""
+"""`Activity`: what one thread is doing at the moment, for statistics and for the message of a timeout."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Activity:
         row: The row that is being read, if rows are timed one by one.
         since: When the stage began, or the read of that row; a value of `perf_counter`.
         seconds: How long the last stage took.
-        close: Whether this read is looked at closely.
+        close: Whether this read is looked at closely: its CPU time and its transforms are measured.
         on_row: What is to be called with each row before it is read; None if rows need not be told apart.
     """
 
@@ -53,12 +53,12 @@ class Activity:
     )
 
     def __init__(self, lane: Lane, tracing: Tracing, *, timed: bool = False, loads_only: bool = True) -> None:
-        """Begins with nothing being done, by the thread that calls this.
+        """Begins with no stage. The thread that calls this is the one whose activity is noted.
 
         Args:
             lane: Where its time is added up.
             tracing: Whether a trace is being taken.
-            timed: Whether each row that is read must be known, for a timeout.
+            timed: Whether a timeout needs to know which row is being read.
             loads_only: Whether the thread does nothing else, so that all of its CPU time is for loading.
         """
         self.lane = lane
@@ -114,12 +114,12 @@ class Activity:
         self.lane.transforming += seconds
 
     def end_elsewhere(self, reading: float, batching: float, clocks: Clocks | None) -> None:
-        """Notes that a read ends that was done in another process, with the batching that was a part of it.
+        """Notes that the outcome of a task arrives that another process has done: it was read, and perhaps batched.
 
         Args:
-            reading: Seconds that reading took, measured there: it may have begun before it was waited for.
-            batching: Seconds that batching took.
-            clocks: What the thread that did it had of the cores, if that was measured.
+            reading: Seconds of reading, measured there: it may have begun before this thread waited for it.
+            batching: Seconds of batching, measured there.
+            clocks: CPU time and core wait of the thread that did it, if they were measured.
         """
         now, lane = perf_counter(), self.lane
         lane.seconds["reading"] += reading

@@ -1,4 +1,4 @@
-"""CPU cores, and what a thread has had of them."""
+"""The number of CPU cores, and how long a thread ran on one, or waited for one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Clocks(NamedTuple):
-    """Seconds of work, and what a thread had of the cores in them.
+    """Seconds of work of a thread, and how long it ran on a core meanwhile, or waited for one.
 
     Attributes:
         seconds: Seconds that went by.

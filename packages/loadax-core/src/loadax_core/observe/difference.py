@@ -30,7 +30,7 @@ def difference(later: Stats, earlier: Stats, history: Iterable[Interval]) -> Sta
     # These two are estimates, whose difference may be out of bounds.
     sums["transforming"] = min(sums["transforming"], sums["reading"])
     sums["bytes"] = round(later.bytes * sums["rows"] / later.rows) if later.rows else 0
-    # The wait of the last batch may have been added, and its end not yet.
+    # Another thread may have added a wait after the elapsed time was looked at.
     sums["waited"] = min(sums["waited"], sums["elapsed"])
     before = list(earlier.slowest)
     return Stats(

@@ -57,7 +57,13 @@ def loading(figures: Figures) -> float:
 
 
 def cores_used(figures: Figures, seconds: float) -> float:
-    """CPU cores for a part of the loading, on average since the first batch; without what was loaded for that one."""
+    """How many CPU cores `seconds` of CPU time are, on average from the first batch on.
+
+    Args:
+        figures: The figures of the run.
+        seconds: CPU time of workers, in all of their loading. The share of it that went into loading before the first
+            batch is left out.
+    """
     steady = figures.elapsed - figures.first_wait
     work = loading(figures)
     return seconds / steady * (work - figures.first_busy) / work if steady > 0 and work > 0 else 0.0
@@ -69,7 +75,7 @@ def process_cores(figures: Figures) -> float:
 
 
 def workers_are_here(figures: Figures) -> bool:
-    """Whether workers are threads of this process, as those of an executor are if its CPU time has theirs."""
+    """Whether workers are threads of this process; those of an executor are if this process used their CPU time."""
     return figures.kind == "thread" or (
         figures.kind == "executor" and process_cores(figures) >= 0.8 * cores_used(figures, figures.cpu)
     )
@@ -81,8 +87,12 @@ def gil_is_late(figures: Figures) -> bool:
 
 
 def may_hold_gil(figures: Figures, seconds: float) -> bool:
-    """Whether these seconds, in which a consumer did not run though its batch was ready, are many for its late batches.
+    """Whether a consumer waited so long with its batch ready that workers must have held the GIL.
 
-    Workers elsewhere cannot hold the GIL.
+    Workers in other processes cannot hold it.
+
+    Args:
+        figures: The figures of the run.
+        seconds: How long the consumer did not run though its batch was ready, in all.
     """
     return workers_are_here(figures) and seconds > GIL_SECONDS * max(1, sum(figures.ready[:1]))

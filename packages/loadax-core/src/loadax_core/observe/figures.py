@@ -54,7 +54,10 @@ class Figures:
 
     @property
     def steady_wait_share(self) -> float:
-        """The same once the first batch was there, for which nothing could be ready."""
+        """The share of the time after the first batch that the consumer waited for data, between 0 and 1.
+
+        The first batch is left out, since no batch could be ready for it.
+        """
         elapsed = self.elapsed - self.first_wait
         return max(0.0, self.waited - self.first_wait) / elapsed if elapsed > 0 else 0.0
 

@@ -76,7 +76,7 @@ class History:
     def intervals(self, end: Point, start: Point = START) -> Iterator[Interval]:
         """The run from `start` to `end` in pieces: the differences between the points."""
         last = start
-        # The last batch may be a point, and time has passed since.
+        # A point of the last batch is left out: `end` has the same batches, and a later time.
         for point in [*(point for point in self._points if point.batches < end.batches), end]:
             if point.batches <= last.batches:
                 continue

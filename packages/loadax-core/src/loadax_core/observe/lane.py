@@ -1,4 +1,4 @@
-"""What one thread has done: a few additions for each batch, written by that thread alone."""
+"""The record of one thread: a few additions for each batch, written by that thread alone."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ class Lane:
     """What one worker, or the caller of `next`, has done.
 
     Attributes:
-        seconds: Time spent in each stage.
-        clocked: Work in which clocks were read.
-        cpu: CPU time of that; of a worker that is a thread here, all of its CPU time.
-        core_wait: Time of that in which the thread was ready to run and waited for a core.
-        floor: What a read must take to be among the slowest.
+        seconds: Seconds spent in each stage.
+        clocked: Seconds of the stages whose CPU time was measured.
+        cpu: CPU seconds in `clocked`; of a worker that is a thread of this process, all of its CPU seconds.
+        core_wait: Seconds in `clocked` in which the thread was ready to run and waited for a core.
+        floor: Seconds that a read must take to be among the slowest.
         slowest: A heap of the slowest reads.
         due: The value of `perf_counter` from which on the next read is looked at closely.
-        measured: Time of reads whose transforms were measured.
-        transforming: Time of these transforms.
-        spans: When each stage was, if a timeline is recorded.
+        measured: Seconds of the reads whose transforms were measured.
+        transforming: Seconds of these transforms.
+        spans: When each stage began and ended, if a timeline is recorded.
     """
 
     __slots__ = (
@@ -100,7 +100,7 @@ class Lane:
         return sum(self.seconds.values())
 
     def clock(self, clocks: Clocks) -> None:
-        """Adds work in which clocks were read."""
+        """Adds a stage whose CPU time was measured."""
         self.clocked += clocks.seconds
         self.cpu += clocks.cpu
         # The kernel counts the wait before a thread runs for the first time, which may have begun before the work.

@@ -1,4 +1,4 @@
-"""What is noted while a run goes on: a few additions for each batch, in memory that does not grow with the run.
+"""Records a run while it goes on: a few additions for each batch, in memory that does not grow with the run.
 
 Each thread writes to a `Lane` of its own, without a lock. Whoever adds the lanes up may find the last batch in some
 numbers and not yet in others.
@@ -35,12 +35,12 @@ class Recorder:
     Attributes:
         caller: What was done in the thread that calls `next`.
         tracing: Whether a trace of `jax.profiler` is being taken.
-        waits: When `next` was called, if a timeline is recorded.
+        waits: When each call of `next` began and ended, if a timeline is recorded.
         ready: How often 0, 1, 2, ... batches were ready when one was asked for.
         waited: Seconds inside `next`.
-        wake_wait: Seconds of these in which the batch was ready, and the consumer did not run yet.
-        woken: Seconds of these, of waits that were looked at closely.
-        woken_core_wait: Seconds of these in which the consumer waited for a core.
+        wake_wait: Seconds inside `next` in which the batch was ready, and the consumer did not run yet.
+        woken: The part of `wake_wait` whose core wait was measured, in seconds.
+        woken_core_wait: Seconds in `woken` in which the consumer waited for a core.
         seen: The value of `perf_counter` when the last call of `next` returned.
         depth: How many batches are kept ready, at most.
         counts: Sums of what the user counts in batches, by name.
@@ -61,7 +61,7 @@ class Recorder:
         self._history = History()
         self._workers: dict[int, Lane] = {}
         self._replaced: dict[tuple[Tolerance, int], Replaced] = {}
-        # A Stats says by it which iterator it is of, also after it was pickled.
+        # Names the iterator in its `Stats`, also after they were pickled.
         self._name = os.urandom(8).hex()
 
     def worker(self, number: int) -> Lane:
@@ -72,13 +72,13 @@ class Recorder:
         return lane
 
     def record(self, most: int) -> None:
-        """Begins to keep when each stage was, the last `most` of each lane."""
+        """Begins to record a timeline: when each stage began and ended, for the last `most` stages of each lane."""
         self.waits = deque(maxlen=most)
         for lane in [self.caller, *self._workers.values()]:
             lane.spans = deque(maxlen=most)
 
     def recorded(self) -> dict[str, list[Note]]:
-        """Ends that, and returns what was kept of each lane."""
+        """Ends the recording of a timeline, and returns the stages of each lane, by its name."""
         waits, self.waits = self.waits, None
         lanes = {"training": list(waits or ()), "caller": self.caller.take_spans()}
         for number, lane in sorted(self._workers.items()):
@@ -156,7 +156,7 @@ class Recorder:
 
     @property
     def _process_cpu(self) -> float:
-        """CPU time from the first batch to the last one: of the time since the last look, in proportion."""
+        """CPU seconds of the process from the first batch to the last one; estimated from the last look on."""
         past = perf_counter() - self._looked
         if not self._looked or past <= 0:
             return self._cpu
@@ -169,7 +169,10 @@ class Recorder:
     def stats(
         self, *, batches: int, rows: int, local_rows: int, kind: Kind, workers: int, read_method: ReadMethod
     ) -> Stats:
-        """What has been noted so far, beside what the iterator knows itself."""
+        """The statistics of the run so far.
+
+        The arguments are the figures that are not recorded here; see `Stats`.
+        """
         from .stats import Stats  # noqa: PLC0415 - with its verdicts, it takes a tenth of the import of the core
 
         by_workers = list(self._workers.values())
@@ -209,7 +212,7 @@ class Recorder:
         )
 
     def since(self, earlier: Stats, now: Stats) -> Stats:
-        """What has been noted since an earlier `Stats`, of which the last is `now`.
+        """The statistics from an earlier `Stats` to `now`, which is the last one.
 
         Raises:
             TypeError: If `earlier` is no `Stats`.
@@ -226,5 +229,5 @@ class Recorder:
 
 
 def extended(measured: float, lane: Lane) -> float:
-    """What was measured in some of the work of a lane, for all of it."""
+    """A time that was measured in a part of the work of a lane, scaled up to all of its work."""
     return measured * lane.busy / lane.clocked if lane.clocked else 0.0

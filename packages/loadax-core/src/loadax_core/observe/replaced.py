@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from ..errors import add_note, detach, is_interrupt, traced
+from ..errors import add_note, detach, is_interrupt, traceback_text
 from ..text import describe
 
 MOST_SHOWN = 200
@@ -64,7 +64,7 @@ class Report(NamedTuple):
 
 
 NO_REPORTS: dict[tuple[Tolerance, int], Report] = {}
-"""Of a unit of work in which no row was replaced yet; nobody writes to it."""
+"""The reports of a unit of work in which no row was replaced yet: shared by all threads, and never written to."""
 
 
 class Collector:
@@ -141,7 +141,7 @@ class Tolerance:
         elif (self, row) not in reports:
             if reports is NO_REPORTS:
                 reports = HERE.collector.reports = {}
-            reports[self, row] = Report(self, replaced, error, traced(error))
+            reports[self, row] = Report(self, replaced, error, traceback_text(error))
             detach(error)
 
     def _count(self, replaced: Replaced, error: BaseException) -> bool:

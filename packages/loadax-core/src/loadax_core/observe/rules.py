@@ -14,18 +14,19 @@ from .evidence import cores_used, gil_is_late, loading, may_hold_gil, parts, pro
 from .figures import Figures
 
 EVIDENCE_SECONDS = 0.1
-"""Clocks are read once in 5 ms of each thread; less time than this tells nothing."""
+"""Each thread's clocks are read once in 5 ms, so that less than 0.1 s of work tells nothing."""
 
 BUSY = 0.8
 """From this share of time on, workers have no time left."""
 
 SOMETIMES, SOME_STEPS = 0.05, 5
-"""All batches were sometimes ready if they were at this share of the steps, and at so many; less may be the start and
-chance. The same number of steps must have found none.
+"""Batches are uneven if all were ready at 5% of the steps or more, and at 5 steps or more, and none at 5 or more.
+
+With fewer steps, it may be the start of the run, or chance.
 """
 
 ONE_AT_A_TIME = (0.4, 1.4)
-"""If the GIL is the bottleneck, the process uses 0.4 cores or more, and workers use or wait for 1.4 or less."""
+"""If the GIL is the bottleneck, the process uses 0.4 cores or more, and workers run on, or wait for, 1.4 or less."""
 
 CORE_WAIT, SOME_CORE_WAIT = 0.4, 0.1
 """From 40% of the loading on, waiting for a core is what limits it; below 10%, it explains nothing."""
@@ -40,7 +41,7 @@ CHEAPER = "make the dataset's transforms cheaper, or keep their results with cac
 """What helps where cores have no time left."""
 
 GUESS = 4
-"""Advice multiplies a setting by this at most: what comes after the next bottleneck cannot be seen from here."""
+"""Advice multiplies the number of workers by 4 at most: with more, something else may be the bottleneck."""
 
 
 def quick_items(figures: Figures) -> str | None:
@@ -56,7 +57,7 @@ def quick_items(figures: Figures) -> str | None:
 
 
 def tiny_batches(figures: Figures) -> str | None:
-    """Batches follow each other so fast that to hand them over from other threads would take as long."""
+    """Batches follow each other so fast that handing them over from other threads would take as long."""
     seconds = (figures.elapsed - figures.first_wait) / figures.batches
     if seconds > TINY_SECONDS:
         return None
@@ -221,7 +222,7 @@ RULES: tuple[Callable[[Figures], str | None], ...] = (
 
 
 def workers_wanted(figures: Figures) -> int:
-    """How many workers would load in the time that training computes; to compute, no more than there are cores."""
+    """How many workers would load as fast as training computes; if loading computes, no more than there are cores."""
     work, computing = loading(figures), figures.elapsed - figures.waited
     most = GUESS * max(1, figures.workers)
     if parts(figures).computes and figures.kind != "executor":
@@ -243,6 +244,6 @@ def busy(figures: Figures) -> str:
 
 
 def other_programs(figures: Figures) -> str:
-    """Who has the cores."""
+    """What may keep the cores busy, as a part of a sentence."""
     cores = "core" if figures.cores == 1 else f"{figures.cores} cores"
     return f"other programs, other threads of this one, or a limit of its container keep the {cores} busy"

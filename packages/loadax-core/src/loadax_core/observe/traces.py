@@ -19,7 +19,7 @@ NAMES = {
     "placing": "loadax.place",
     "waiting": "loadax.wait",
 }
-"""What each stage is called in a trace, whose viewers would show only what is behind a colon."""
+"""The name of each stage in a trace. A name has no colon: viewers show only what follows one."""
 
 
 IMPORT_SECONDS = 0.005
@@ -48,7 +48,7 @@ class Tracing:
 
     Attributes:
         annotate: What marks a block in the trace; None while none is taken.
-        due: The value of `perf_counter` from which on `look` is to be called: always, once JAX is there.
+        due: The value of `perf_counter` from which on `look` is to be called; 0 once the program has imported JAX.
     """
 
     __slots__ = ("_annotate", "_is_taken", "annotate", "due")

@@ -1,7 +1,7 @@
-"""How much of a read is the dataset's own transforms, measured in a sample of the reads.
+"""How much of a read is spent in the dataset's transforms, measured in a sample of the reads.
 
-Transforms run inside `dataset[i]` and `dataset.gather`, where a loader cannot see them, and looking at the clock around
-each would cost more than many a row. So each worker measures a read now and then.
+Transforms run inside `dataset[i]` and `dataset.gather`, where a loader does not see them. To read the clock before and
+after each would take longer than many rows take. So each worker measures the transforms of one read in 5 ms.
 """
 
 from __future__ import annotations
@@ -61,6 +61,6 @@ def begin_measuring() -> None:
 
 
 def end_measuring() -> float:
-    """The seconds that they took."""
+    """Ends the measurement; returns the seconds of the transforms."""
     seconds, _CLOCK.transforms = _CLOCK.transforms or 0.0, None
     return seconds

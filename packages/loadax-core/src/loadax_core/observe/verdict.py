@@ -1,4 +1,4 @@
-"""What statistics mean, in words: which side waits for the other, and the setting that would change it."""
+"""The verdict of statistics: whether training waits for the loader, and the setting that would change it."""
 
 from __future__ import annotations
 

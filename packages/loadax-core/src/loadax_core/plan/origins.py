@@ -37,7 +37,7 @@ class Traced(NamedTuple):
     """The rows of one lowest dataset that some rows are made from. Arrays are int64, of shape `(n,)`.
 
     Attributes:
-        of: Which of the rows that were asked for, by their place.
+        of: For each entry, the place of its row among the rows that were asked for.
         rows: The rows of the lowest dataset.
         path: See `Origin`.
         epoch: See `Origin`.

@@ -1,4 +1,4 @@
-"""How far a run has come."""
+"""The position of a run, and how many batches it has yielded."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from .steps import Plan, Position, Step
 
 
 class Progress:
-    """How far a run has come, and how much it has yielded.
+    """The position of a run, and how many batches and rows it has yielded.
 
-    A move makes a new one, so that whoever looks at it in another thread sees all of the move or nothing.
+    `set_state` and `seek` move the run. A move makes a new object, so that another thread sees all of it or nothing.
 
     Args:
         plan: The batches of the run.
-        start: Where the run goes on from; None for its start.
-        before: The batches that were yielded before it was moved there, and their rows.
+        start: The position that the run was moved to; None for its start.
+        before: The number of batches that were yielded before the move, and of their rows.
 
     Attributes:
-        last: The step whose batch was yielded last; None since the move.
+        last: The step whose batch was yielded last; None if none was since the move.
     """
 
     __slots__ = ("_before", "_plan", "_start", "last")
@@ -28,20 +28,20 @@ class Progress:
 
     @property
     def position(self) -> Position:
-        """What the next batch begins with."""
+        """The epoch and the row with which the next batch begins."""
         return self._start if self.last is None else self._plan.after(self.last)
 
     @property
     def from_start(self) -> bool:
-        """Whether all batches before the position were yielded here: the run was moved nowhere else."""
+        """Whether this iterator has yielded all batches before the position: it was moved nowhere but to the start."""
         return self._start == self._plan.start
 
     @property
     def yielded(self) -> tuple[int, int]:
-        """The number of batches yielded, and of their rows; of moves, each batch each time."""
+        """The number of batches yielded, and of their rows; a batch that was yielded again, after a move, twice."""
         batches, rows = self._plan.between(self._start, self.position)
         return self._before[0] + batches, self._before[1] + rows
 
     def moved(self, position: Position) -> Progress:
-        """The same, once the run was moved to a position."""
+        """The progress after the run was moved to a position."""
         return Progress(self._plan, position, self.yielded)

@@ -14,6 +14,9 @@ from ..protocols import Array, Dataset, Gather
 
 T = TypeVar("T")
 
+ARRAYS = (np.ndarray, np.memmap, np.recarray)
+"""The classes of arrays that are read as NumPy's own. Others have more to them: masks, for example."""
+
 ReadMany: TypeAlias = Callable[[list[int]], Sequence[Any]]
 
 
@@ -22,8 +25,7 @@ def gather_of(dataset: Dataset[Any]) -> Gather | None:
 
     Other libraries have methods of that name, of other arguments, which are left alone.
     """
-    # Other kinds of arrays have more to them: masks, for example.
-    if type(dataset) in (np.ndarray, np.memmap, np.recarray):
+    if type(dataset) in ARRAYS:
         array = cast(Array, dataset)
         # A stack of items gives objects for strings, and the machine's byte order.
         alike = array.dtype.isnative and not (array.dtype.hasobject or array.dtype.kind in "US")
@@ -43,7 +45,7 @@ def is_rowwise(dataset: Dataset[Any]) -> bool:
     without this promise is called once for each step, with exactly this process's rows of it: it may be a matrix
     product, whose last bits depend on the number of rows, or a read over a network.
     """
-    return type(dataset) in (np.ndarray, np.memmap, np.recarray) or getattr(dataset, "rowwise", False) is True
+    return type(dataset) in ARRAYS or getattr(dataset, "rowwise", False) is True
 
 
 def calls_no_user_code(dataset: Dataset[Any]) -> bool:
@@ -51,7 +53,7 @@ def calls_no_user_code(dataset: Dataset[Any]) -> bool:
 
     Other datasets say so by an attribute `calls_user_code` that is False, as Loadax's own do.
     """
-    return type(dataset) in (np.ndarray, np.memmap, np.recarray) or getattr(dataset, "calls_user_code", True) is False
+    return type(dataset) in ARRAYS or getattr(dataset, "calls_user_code", True) is False
 
 
 def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:

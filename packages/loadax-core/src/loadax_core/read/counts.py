@@ -1,4 +1,4 @@
-"""What users count in each batch, such as its tokens."""
+"""Calls the functions of `DataLoader.count`, which count in each batch, such as its tokens."""
 
 from __future__ import annotations
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 
+from ..errors import copied
 from .fetch import Fetch
 
 KEPT = 4
@@ -86,7 +88,9 @@ class Epochs:
                 target=self._call, args=(entry.open_quietly,), name=f"loadax-epoch-{epoch}", daemon=True
             )
             self._threads.append(thread)
-            thread.start()
+            # Where no thread can be started, the epoch is opened when it is needed.
+            with suppress(RuntimeError):
+                thread.start()
 
 
 class _Entry:
@@ -109,7 +113,13 @@ class _Entry:
                 self._open()
             if self._error is not None:
                 self.failed = True
-                raise self._error
+                # Whoever waits for the lock gets an error of its own, to which no other step adds notes.
+                error, self._error = self._error, copied(self._error)
+                try:
+                    raise error
+                finally:
+                    # Its traceback has this frame.
+                    del error
             assert self._fetch is not None, "an epoch is open, or has an error"
             return self._fetch
 

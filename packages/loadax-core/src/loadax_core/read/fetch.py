@@ -38,20 +38,20 @@ MOST_SEARCHED = 1 << 16
 
 
 class Fetch:
-    """Everything that turns the steps of a plan into batches; immutable, and shared by all workers.
+    """Reads the rows of a plan's steps, makes batches of them, and places them; immutable, and shared by all workers.
 
     Attributes:
         gathers: Whether whole batches are gathered, rather than read item by item and batched.
-        counts: What is counted in each batch, by name; empty if nothing is.
-        places: Whether batches are moved anywhere.
-        pin: Prepares memory that they are moved from again and again; None if nobody asks for that.
-        queued: Whether they get there only after all that the device has been given to do before.
+        counts: The functions of `DataLoader.count`, by name.
+        places: Whether batches are placed on devices.
+        pin: Page-locks memory that several batches are placed from; None if the placement has no `pin`.
+        queued: Whether a transfer waits for all work that the device was given before; see `Placement`.
         read_method: How rows are read.
-        divisible: Whether workers may share the rows of one batch: each row has the same bits, whoever reads it, and no
-            function of the user's sees how many rows are read together.
-        groups: Whether several batches may be gathered in one call, likewise.
+        divisible: Whether workers may share the rows of one batch: a row has the same bits whatever rows are read with
+            it, and no function of the user's sees how many rows are read together.
+        groups: Whether several batches may be gathered in one call; the condition is that of `divisible`.
         helps: Whether the consumer may gather batches: no function of the user's is called for them.
-        changes_with_epoch: Whether the dataset may be another one in each epoch.
+        changes_with_epoch: Whether the dataset has an `at_epoch`, which may return another dataset for each epoch.
     """
 
     def __init__(
@@ -64,15 +64,16 @@ class Fetch:
         divided: bool = False,
         counts: Mapping[str, Callable[[Any], Any]] = {},
     ) -> None:
-        """Puts together what there is.
+        """Looks at what the dataset, the batcher and the placement can do.
 
         Args:
-            dataset: What is read.
+            dataset: The dataset.
             batcher: Makes items into batches.
-            strategy: Says which rows are read.
-            place: Moves batches.
-            divided: Whether batches will be divided by rows, elsewhere; here, `strategy` and `place` say so.
-            counts: What is counted in each batch, by name.
+            strategy: Says which rows of a batch this process reads; None for all of them.
+            place: Places a batch on devices; None to leave it on the host.
+            divided: Whether another process divides the batches by rows among devices. With `strategy` and `place`,
+                this one does.
+            counts: The functions of `DataLoader.count`, by name.
         """
         self._dataset = dataset
         self._batcher = batcher
@@ -95,7 +96,7 @@ class Fetch:
         self.groups = rowwise and self.gathers
         self.helps = self.groups and place is None and not counts and calls_no_user_code(dataset)
         self.changes_with_epoch = hasattr(dataset, "at_epoch")
-        # Only these, not subclasses of them, are known to do no more than this.
+        # A subclass may do more than these two.
         known = type(batcher) in (StackBatcher, PadBatcher)
         self._divided = divided or (strategy is not None and place is not None)
         self._stack = batcher.stack if known and isinstance(batcher, StackBatcher | PadBatcher) else None
@@ -105,22 +106,22 @@ class Fetch:
         return rebuild, (self._dataset, self._batcher, self._strategy, self._place)
 
     def elsewhere(self) -> Fetch:
-        """The same for another process, which only reads and batches: which rows, and where to, is decided here."""
+        """The same for a process that is told which rows to read, and that neither counts nor places batches."""
         return Fetch(self._dataset, self._batcher, divided=self._divided)
 
     @property
     def dataset(self) -> Dataset[Any]:
-        """What is read."""
+        """The dataset."""
         return self._dataset
 
     @property
     def batcher(self) -> Callable[[list[Any]], Any]:
-        """What makes items into a batch."""
+        """The batcher, which makes items into a batch."""
         return self._batcher
 
     @property
     def placement(self) -> Placement | None:
-        """What moves batches to devices."""
+        """The placement of batches on devices, or None."""
         return self._place
 
     def at_epoch(self, epoch: int) -> Fetch:
@@ -135,7 +136,7 @@ class Fetch:
         """The rows that this process loads of the batches of some steps, one batch after the other.
 
         Args:
-            steps: Steps that follow each other in one epoch, alike in size.
+            steps: Steps that follow each other in one epoch, and have the same number of rows.
         """
         first, last = steps[0], steps[-1]
         if self._strategy is None:
@@ -148,20 +149,23 @@ class Fetch:
         """Several batches, in one call.
 
         Args:
-            numbers: The row numbers of all of them, one batch after the other; no list.
-            count: How many batches these are, alike in size.
+            numbers: The row numbers of all batches, one batch after the other.
+            count: The number of batches; all have the same number of rows.
             alloc: Provides memory.
 
         Returns:
             The batches, as views of memory that they share.
 
         Raises:
-            BaseException: What the dataset raises. If it was for one batch, a note names the row.
+            BaseException: What the dataset raises. If `count` is 1, a note names the row.
         """
         assert self._gather is not None, "callers look at self.gathers"
         rows: Any = numbers
         try:
             if not isinstance(rows, range):
+                if isinstance(numbers, list):
+                    # The dataset of another epoch is read as items.
+                    rows = np.array(numbers, np.int64)
                 gathered = self._gather(rows, alloc)
             elif self._gather_range is None:
                 gathered = self._gather(np.arange(rows.start, rows.stop, dtype=np.int64), alloc)
@@ -193,12 +197,15 @@ class Fetch:
         )
 
     def read(self, rows: Numbers, watch: Callable[[int], None] | None = None) -> list[Any]:
-        """The items of `rows`; they may have been made only as they are asked for, which is part of the reading.
+        """The items of `rows`, as a list: items that the dataset makes only when they are taken are made here.
 
         Args:
-            rows: Row numbers; no array.
+            rows: Row numbers.
             watch: Called with each row before it is read, if rows are read one by one.
         """
+        if isinstance(rows, np.ndarray):
+            # An array is of another epoch, whose dataset is gathered.
+            rows = rows.tolist()
         if self._read_many is not None and len(rows) > 1:
             try:
                 if self._read_range is not None and isinstance(rows, range):
@@ -234,8 +241,8 @@ class Fetch:
         try:
             return join_batches(parts, [slice(i, j) for i, j in pairwise([0, *ends])], alloc)
         except StackError:
-            # As one, they may have been alike, such as strings that are as wide as the longest; or they get the same
-            # error as without workers.
+            # Parts may differ though the batch as a whole can be gathered: NumPy's strings are as wide as the longest
+            # of those gathered together. If it cannot be gathered, the error is the same as without workers.
             return self.gather(rows, 1, alloc)[0]
 
     def batch(self, items: list[Any], rows: Numbers, alloc: Alloc) -> Any:
@@ -269,7 +276,7 @@ class Fetch:
         return count(self.counts, batch)
 
     def place(self, batch: Any) -> Any:
-        """The batch where training wants it."""
+        """The batch on its devices; the batch itself if there is no placement."""
         return batch if self._place is None else self._place(batch)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The order of a run's rows, step by step, without reading them: where they come from, and a digest of that."""
+"""The origins of a run's rows, step by step, and digests of their order. Reads no row."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ WINDOW = 1000
 """Steps that share a digest."""
 
 CHUNK = 1 << 16
-"""Rows that are traced at once, at most, but for those of one step."""
+"""The most rows that are traced at once, unless a single step has more."""
 
 
 def digest_before(plan: Plan, fetch: Fetch, step: int) -> str:
-    """The digest of the steps since the last thousand, up to but without `step`."""
+    """The digest of the steps before `step`, from the last multiple of 1,000 on that is below it."""
     digest = OrderDigest()
     begin = max(0, step - 1) // WINDOW * WINDOW
     for first, traced in traced_steps(fetch, steps_between(plan, begin, step)):
@@ -28,13 +28,13 @@ def digest_before(plan: Plan, fetch: Fetch, step: int) -> str:
 
 
 def steps_between(plan: Plan, begin: int, end: int) -> Iterator[Step]:
-    """The steps of some numbers, without those that are skipped."""
+    """The steps with the numbers `begin` to `end - 1`, without those that are skipped."""
     steps = (plan.find(number) for number in range(begin, end))
     return (step for step in steps if plan.number(step) not in plan.skipped)
 
 
 def traced_steps(fetch: Fetch, steps: Iterable[Step]) -> Iterator[tuple[tuple[int, int], list[Traced]]]:
-    """Traces steps, several at once: yields their epoch and first row, and where their rows come from."""
+    """Traces several steps at a time: yields their epoch, their first row, and the origins of their rows."""
     for epoch, group in groupby(steps, key=lambda step: step.epoch):
         dataset = fetch.at_epoch(epoch).dataset
         for start, stop in _stretches(group):

@@ -1,4 +1,4 @@
-"""Memory of a prefetch depth that is left open: a limit on what is loaded, whatever the sizes of the next batches."""
+"""The memory limit of `prefetch()` without a number, for batches whose sizes are not known before they are loaded."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .slot import Unit
 class Budget:
     """Holds units back while the batches that are ready, or being loaded, fill the memory.
 
-    A batch's size is known only once it is loaded. So few are loaded at a time: one more than there are workers. Units
-    are released in the order of the steps, and always if fewer than two batches are there or on their way, so that
-    waiting for the oldest batch cannot deadlock.
+    A batch's size is known only once it is loaded. So few batches are loaded at a time: one more than there are
+    workers. Units are released in the order of the steps. While fewer than two batches are ready or being loaded, the
+    next one is always released, so that waiting for the oldest batch cannot deadlock.
 
     Args:
         release: Puts a unit into the workers' queue.

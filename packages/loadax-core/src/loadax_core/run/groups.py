@@ -17,9 +17,9 @@ GROUP_BYTES = 4 * 2**20
 
 
 def most_alike(batch: Any) -> int:
-    """How many batches like this one may lie in one memory; 0 if they cannot be cut apart without a copy.
+    """How many batches like this one may share one array; 0 if it cannot be cut into batches without a copy.
 
-    Only plain NumPy arrays can be; masked arrays are not plain.
+    Only plain NumPy arrays can be cut; masked arrays are not plain.
     """
     leaves = [leaf for _, leaf in tree.leaves(batch)]
     if not all(type(leaf) is np.ndarray for leaf in leaves):
@@ -29,6 +29,6 @@ def most_alike(batch: Any) -> int:
 
 def alike(steps: Iterable[Step]) -> Iterator[list[Step]]:
     """Cuts steps into those that can be gathered together: neighbours of one epoch, and of one size."""
-    # Behind a step that is skipped, the numbers are ahead of the count.
+    # Steps that follow each other have the same difference of number and place; a skipped step in between changes it.
     for _, same in groupby(enumerate(steps), key=lambda each: (each[1].epoch, each[1].size, each[1].number - each[0])):
         yield [step for _, step in same]

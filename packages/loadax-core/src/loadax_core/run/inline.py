@@ -74,7 +74,7 @@ class Inline:
         return step, done.values[0]
 
     def _finish(self, done: Done) -> Mapping[str, float] | None:
-        """Counts what is in a batch, and places it. If that fails, the outcome is the error."""
+        """Counts in a batch, and places it. An error becomes that of the outcome, with its stage."""
         fetch, activity, counted = self._fetch, self._activity, None
         stage = "counting"
         try:

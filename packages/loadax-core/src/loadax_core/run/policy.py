@@ -11,12 +11,12 @@ SLOW_UNITS = 2
 """A batch that takes as long as this many units is slow: several workers share its rows."""
 
 SLOW_REMOTE_UNITS = 4
-"""The same where the work is done elsewhere: parts have to be copied to join them."""
+"""The number of units from which on a batch of processes or an executor is slow: its parts have to be copied, too."""
 
 LARGE_SECONDS = 0.1
-"""The most that a unit of items may hold, where each worker could have several.
+"""Once several batches for each worker are on their way, a unit of items may hold up to this many seconds of work.
 
-Whole batches need not be joined, and are handed over once.
+Such units are mostly whole batches: no parts are joined, and a batch is handed over once.
 """
 
 HELP_UNITS = 2
@@ -43,7 +43,7 @@ class Policy:
 
     Args:
         workers: How many workers load.
-        unit_seconds: How much work a unit should hold, for handing it over not to matter.
+        unit_seconds: Seconds of work that a unit should hold: the time to hand a unit over is then small beside it.
         remote: Whether the work is done in other processes.
         gathers: Whether whole batches are gathered, without a batcher.
         divisible: Whether workers may share the rows of one batch.
@@ -56,8 +56,9 @@ class Policy:
         row: Seconds to read a row, as a mean of the last reads; None as long as none has been read.
         least: Seconds to read a row in the quickest of the last reads. Other programs, and memory that is new, do not
             show in it.
-        most: Batches like those seen that one memory may hold; 0 if they cannot be cut apart, None before the first.
-        nbytes: Bytes of a large batch among the last ones; 0 before the first.
+        most: The most batches that may share one array, 4 MiB together; 0 if a shared array cannot be cut into
+            batches, None before the first batch.
+        nbytes: Bytes of the largest of the last batches; 0 before the first one.
         depth: How many batches are kept ready.
         sizes_depth: Whether the depth follows from the memory that batches take.
     """
@@ -95,7 +96,7 @@ class Policy:
 
         Args:
             rows: How many rows were read.
-            reading: Seconds that took.
+            reading: Seconds that the read took.
         """
         seconds, known = reading / max(1, rows), self.row
         if known is None:
@@ -105,7 +106,7 @@ class Policy:
             self.least = min(seconds, 1.05 * self.least)
 
     def learn_bytes(self, nbytes: int) -> None:
-        """Takes the size of a batch; a larger one than usual counts at once, and is forgotten slowly."""
+        """Takes the bytes of a batch: a larger one counts at once, and by 5% less with each batch that follows."""
         self.nbytes = max(nbytes, round(0.95 * self.nbytes))
         if self.sizes_depth:
             self.depth = auto_depth(self.nbytes, self._queued)
@@ -113,8 +114,8 @@ class Policy:
     def group(self, rows: int, limit: int) -> int:
         """How many batches are gathered in one call, a power of two: as many as one unit of work holds.
 
-        They take a quarter of the limit at most, so that more are asked for well before there is none. A power of two
-        has few values, so that memory of the same size is used again.
+        A group has at most a quarter of the limit, so that the next group is loaded before the last one is used up.
+        Powers of two are few, so that memory of the same sizes is used again.
 
         Args:
             rows: Rows of one batch.
@@ -163,7 +164,7 @@ class Policy:
     def loaders(self, rows: int, cores: int) -> int:
         """How many workers load: all, but for quick gathers one less than there are cores, since the consumer helps.
 
-        What quick gathers take is memory's time and not the GIL's, so that more threads than cores would only compete.
+        Quick gathers wait for memory and not for the GIL, so that more threads than cores would only compete for it.
 
         Args:
             rows: The rows of a slot.

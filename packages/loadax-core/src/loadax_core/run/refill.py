@@ -1,4 +1,4 @@
-"""Steps to units of work: which batches are on their way, and in what portions workers get them."""
+"""Steps to units of work: how many batches are on their way, and how their rows are divided among workers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Refill:
 
     def fill(self, slots: deque[Slot], limit: int) -> None:
         """Adds slots until `limit` batches are on their way, or the steps are at their end."""
-        # Mostly there is no room for another group; the size of the last one is a good guess of it.
+        # Mostly there is no room for another group: it is taken to be as large as the last one.
         if limit - self.ahead < self.group:
             return
         self.group = self._policy.group(self._rows_each, limit)
@@ -98,7 +98,7 @@ class Refill:
                 self._put(unit)
 
     def _units(self, slot: Slot) -> Sequence[Unit]:
-        """The work that a slot is: one unit, or parts of a slow batch."""
+        """The units of a slot: one, or several for the parts of a slow batch."""
         rows, batches, epoch = len(slot.rows), len(slot.steps), slot.steps[0].epoch
         following = epoch + 1 if self._end is None or epoch + 1 < self._end else None
         size = self._policy.unit_rows(rows, self.ahead) if batches == 1 else rows

@@ -17,22 +17,22 @@ from ..protocols import Numbers
 class Slot:
     """One batch on its way, or several quick ones that are gathered in one call.
 
-    What most slots do not have stays an attribute of the class: to set all takes 0.4 us.
+    Fields that most slots leave at their defaults are attributes of the class: to set all of them takes 0.4 us.
 
     Attributes:
-        steps: The steps of its batches, of one epoch and alike in size.
-        rows: The row numbers of all its batches, one after the other.
-        memory: Of a batch that is gathered in parts here; None for others.
+        steps: The steps of its batches, of one epoch and with the same number of rows each.
+        rows: The row numbers of all its batches, one batch after the other.
+        memory: The memory of a batch that threads gather in parts; None for other batches.
         missing: How many parts have yet to be read.
-        batches: Once it is done, its batches up to the first that failed.
-        counts: What was counted in each of them; empty if nothing is.
-        error: Why that one failed.
+        batches: Once `done`, its batches up to the first that failed.
+        counts: What was counted in each of these batches; empty if nothing is counted.
+        error: The error of the batch that failed; None if none did.
         replaced: The rows that the dataset replaced in each of the batches, by its place; None if there are none.
         nbytes: Bytes of its batches, if the prefetch depth is sized by memory.
-        claimed: Whether it is being published.
-        done: Whether it is.
-        published: When that was; a value of `perf_counter`.
-        ready: A lock that is released then.
+        claimed: Whether a thread publishes it, or has published it.
+        done: Whether it is published: the consumer may take the batches.
+        published: When it was published; a value of `perf_counter`.
+        ready: A lock that is held until it is published: the consumer waits for it.
     """
 
     memory: Parts | None = None
@@ -43,7 +43,7 @@ class Slot:
     nbytes = 0
     claimed = done = False
     published = 0.0
-    # What was read in parts, by the first row of each; most batches are not.
+    # The parts, and the errors of those that failed, by the place of their first row; None if there are no parts.
     _parts: dict[int, Any] | None = None
     _failures: dict[int, BaseException] | None = None
 
@@ -55,7 +55,7 @@ class Slot:
         self.ready.acquire()
 
     def add(self, start: int, part: Any, failure: BaseException | None) -> bool:
-        """Adds a part, or why it is not there; the caller holds the bench's lock.
+        """Adds a part, or the error of one that failed; the caller holds the bench's lock.
 
         Returns:
             Whether it was the last missing one.
@@ -75,12 +75,12 @@ class Slot:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why the first part that failed is not there."""
+        """The error of the part with the lowest rows that failed; None if none did."""
         return self._failures[min(self._failures)] if self._failures else None
 
     @property
     def in_order(self) -> list[Any]:
-        """The parts, once every unit has read its own."""
+        """The parts in the order of their rows, once none is missing."""
         parts = self._parts or {}
         return [parts[start] for start in sorted(parts)]
 

@@ -1,4 +1,4 @@
-"""What an iterator takes its batches from."""
+"""The protocol of the two sources that an iterator takes its batches from."""
 
 from __future__ import annotations
 

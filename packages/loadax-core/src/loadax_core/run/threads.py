@@ -22,10 +22,10 @@ from .worker import Bench, Worker
 
 CLOSE_SECONDS = 0.1
 EXIT_SECONDS = 0.5
-"""How long closing and interpreter exit wait for busy workers; a read cannot be interrupted."""
+"""Seconds that closing and interpreter exit wait for busy workers; a read cannot be interrupted."""
 
 COMPUTING_SECONDS = 5.0
-"""How long interpreter exit waits at most for workers that compute in JAX."""
+"""The most seconds that interpreter exit waits for workers that compute in JAX."""
 
 
 class Context:
@@ -125,8 +125,8 @@ class Team:
             if self._ahead:
                 if unit is not following:
                     engine.send(unit.task)
-                # A worker's process begins it as soon as the unit before is done. There must be enough for all others
-                # to begin at once, or it could be with one that has nothing to do.
+                # A worker's process begins the unit that was sent ahead as soon as it has done the one before. There
+                # must be more units than workers, or a worker that has nothing to do could begin it earlier.
                 following = self.next_unit() if self._units.qsize() > self._count else None
                 if following is not None:
                     engine.send(following.task)

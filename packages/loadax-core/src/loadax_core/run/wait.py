@@ -34,23 +34,24 @@ def wait(slot: Slot, timeout: float | None, workers: Sequence[Worker]) -> None:
 
 
 def overdue(worker: Worker, timeout: float) -> tuple[float, str]:
-    """How many more seconds a worker may take, and what to say if it is none."""
+    """How many more seconds a worker may take; and if that is 0, the message of the `TimeoutError`."""
     activity, slot = worker.activity, worker.slot
-    row, seconds, stack = activity.row, perf_counter() - activity.since, ""
+    # Looked at once: meanwhile, the worker may go on to another stage.
+    what, rows, row = activity.stage, activity.rows, activity.row
+    seconds, stack = perf_counter() - activity.since, ""
     elsewhere = worker.engine.where()
     if elsewhere is not None:
         row, seconds, stack = elsewhere
-    elif not activity.stage:
+    elif not what:
         # It waits for the epoch to be opened, which is no read.
         return timeout, ""
     if seconds < timeout:
         return timeout - seconds, ""
-    what = activity.stage
     if row is not None:
         what += f" row {row}"
-    elif activity.rows is not None:
-        what += f" rows {describe(activity.rows)}"
+    elif rows is not None:
+        what += f" rows {describe(rows)}"
     steps = slot.steps if slot and len(slot.steps) > 1 else [activity.step]
-    of = " to ".join(str(step) for step in (steps[0], *steps[1:][-1:]))
+    of = str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}"
     stands = stack or activity.stack()
     return 0.0, f"{what} ({of}) has taken longer than the timeout of {timeout} s; the worker stands at:\n{stands}"

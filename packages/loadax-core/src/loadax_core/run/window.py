@@ -38,7 +38,7 @@ class Window:
         workers: How many threads load.
         depth: How many batches are kept ready; None sizes it by their memory.
         timeout: Seconds that one read may take; None for any time.
-        crew: Makes what has the workers' tasks done.
+        crew: Makes the engines that do the workers' tasks.
         context: What loading runs in.
     """
 
@@ -76,7 +76,7 @@ class Window:
             queued=fetch.queued,
             helps=helps,
         )
-        # Gathered batches have one size; others may be small for a while, and then large.
+        # Gathered batches have the same size. Others may be small for a while, and then large.
         sizes_vary = depth is None and not fetch.gathers
         units: SimpleQueue[Unit | None] = SimpleQueue()
         budget = Budget(units.put, self._policy, workers) if sizes_vary else None
@@ -102,9 +102,9 @@ class Window:
         """The next batch and its step, or None at the end; see `Source`."""
         slots, refill = self._slots, self._refill
         if not slots or not self._taken:
-            # One more at first, when the consumer holds none yet.
+            # The consumer holds no batch yet, so that there may be one more.
             refill.fill(slots, max(1, self._policy.depth + (not self._taken)))
-            # No worker is left for what is added once they are to end; see `stop`.
+            # If `stop` was called meanwhile, no worker is left for the slots that were just added.
             if not slots or self._team.stopped:
                 return self._finished()
         slot, offset = slots[0], self._offset

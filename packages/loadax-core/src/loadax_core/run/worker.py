@@ -1,4 +1,4 @@
-"""One unit of work, from the rows to the batch that the consumer gets: what the worker threads of a window do."""
+"""What the worker threads of a window do with a unit of work: from its rows to a batch that the consumer may take."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Worker:
     """What one worker thread works with.
 
     Attributes:
-        engine: Has its tasks done.
-        activity: What it is doing.
-        slot: What it is doing that for; None while it waits for work.
+        engine: Does the worker's tasks.
+        activity: What the worker is doing.
+        slot: The slot of its unit; None while it waits for work.
     """
 
     __slots__ = ("activity", "engine", "slot")
@@ -46,14 +46,14 @@ class Bench:
         lock: Held while parts are added to a slot, and while one is published. Reentrant, for a signal handler that
             closes the iterator while the main thread closes it.
         published: How many batches have been published.
-        given: Placed batches that have been handed out. The consumer adds them, and a worker frees them, before it
-            loads those that take their place: to free them takes longer than all of `next`.
+        given: Placed batches that have been handed out. The consumer adds them, since freeing one takes longer than
+            all of `next`. A worker frees them before it loads the batches that take their place.
     """
 
     def __init__(
         self, epochs: Epochs, crew: Crew, policy: Policy, recorder: Recorder, budget: Budget | None, *, timed: bool
     ) -> None:
-        """Begins with nothing done.
+        """Begins without a published batch.
 
         Args:
             epochs: The fetch of each epoch.
@@ -61,7 +61,7 @@ class Bench:
             policy: Is told how long reads take.
             recorder: Is told what is done.
             budget: Is told how large batches are; None if the prefetch depth does not depend on it.
-            timed: Whether each row that is read must be known, for a timeout.
+            timed: Whether a timeout needs to know which row is being read.
         """
         self._epochs = epochs
         self._base = epochs.base
@@ -77,7 +77,7 @@ class Bench:
         self.given: list[Any] = []
 
     def worker(self, number: int) -> Worker:
-        """What the worker of that number works with; called in its thread."""
+        """Makes the `Worker` of a number; called in its thread."""
         lane, tracing = self._recorder.worker(number), self._recorder.tracing
         return Worker(self._crew.engine(), Activity(lane, tracing, timed=self._timed))
 
@@ -89,7 +89,7 @@ class Bench:
 
     def run(self, unit: Unit, worker: Worker) -> None:
         """Does one unit of work."""
-        # The consumer still holds the last one.
+        # But for the last one, which the consumer still uses.
         del self.given[:-1]
         slot, task, activity = unit.slot, unit.task, worker.activity
         worker.slot, activity.step = slot, slot.steps[0]
@@ -103,7 +103,7 @@ class Bench:
         failure = None
         if done.error is not None:
             if is_interrupt(done.error):
-                # The consumer's own, and for no row.
+                # A signal handler has raised it in the consumer's thread: it is no error of a row.
                 raise done.error
             failure = relayed(done.error, done.stage, slot.steps[len(done.values) if task.whole else 0], done.trace)
         else:
@@ -120,7 +120,7 @@ class Bench:
         worker.slot = None
 
     def fail(self, slot: Slot, error: BaseException) -> None:
-        """Makes an error that nobody expected the outcome of a slot: a consumer may wait for it."""
+        """Publishes an unexpected error as the outcome of a slot, for which the consumer may be waiting."""
         self._publish(slot, [], relayed(error, "loading", slot.steps[0]))
 
     def _learn(self, task: Task, done: Done) -> None:
@@ -138,7 +138,7 @@ class Bench:
         batches: list[Any] = []
         failure = slot.failure
         if failure is None:
-            # What may be read again here has been reported with the parts.
+            # If joining reads rows again, those that the dataset replaces have been reported with the parts.
             collector = HERE.collector
             outer = collector.reports
             try:

@@ -116,7 +116,7 @@ def preview(batch: Any, plan: Plan, prefetch: int | None, *, queued: bool) -> Pr
 
     Args:
         batch: The first batch of the loader.
-        plan: The plan of the loader.
+        plan: The plan of the loader, which has at least one step.
         prefetch: Batches kept ready beside the caller's; None if the first batch decides.
         queued: Whether transfers wait for work dispatched before them, as on a GPU; see `Placement`.
     """
@@ -128,7 +128,7 @@ def preview(batch: Any, plan: Plan, prefetch: int | None, *, queued: bool) -> Pr
     except Exception:
         # A batch may be any object, such as a dict that holds itself.
         structure = spec(batch)
-    return Preview(structure, min(plan.rows, plan.batch_size), kept)
+    return Preview(structure, next(plan.steps_from(plan.start)).size, kept)
 
 
 def spec(leaf: Any) -> ArraySpec | type[Any]:

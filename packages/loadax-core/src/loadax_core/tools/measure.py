@@ -19,7 +19,7 @@ from ..observe.timeline import Timeline
 B = TypeVar("B")
 
 CACHED = 4
-"""Batches that the loop without a loader uses in turn."""
+"""Batches that the loop without a loader uses over and over, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def sample_file(path: Path, end: int = 0) -> str:
             return file.read(stop - start)
 
         size = path.stat().st_size
-        return sample(size, read) + digest(read(max(0, size - end), size)) * bool(end)
+        spread = sample(size, read)
+        return spread + digest(read(max(0, size - end), size)) if end else spread
 
 
 def digest(data: bytes) -> str:

@@ -15,16 +15,15 @@ import math
 import os
 import re
 import struct
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from io import BufferedReader
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from .atomic import replacing, temporary_path
 from .folders import shown
 
 MAGIC, LENGTH = b"LOADAX\0\1", struct.Struct("<Q")
@@ -43,7 +42,7 @@ MALFORMED = (
     RecursionError,
     OverflowError,
 )
-"""What reading a file raises that `save` did not write, or not to its end."""
+"""Errors of reading a file that `save` did not write, or did not finish."""
 
 
 def save(path: Path, item: Any) -> None:
@@ -61,9 +60,9 @@ def save(path: Path, item: Any) -> None:
     structure = _pack(item, arrays)
     header = json.dumps({"item": structure, "arrays": [_described(array) for array in arrays]}).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    elements = (array.tobytes("F" if _is_fortran(array) else "C") for array in arrays)
-    with _temporary(path, chain([MAGIC, LENGTH.pack(len(header)), header], elements)) as written:
-        written.replace(path)
+    with replacing(path) as file:
+        file.writelines([MAGIC, LENGTH.pack(len(header)), header])
+        file.writelines(array.tobytes("F" if _is_fortran(array) else "C") for array in arrays)
 
 
 def write_first(path: Path, data: bytes) -> None:
@@ -73,27 +72,15 @@ def write_first(path: Path, data: bytes) -> None:
         path: Where to; its folder is there already. If there is a file already, it stays.
         data: What the file shall hold.
     """
-    with _temporary(path, [data]) as written:
+    with temporary_path(path) as temporary:
+        temporary.write_bytes(data)
         try:
-            path.hardlink_to(written)
+            path.hardlink_to(temporary)
         except FileExistsError:
             pass
         except OSError:
             # Not every file system has links.
-            written.replace(path)
-
-
-@contextmanager
-def _temporary(path: Path, parts: Iterable[bytes]) -> Generator[Path]:
-    """A file of this writer alone, in the same folder, where renaming is atomic; deleted if it is still there."""
-    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
-    try:
-        # Others may read it as far as the system's settings let them, as any new file.
-        with temporary.open("xb") as file:
-            file.writelines(parts)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+            temporary.replace(path)
 
 
 def load(path: Path) -> Any:

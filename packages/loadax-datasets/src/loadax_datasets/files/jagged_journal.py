@@ -10,7 +10,8 @@ Rules:
    a line does not count, and is written again.
 3. The manifest replaces the one before once all shards are in the journal, and the journal is deleted. So a folder has
    the manifest of all that was written, or of all before the append that is being written, or none.
-4. A journal of a generation that the manifest has is left from a program that was killed before it could delete it.
+4. A journal whose documents the manifest already has was left by a program that was killed before it could delete the
+   journal. `Head.generation` tells.
 
 The journal has a JSON object on each line: first `Head`, then the facts of each shard. A line that is cut short was
 being written when the program ended, and does not count.
@@ -129,7 +130,7 @@ def _lock(path: Path) -> int:
 
 
 def find(folder: Path) -> Found:
-    """Looks what is in a folder, and checks the sizes of the files.
+    """Finds out what is in a folder, and checks the sizes of the files.
 
     Raises:
         FileNotFoundError: If a file of a shard that was committed is missing.

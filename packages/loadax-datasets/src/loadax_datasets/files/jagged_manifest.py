@@ -18,7 +18,7 @@ FORMAT, VERSION = "loadax documents", 1
 PLAIN_DTYPE = re.compile(r"[<|][biufc][0-9]{1,2}")
 
 MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError)
-"""What reading a manifest raises that is not one."""
+"""Errors of reading a file that is no manifest."""
 
 
 class ShardFacts(NamedTuple):
@@ -36,7 +36,7 @@ class ShardFacts(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a store holds; see the top of this file.
+    """What a store holds; `jagged_files` describes the entries.
 
     Attributes:
         form: A document, with dtypes in place of arrays.

@@ -27,11 +27,11 @@ WINDOW = 1 << 14
 """The length of a window, in units of a row."""
 
 LEAST = 2.0**-60
-"""Times in a window are at least this much apart from its start: they are rounded, and divided by."""
+"""The least time of a row, counted from the start of its window: rounding must not make a time 0 or negative."""
 
 
 FEW = 16
-"""Up to this many sources, a window has the counts of each, which take 128 KiB a source."""
+"""Up to this many sources, a block has the counts of each source at each place, which take 128 KiB a source."""
 
 
 class Block(NamedTuple):
@@ -53,14 +53,15 @@ class Block(NamedTuple):
     counts: Rows | None
 
     def runs(self, begin: int, end: int) -> list[tuple[int, range, Rows]]:
-        """The rows from one place of the block to another: for each source that has some, these, and their places.
+        """The rows at neighbouring places of the block, by source.
 
         Args:
             begin: The first place.
             end: The place after the last one.
 
         Returns:
-            For each source its number, its rows, and their places, counted from `begin`.
+            For each source that has some of the rows, its number, these rows of it, and their places, counted from
+            `begin`.
         """
         which, place = self.which[begin:end], 0
         order = which.argsort(-1, "stable")

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 _GAMMA, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-_MASK = 2**64 - 1
 
 # Multiplier, shift and multiplier, for words of 32 and of 64 bits.
 _LOW = {32: (0x7FEB352D, 15, 0x846CA68B), 64: (_MIX_1, 27, _MIX_2)}

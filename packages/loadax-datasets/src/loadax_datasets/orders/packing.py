@@ -25,10 +25,13 @@ CHUNK = 1 << 20
 """Documents whose lengths are looked at at a time: 8 MiB."""
 
 PARTNERS = 64
-"""Lengths are rare that fewer pieces have: these would meet each other again in every epoch."""
+"""A length is rare if fewer than 64 pieces have it: the same few pieces would meet in every epoch."""
 
 SLACK = 5e-4
-"""Rare lengths are planned as if they were longer, to be dealt together, as far as this share of all values allows."""
+"""Rare lengths are planned as if they were a longer one, so that more pieces are dealt together.
+
+The padding that this adds is at most this share of all values.
+"""
 
 
 class Lengths(Protocol):
@@ -206,8 +209,8 @@ class BestFit:
             rows: Of shape `(n,)`.
 
         Returns:
-            For each place which of the rows it is in, its class, and its number among those of the class; and for each
-            row, where its places begin. All but the last of shape `(places,)`.
+            Three arrays of shape `(places,)`: for each place, which of the rows it is in, its class, and its number
+            among all places of the class. And one of shape `(n,)`: for each row, its first place.
         """
         found = self._templates
         which = np.searchsorted(found.ends, rows, "right")
@@ -219,7 +222,12 @@ class BestFit:
         return of, found.classes[entries], found.bases[entries] + instance[of] * found.steps[entries], starts
 
     def look_up(self, classes: Rows, numbers: Rows) -> tuple[Rows, Rows, Rows, npt.NDArray[np.bool_]]:
-        """The pieces of classes by number: their documents, the values to skip there, their lengths, and their ends."""
+        """The pieces with some numbers in their classes.
+
+        Returns:
+            For each piece its document, how many values of the document come before it, its length, and whether it
+            holds the last value of its document.
+        """
         size, data = self._size, self._sorted
         documents = np.empty(len(classes), np.int64)
         skips = np.zeros(len(classes), np.int64)
@@ -242,7 +250,7 @@ class BestFit:
         return self._counts
 
     def in_row(self, lengths: Rows, of: Rows, starts: Rows) -> tuple[Rows, Rows]:
-        """Where pieces begin in their rows, and their numbers there."""
+        """Where pieces begin in their rows, and which pieces of their rows they are, counted from 1."""
         taken = -(-lengths // self._align) * self._align
         before = np.cumsum(taken) - taken
         return before - before[starts][of], np.arange(len(of)) - starts[of] + 1

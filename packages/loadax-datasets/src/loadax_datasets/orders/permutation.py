@@ -138,7 +138,7 @@ class Permutation:
         return result
 
     def once(self, rows: Rows) -> Rows:
-        """As a call, for rows that are not followed by their neighbours: computes no block, but for short orders."""
+        """The numbers at rows whose neighbours will not be asked for. Computes no block, unless the order is sorted."""
         return self(rows) if self._feistel is None else self._feistel(rows)
 
     def inverse(self, number: int) -> int:

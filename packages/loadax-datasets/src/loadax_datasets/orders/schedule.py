@@ -51,7 +51,7 @@ class Phase(NamedTuple):
         return [self.start, self.rows, [*self.shares], [*self.ends]]
 
     def padded(self, count: int) -> Phase:
-        """The same with sources of share 0 behind the others, `count` in all."""
+        """The phase with sources of share 0 added behind the others, up to `count` sources."""
         more = (0,) * (count - len(self.shares))
         return self._replace(shares=self.shares + more, ends=self.ends + more)
 
@@ -147,10 +147,12 @@ def rows_agreeing(own: Sequence[Phase], saved: object) -> int:
         own: The phases of one schedule.
         saved: What `as_json` returned for each phase of the other one. Anything else agrees in no row.
     """
-    entries = cast("list[Any]", saved) if isinstance(saved, list) else []
-    if not entries or not all(isinstance(entry, list) and len(cast("list[Any]", entry)) == 4 for entry in entries):
+    try:
+        others = [Phase(start, rows, tuple(shares), tuple(ends)) for start, rows, shares, ends in cast("Any", saved)]
+    except (TypeError, ValueError):
+        others = []
+    if not others:
         return 0
-    others = [Phase(start, rows, tuple(shares), tuple(ends)) for start, rows, shares, ends in entries]
     count = max(len(own[0].shares), len(others[0].shares))
     for here, there in zip(own, others, strict=False):
         one, other = here.padded(count), there.padded(count)

@@ -15,7 +15,10 @@ import numpy as np
 from loadax_core import Rows
 
 Chain: TypeAlias = "tuple[Chain, int, int] | None"
-"""The pieces of a template, longest last: those before, the class of these, and their number."""
+"""The pieces of a template, by class, as a linked list: the pieces before, the last class, and its number of pieces.
+
+Classes follow from the longest pieces to the shortest.
+"""
 
 
 class Open(NamedTuple):
@@ -92,7 +95,7 @@ class _Planner:
 
     def __init__(self, sizes: list[int], counts: list[int], capacity: int, most: int) -> None:
         self._sizes, self._counts, self._capacity, self._most = sizes, counts, capacity, most
-        # What the pieces take that are not yet placed.
+        # The sizes of all pieces that are not yet placed, added up.
         self._volume = sum(size * count for size, count in zip(sizes, counts, strict=True))
         # Rows by their room; the rooms in ascending order; and the room of all these rows.
         self._by_room: dict[int, list[Open]] = {}
@@ -123,7 +126,7 @@ class _Planner:
         return self._full + [rows for room in self._rooms for rows in self._by_room[room]]
 
     def _open(self, number: int, count: int) -> None:
-        """Opens rows for pieces that fit into no other one: as many as all that is not yet placed will need anyway."""
+        """Opens rows for pieces that fit into no row: as many rows as the pieces that are not yet placed will need."""
         unplaced = self._volume - (self._counts[number] - count) * self._sizes[number]
         needed = -(-(unplaced - self._room) // self._capacity)
         fit = min(self._capacity // self._sizes[number], self._most)
@@ -141,7 +144,7 @@ class _Planner:
             count -= filled * each
         untouched = rows.rows - filled
         if untouched and count:
-            # Fewer than a row takes.
+            # One more row gets the pieces that are left, fewer than `each`.
             self._keep(Open(1, (rows.chain, number, count), rows.pieces + count), room - count * size)
             untouched, count = untouched - 1, 0
         if untouched:

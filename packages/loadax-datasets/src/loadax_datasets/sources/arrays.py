@@ -17,7 +17,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class _Untyped:
-    """A type that nothing has, by which signatures tell what is of type Any; only type checkers see it."""
+    """A type of no value: an overload that asks for it fits arguments of type Any alone. Only type checkers see it."""
 
 
 class ArrayDataset(BaseDataset[T_co]):

@@ -1,4 +1,4 @@
-"""What datasets share whose items are runs of flat arrays: how a run is found, viewed and copied."""
+"""The base of datasets of documents in flat arrays: how a document is found, and viewed."""
 
 from __future__ import annotations
 

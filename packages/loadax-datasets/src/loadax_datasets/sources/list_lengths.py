@@ -30,9 +30,10 @@ def check_lists(name: str, types: Mapping[str, str], kinds: Mapping[str, str]) -
     if kinds.get(name) in ("list", "array"):
         return
     others = [other for other in types if kinds.get(other) in ("list", "array")]
-    text = "; tokenize its values first, and store the lists of tokens as a column" * (kinds.get(name) == "text")
+    is_text = kinds.get(name) == "text"
+    fix = "; tokenize its values first, and store the lists of tokens as a column" if is_text else ""
     found = f"columns of lists are {others}" if others else "there is no column of lists"
-    raise TypeError(f"column {name!r} is {types[name]}, not a list{text}; {found}")
+    raise TypeError(f"column {name!r} is {types[name]}, not a list{fix}; {found}")
 
 
 def count_elements(column: Any, fill: int | None) -> Rows:

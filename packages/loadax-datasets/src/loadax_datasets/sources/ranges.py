@@ -70,7 +70,7 @@ class RangeDataset(BaseDataset[int]):
 
     @property
     def batched(self) -> bool:
-        """True."""
+        """True: many numbers are computed in one call."""
         return True
 
     @property

@@ -189,7 +189,7 @@ class _Call:
         yield from documents
 
     def _known_form(self, found: Found) -> Any:
-        """What documents are like in the folder, whose facts must be those of this call; None in an empty one."""
+        """The form of the documents in the folder; None if it has none. Refuses those of another source or dataset."""
         if found.head is not None:
             if found.head.append != self.append:
                 raise ValueError(

@@ -105,13 +105,17 @@ def count_windows(name: str, tokens: int, spare: int, size: int, stride: int, ta
         ValueError: If there is not one window.
     """
     room, window = tokens - spare, size + targets
-    if room < (least := window if drops else 1 + targets):
+    least = window if drops else 1 + targets
+    if room < least:
         moved = f", if it starts up to {spare} tokens later" if spare else ""
         raise ValueError(
             f"{name} has {tokens} tokens, fewer than the {least} of one window"
             f"{' and its last target' if targets else ''}{moved}; choose a smaller length"
         )
     full = max(0, (room - window) // stride + 1)
-    # One more, unless the last of these windows reaches the end, or the next one would start after it.
-    rest = not full or (room - window) % stride > 0
-    return full + (not drops and rest and full * stride + targets < room)
+    # The tokens after the last full window are one more, unless that window ends with the last token, or there is no
+    # token at the place where the next window starts.
+    ends_with_last = full > 0 and (room - window) % stride == 0
+    if drops or ends_with_last or full * stride + targets >= room:
+        return full
+    return full + 1

@@ -47,7 +47,7 @@ class AppendOnlyDataset(ForwardingDataset[T_co]):
         return {"append_only": len(self), "first": self.prefix_fingerprint(len(self))}
 
     def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
-        """The source's."""
+        """The source's facts."""
         return self._source.prefix_fingerprint(rows)
 
     def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:  # noqa: ARG002 (the rows are the same in all)

@@ -68,13 +68,13 @@ class Transform(BaseDataset[T_co]):
         return self._source.fingerprint()
 
     def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
-        """As many as of the source, for transforms that have its order and so its fingerprint."""
+        """What the source says, for transforms that have its order, and so its fingerprint."""
         if self._has_sources_order:
             return self._source.rows_agreeing(saved, epoch)
         return super().rows_agreeing(saved, epoch)
 
     def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
-        """That of the source, for transforms that have its order."""
+        """The source's facts, for transforms that have its order."""
         return self._source.prefix_fingerprint(rows) if self._has_sources_order else None
 
     def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
@@ -82,13 +82,14 @@ class Transform(BaseDataset[T_co]):
         return self._source.trace(rows, epoch)
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
-        """The source's."""
+        """The source's rows that are made from it, which have the same numbers here."""
         return self._source.places(row, path)
 
     @property
     def _has_sources_order(self) -> bool:
-        kinds: Any = type(self), Transform
-        return kinds[0].fingerprint is kinds[1].fingerprint
+        own: Any = type(self)
+        base: Any = Transform
+        return own.fingerprint is base.fingerprint
 
 
 class ForwardingDataset(Transform[T_co]):
@@ -199,7 +200,7 @@ class ReorderedDataset(Transform[T_co]):
         return take_from(self._source, self._source_rows(rows), alloc)
 
     def _batch_layout(self) -> Layout | None:
-        """The source's."""
+        """The source's layout."""
         return self._source._batch_layout()  # noqa: SLF001
 
     def _write_rows(self, rows: Wanted, records: list[Any], places: Rows | slice) -> None:

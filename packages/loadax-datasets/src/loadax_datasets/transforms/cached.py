@@ -84,7 +84,7 @@ class CachedDataset(Transform[T_co]):
         return [copied(found[row]) for row in wanted]
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (its source is the same in every epoch)
-        """Itself."""
+        """The dataset itself."""
         return self
 
     def describe(self) -> str:

@@ -91,7 +91,7 @@ class CastDataset(Transform[Any]):
         return None if self._source.gather is None else self._gather
 
     def _set_epoch(self, epoch: int) -> None:  # noqa: ARG002 (in another epoch, the source may be of another kind)
-        # False if it is not known yet.
+        # What `_find_dtypes` returned; False before it was called.
         self._direct: Any = False
 
     def _dtypes_to_read(self) -> Any:
@@ -116,7 +116,7 @@ class CastDataset(Transform[Any]):
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         dtypes = self._dtypes_to_read()
         if dtypes is not None:
-            # Nobody can tell which part of that copy is the cast: it counts as reading.
+            # The source casts while it copies, so that the time of the cast is counted as reading.
             return self._source._take_as(rows, alloc, dtypes)  # noqa: SLF001
 
         def fill(values: Any, dtype: np.dtype[Any]) -> Any:

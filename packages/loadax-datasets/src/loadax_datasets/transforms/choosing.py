@@ -70,11 +70,15 @@ class ChoosingDataset(CombinedDataset[T_co]):
         return found
 
     def _views_of(self, number: int, rows: Rows, epoch: int) -> list[tuple[BaseDataset[Any], int, slice | Rows, Rows]]:
-        """The datasets that hold rows of a source: each with its epoch, which of the rows it holds, and these there."""
+        """The datasets that hold rows of a source, which may be the source in several epochs.
+
+        Returns:
+            For each dataset, its epoch, the places of its rows in `rows`, and its rows.
+        """
         return [(self._sources[number], epoch, slice(None), rows)]
 
     def read(self, row: int) -> T_co:
-        """The row of the source that it is a row of."""
+        """The row, read from its source."""
         number, source_row = self._locate_one(row)
         part = number, self._sources[number], range(source_row, source_row + 1), slice(0, 1)
         [(_, source, source_rows, _)] = self._open([part])
@@ -106,7 +110,7 @@ class ChoosingDataset(CombinedDataset[T_co]):
             return take_from(self._sources[0], rows, alloc)
         if len(parts) == 1:
             return take_from(parts[0][1], parts[0][2], alloc)
-        # Asked for once: another thread may open a pass that is not like the others.
+        # Looked at once: another thread may open a pass whose layout differs, and set it to None.
         common = self._common
         if common is not None:
             outs, records = common.empty(len(rows), alloc)
@@ -146,11 +150,11 @@ class ChoosingDataset(CombinedDataset[T_co]):
         self._compare_layouts()
 
     def _batch_layout(self) -> Layout | None:
-        """That of the sources, if it is the same for all."""
+        """The layout of the sources, if all have the same."""
         return self._common
 
     def batch_spec(self, rows: int) -> Any:
-        """That of the sources, if it is the same for all."""
+        """The `batch_spec` of the sources, if it is the same for all."""
         first, *others = [source.batch_spec(rows) for source in self._sources]
         return first if all(repr(spec) == repr(first) for spec in others) else None
 

@@ -1,4 +1,4 @@
-"""What datasets with several sources share, and rows side by side."""
+"""The base of datasets with several sources, and `ZippedDataset`."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def below(number: int, group: Traced, where: Rows | None = None) -> Traced:
     Args:
         number: The number of the source.
         group: What the source has traced.
-        where: The places, among the rows that the dataset was asked for, of those that the source was asked for; None
-            if they are the same.
+        where: For each row that the source was asked for, its place among the rows that the dataset was asked for; None
+            if both were asked for as many rows, in the same order.
     """
     of = group.of if where is None else where[group.of]
     return group._replace(of=of, path=(number, *group.path))
@@ -144,7 +144,7 @@ class ZippedDataset(CombinedDataset[T_co]):
         ]
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
-        """Those of the source that `path` begins with."""
+        """The rows that are made from it in the source that `path` begins with."""
         return self._source_at(path, row)[1].places(row, path[1:])
 
     def fingerprint(self) -> dict[str, Any]:

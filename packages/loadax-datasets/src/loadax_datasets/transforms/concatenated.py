@@ -89,12 +89,12 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
         return parts
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
-        """Those of the source that `path` begins with, after the sources before."""
+        """The rows that are made from it in the source that `path` begins with, counted on from the sources before."""
         number, source = self._source_at(path, row)
         return [self._starts[number] + place for place in source.places(row, path[1:])]
 
     def prefix_fingerprint(self, rows: int) -> dict[str, Any] | None:
-        """Those of the sources that hold these rows."""
+        """The facts of the sources that hold these rows."""
         firsts: list[dict[str, Any] | None] = []
         for source, start in zip(self._sources, self._starts, strict=True):
             first = source.prefix_fingerprint(min(len(source), max(0, rows - start)))

@@ -28,7 +28,7 @@ def copied(node: Any, array: Callable[[Any], Any] | None = None) -> Any:
 
     Args:
         node: Any tree; a bare leaf is one too.
-        array: Called with each NumPy array, for its place in the copy; None to use the arrays themselves.
+        array: Returns what the copy has in place of a NumPy array; None to use the arrays themselves.
 
     Returns:
         The copy.

@@ -74,7 +74,7 @@ class FilteredDataset(ReorderedDataset[T_co]):
         return [place] if place < len(self) and self._index()[place] == source_row else []
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:  # noqa: ARG002 (its source is the same in every epoch)
-        """Itself."""
+        """The dataset itself."""
         return self
 
     def fingerprint(self) -> dict[str, Any]:

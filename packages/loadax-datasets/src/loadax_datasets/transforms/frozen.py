@@ -43,7 +43,7 @@ class FrozenDataset(ForwardingDataset[T_co]):
         self.in_epoch = 0
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
-        """Itself."""
+        """The dataset itself."""
         check_int("epoch", epoch, 0)
         return self
 

@@ -13,6 +13,7 @@ from loadax_core import Rows, add_note, tree
 
 from ..base import BaseDataset
 from ..files import memory_map
+from ..files.atomic import replacing
 from ..files.fingerprints import digest
 from ..files.folders import shown
 from ..log import inform, warn
@@ -69,7 +70,9 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
     if isinstance(given, str | os.PathLike):
         path = Path(given)
         if not path.exists():
-            _save(path, _measure(source))
+            lengths = _measure(source)
+            with replacing(path) as file:
+                np.save(file, lengths)
         return KnownLengths(_checked(_load(path), len(source), shown(path)))
     if given is not None:
         return KnownLengths(_checked(np.asarray(given), len(source), "lengths"))
@@ -103,17 +106,6 @@ def _load(path: Path) -> npt.NDArray[Any]:
         return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, EOFError) as error:
         raise ValueError(f"{shown(path)} is not a .npy file of lengths, or is cut short: {error}") from error
-
-
-def _save(path: Path, lengths: npt.NDArray[Any]) -> None:
-    """Writes a file so that others see all of it or nothing."""
-    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            np.save(file, lengths)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _measure(source: BaseDataset[Any]) -> npt.NDArray[np.int64]:

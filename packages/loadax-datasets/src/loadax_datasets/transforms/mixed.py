@@ -99,7 +99,7 @@ class MixedDataset(ChoosingDataset[T_co]):
         return self._length
 
     def at_epoch(self, epoch: int, /) -> BaseDataset[T_co]:
-        """The same mixture of other passes over the sources; see the class."""
+        """The mixture of the passes over the sources that `epoch` reads."""
         epoch = check_int("epoch", epoch, 0)
         passes = self._passes_in(epoch)
         sources = tuple(source.at_epoch(turn) for source, turn in zip(self._sources, passes.turns, strict=True))
@@ -177,14 +177,14 @@ class MixedDataset(ChoosingDataset[T_co]):
             yield number, self._view(number, turn), own, where[here]
 
     def _views_of(self, number: int, rows: Rows, epoch: int) -> list[tuple[BaseDataset[Any], int, slice | Rows, Rows]]:  # noqa: ARG002
-        """Each pass, in the epoch that it is."""
+        """One dataset for each pass: the source in the epoch of the pass."""
         first = self._passes.turns[number]
         return [
             (self._view(number, turn), first + turn, here, own) for turn, here, own in self._passes.divide(number, rows)
         ]
 
     def places(self, row: int, path: tuple[int, ...] = ()) -> list[int]:
-        """Those of each pass over the source that `path` begins with."""
+        """The rows that are made from it, in each pass over the source that `path` begins with."""
         number, _ = self._source_at(path, row)
         found: list[int] = []
         for turn in self._passes.all_of(number):
@@ -206,7 +206,7 @@ class MixedDataset(ChoosingDataset[T_co]):
                 return view
         view = source.at_epoch(self._passes.turns[number] + turn)
         if self._common is not None and not self._is_alike(view, self._common):
-            # A source of somebody else's, which is another kind of dataset in this epoch.
+            # The source is a user's dataset, which is of another kind in this epoch.
             self._common = None
         # Two of each source, as workers straddle the end of a pass.
         self._views = (*self._views[-2 * len(self._sources) + 1 :], (number, turn, view))
@@ -230,10 +230,12 @@ class MixedDataset(ChoosingDataset[T_co]):
     def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
         """In the first epoch, the rows up to which weights and sources agree, however long the mixtures are."""
         known = super().rows_agreeing(saved, epoch)
-        if known or epoch or saved.get("seed") != self._seed:
+        sources: Any = saved.get("sources")
+        # The seed alone does not tell a mixture: samples and parts have an entry of that name, too.
+        if known or epoch or saved.get("seed") != self._seed or not isinstance(sources, list):
             return known
+        sources = cast("list[Any]", sources)
         agreeing = min(self._length, rows_agreeing(self._phases, saved.get("mix")))
-        sources = cast("list[Any]", saved["sources"])
         for number, source in enumerate(self._sources):
             rows = source.rows_agreeing(sources[number], 0) if number < len(sources) else 0
             if rows < self._passes.lengths[number] or not rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from loadax_core import Dataset
 
@@ -67,13 +67,15 @@ class SlicedDataset(ReorderedDataset[T_co]):
     def rows_agreeing(self, saved: Mapping[str, Any], epoch: int) -> int:
         """The rows that lie in the part of the source that agrees, if the slice begins alike."""
         known = super().rows_agreeing(saved, epoch)
-        if known or "slice" not in saved:
+        bounds, source = saved.get("slice"), saved.get("source")
+        # The entries may be those of a user's dataset.
+        if known or not isinstance(source, dict) or not isinstance(bounds, list) or len(cast("Any", bounds)) != 3:
             return known
-        (start, stop, step), here = saved["slice"], self._rows
+        (start, stop, step), here = cast("list[Any]", bounds), self._rows
         if (start, step) != (here.start, here.step) or step < 0 or (epoch and stop != here.stop):
             return 0
-        source = self._source.rows_agreeing(saved["source"], epoch)
-        return len(range(start, min(source, stop, here.stop), step))
+        agreeing = self._source.rows_agreeing(cast("dict[str, Any]", source), epoch)
+        return len(range(start, min(agreeing, stop, here.stop), step))
 
     def describe(self) -> str:
         """The slice, with its bounds resolved."""

@@ -1,7 +1,7 @@
 """Rows that are left out rather than replaced: a pack has planned for their lengths, and no other row would fit.
 
-A `ToleratedDataset` may lie anywhere below a pack, under maps and selections. So it learns from its thread that a pack
-reads, and what it raises then goes through all that is in between.
+A `ToleratedDataset` may lie anywhere below a pack, under maps and selections. So the pack sets a flag of its thread
+while it reads. The `ToleratedDataset` sees the flag, and raises `Unreadable`, which the transforms in between let pass.
 """
 
 from __future__ import annotations
