@@ -13,6 +13,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from sybil import Document, Example, Region
@@ -127,6 +128,23 @@ def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     blocks = Blocks(path)
     blocks.run()
     assert blocks.count or path in SITE, "this README has no example"
+
+
+COOKBOOK = [
+    region.lexemes["source"]
+    for region in BLOCKS(Document.parse(str(ROOT / "docs" / "cookbook.md")))
+    if region.lexemes["info"] == "python"
+]
+
+
+@pytest.mark.parametrize("recipe", COOKBOOK[1:], ids=range(1, len(COOKBOOK)))
+def test_a_recipe_runs_after_the_first_block_alone(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": MODULE}
+    exec(COOKBOOK[0] + recipe, namespace)
+    assert "print(" not in recipe or capsys.readouterr().out
 
 
 def test_the_readme_can_be_read_in_a_minute() -> None:
