@@ -119,6 +119,15 @@ def test_arguments_of_other_loaders_are_translated() -> None:
         kind(nonsense=1)
 
 
+def test_settings_at_build_are_translated() -> None:
+    builder: Any = DataLoader()
+    message = r"build takes a dataset, and no batch_size, shuffle; .*; write \.batch_size\(n\) instead of batch_size, "
+    with pytest.raises(TypeError, match=message):
+        builder.build(range(3), batch_size=4, shuffle=True)
+    with pytest.raises(TypeError, match=r"build takes a dataset, and no 32; settings are calls"):
+        builder.build(range(3), 32)
+
+
 def test_settings_by_position_are_translated() -> None:
     kind: Any = DataLoader
     with pytest.raises(TypeError, match=r"takes a batcher, and no 32, shuffle; .*; write dataset\.shuffle\(seed=0\)"):

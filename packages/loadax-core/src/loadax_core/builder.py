@@ -12,7 +12,7 @@ from . import distributed as resolve
 from .batch.pad import PadBatcher
 from .batch.stack import Batcher, StackBatcher
 from .checks import check_bool, check_first_epoch, check_int, check_length, check_seconds, emit_build_warnings
-from .hints import BuilderHints, given_by_name, settings_are_calls
+from .hints import BuilderHints, given_by_name, settings_are_calls, takes_a_dataset
 from .loader import Loader
 from .plan.state import fingerprint
 from .protocols import Dataset, MeshLike, ShardingStrategy, Stacked, Untyped
@@ -62,7 +62,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
 
     def __init__(self, batcher: Callable[[list[Any]], Any] | None = None, *more: object, **unknown: object) -> None:
         if more or unknown:
-            raise TypeError(settings_are_calls(more, unknown))
+            raise TypeError(settings_are_calls("DataLoader takes a batcher", more, unknown))
         if batcher is None:
             batcher = StackBatcher()
         if not callable(batcher):
@@ -324,6 +324,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     @overload
     def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]: ...
 
+    @takes_a_dataset
     def build(self, dataset: Dataset[Any]) -> Loader[Any]:
         """Checks the settings and the dataset, and returns the loader.
 

@@ -100,10 +100,11 @@ ITERATOR = {
 """What people look for in a `LoaderIterator`."""
 
 
-def settings_are_calls(more: Sequence[object], unknown: Mapping[str, object]) -> str:
-    """Says what to write instead of arguments that `DataLoader` does not have.
+def settings_are_calls(taken: str, more: Sequence[object], unknown: Mapping[str, object]) -> str:
+    """Says what to write instead of arguments that `DataLoader` and its `build` do not have.
 
     Args:
+        taken: What is taken, and by whom.
         more: Those after the first, given by position.
         unknown: Those that are given by name.
     """
@@ -111,7 +112,7 @@ def settings_are_calls(more: Sequence[object], unknown: Mapping[str, object]) ->
     calls = [f"{ARGUMENTS[name]} instead of {name}" for name in unknown if name in ARGUMENTS]
     instead = f"; write {', '.join(calls)}" if calls else ""
     return (
-        f"DataLoader takes a batcher, and no {given}; settings are calls, as in DataLoader().batch_size(32, "
+        f"{taken}, and no {given}; settings are calls, as in DataLoader().batch_size(32, "
         f"drop_remainder=True).workers(2).build(dataset.shuffle(seed=0)){instead}"
     )
 
@@ -140,6 +141,19 @@ def given_by_name(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Calla
         return call
 
     return decorate
+
+
+def takes_a_dataset(build: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Makes `build` say what to write if it gets settings."""
+
+    @wraps(build)
+    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        unknown = {name: value for name, value in kwargs.items() if name != "dataset"}
+        if len(args) > 1 or unknown:
+            raise TypeError(settings_are_calls("build takes a dataset", args[1:], unknown))
+        return build(self, *args, **kwargs)
+
+    return call
 
 
 def missing(owner: object, name: str, hints: Mapping[str, str]) -> AttributeError:
