@@ -84,12 +84,12 @@ def main() -> int:
     # In each epoch, the digits come in another order and with other shifts. The seeds fix both.
     dataset = ArrayDataset(train).random_map(shift, seed=1).shuffle(seed=2)
 
-    # Two threads load. Up to four batches wait on the device, also at the end of an epoch.
+    # Two threads load. Up to 64 batches wait on the device, also at the end of an epoch.
     loader = (
         DataLoader()
         .batch_size(BATCH_SIZE, drop_remainder=True)
         .workers(2)
-        .prefetch(4, to_device=True)
+        .prefetch(to_device=True)
         .epochs(EPOCHS)
         .build(dataset)
     )

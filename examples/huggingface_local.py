@@ -115,7 +115,7 @@ def main() -> None:
 
         # Pads a batch to a multiple of 64 words, so that the step is compiled for two shapes.
         padded = DataLoader(PadBatcher(multiple_of=64, add="mask"))
-        builder = padded.batch_size(BATCH_SIZE, drop_remainder=True).prefetch(4, to_device=True)
+        builder = padded.batch_size(BATCH_SIZE, drop_remainder=True).prefetch(to_device=True)
         loader = builder.epochs(arguments.epochs).build(train.shuffle(seed=1))
 
         network = Network(nnx.Rngs(0))

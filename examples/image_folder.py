@@ -101,8 +101,8 @@ def main() -> None:
         held_out = ImageFolderDataset(Path(folder, "held_out"), mode="L")
         print(train)
 
-        # Two threads decode and crop. Up to four batches, all of the same size, wait on the device.
-        builder = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).workers(2).prefetch(4, to_device=True)
+        # Two threads decode and crop. Up to 64 batches, all of the same size, wait on the device.
+        builder = DataLoader().batch_size(BATCH_SIZE, drop_remainder=True).workers(2).prefetch(to_device=True)
         loader = builder.epochs(arguments.epochs).build(train.random_map(crop_anywhere, seed=1).shuffle(seed=2))
 
         network = Network(len(train.classes), nnx.Rngs(0))

@@ -25,6 +25,10 @@ SOURCE = "https://github.com/loadax/loadax/blob/main/"
 
 BENCHMARKS = "benchmarks/README.md"
 PLOTS = "benchmarks/plots"
+
+FOUND_LAST = "---\nsearch:\n  boost: 0.001\n---\n\n"
+"""Begins a page that has all words, and answers no question: the search shows it below the others."""
+
 PAGE = "measurements.md"
 CAPTIONS = {
     "limit": "How close each loader comes to the limit of the machine.",
@@ -45,7 +49,7 @@ RELATIVE = re.compile(r"(?<=\]\()(?!\w+:|#|/|plots/)[^)#\s]+")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the page of all measurements and its pictures, the page of changelogs, and the notebooks."""
-    files.append(File.generated(config, "changelog.md", content=changelog()))
+    files.append(File.generated(config, "changelog.md", content=FOUND_LAST + changelog()))
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.py")):
         for name, content in notebooks.pages(path).items():
             files.append(File.generated(config, f"notebooks/{name}", content=content))
@@ -58,7 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         caption = CAPTIONS.get(plot.stem, plot.stem)
         text += f"\n{caption}\n\n![{caption}](plots/{plot.name})\n"
         files.append(File.generated(config, f"plots/{plot.name}", abs_src_path=str(plot)))
-    files.append(File.generated(config, PAGE, content=text))
+    files.append(File.generated(config, PAGE, content=FOUND_LAST + text))
     return files
 
 

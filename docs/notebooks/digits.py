@@ -54,13 +54,13 @@ for epoch, line in enumerate(axes):
 
 # ## The loader
 #
-# Two threads load. Up to four batches wait on the device, also at the end of an epoch.
+# Two threads load. Up to 64 batches wait on the device, also at the end of an epoch.
 
 loader = (
     DataLoader()
     .batch_size(32, drop_remainder=True)
     .workers(2)
-    .prefetch(4, to_device=True)
+    .prefetch(to_device=True)
     .epochs(8)
     .build(rows)
 )

@@ -18,6 +18,11 @@ def use(obj: Any, by: Use) -> Any:
     return by(obj)
 
 
+def enter(obj: Any) -> None:
+    with obj:
+        pass
+
+
 BUILDER: list[tuple[Use, type[Exception], str]] = [
     (iter, TypeError, r"iterate over what build returns: for batch in DataLoader\(\)\.build\(dataset\)"),
     (list, TypeError, "iterate over what build returns"),
@@ -29,6 +34,18 @@ BUILDER: list[tuple[Use, type[Exception], str]] = [
     (methodcaller("map", str), AttributeError, r"\.build\(dataset\.map\(fn\)\)"),
     (methodcaller("repeat"), AttributeError, r"\.epochs\(None\)"),
     (methodcaller("epoch", 1), AttributeError, r"call \.build\(dataset\) first"),
+    (methodcaller("persistent_workers", True), AttributeError, r"use \.epochs\(n\): one run keeps its workers"),
+    (enter, TypeError, r"with iter\(DataLoader\(\)\.build\(dataset\)\) as batches"),
+    (lambda b: b.batch_size(4, True), TypeError, r"given by name: batch_size\(4, drop_remainder=True\)"),
+    (
+        lambda b: b.batch_size(4, drop_last=True),
+        TypeError,
+        r"batch_size\(n, drop_remainder=True\) instead of drop_last",
+    ),
+    (lambda b: b.workers(2, "process"), TypeError, r"given by name: workers\(2, kind='process'\)"),
+    (lambda b: b.prefetch(2, True), TypeError, r"given by name: prefetch\(2, to_device=True\)"),
+    (lambda b: b.skip(steps=3), TypeError, r"write skip\(steps=\[3\]\)"),
+    (lambda b: b.skip([3]), TypeError, r"given by name: skip\(steps=\[3\]\)"),
     (attrgetter("nonsense"), AttributeError, "^'DataLoader' object has no attribute 'nonsense'$"),
 ]
 
@@ -38,10 +55,24 @@ LOADER: list[tuple[Use, type[Exception], str]] = [
     (methodcaller("prefetch", 4), AttributeError, r"DataLoader\(\)\.prefetch\(\.\.\.\)\.build\(dataset\)"),
     (methodcaller("shuffle", 4), AttributeError, r"dataset\.shuffle\(seed=0\)\); one epoch .* loader\.epoch\(e\)"),
     (methodcaller("set_epoch", 4), AttributeError, r"for batch in loader\.epoch\(e\)"),
+    (methodcaller("count"), AttributeError, r"DataLoader\(\)\.count\(\.\.\.\)\.build\(dataset\)"),
+    (methodcaller("skip"), AttributeError, r"DataLoader\(\)\.skip\(\.\.\.\)\.build\(dataset\)"),
+    (enter, TypeError, r"with iter\(loader\) as batches"),
+    (methodcaller("state_dict"), AttributeError, r"position: iter\(loader\)\.get_state\(\)"),
+    (methodcaller("start"), AttributeError, r"belongs to an iterator: batches = iter\(loader\)"),
     (methodcaller("get_state"), AttributeError, r"belongs to an iterator: batches = iter\(loader\)"),
     (methodcaller("epochs", 2), AttributeError, r"DataLoader\(\)\.epochs\(n\)\.build\(dataset\)"),
     (methodcaller("build", [1]), AttributeError, "this is the loader that build returned"),
     (attrgetter("nonsense"), AttributeError, "^'Loader' object has no attribute 'nonsense'$"),
+]
+
+
+ITERATOR: list[tuple[Use, type[Exception], str]] = [
+    (methodcaller("state_dict"), AttributeError, r"no attribute 'state_dict'; use batches\.get_state\(\)"),
+    (methodcaller("load_state_dict", {}), AttributeError, r"use batches\.set_state\(state\)"),
+    (methodcaller("next"), AttributeError, r"use next\(batches\)"),
+    (methodcaller("reset"), AttributeError, r"use batches\.seek\(0\), or a new iter\(loader\)"),
+    (attrgetter("nonsense"), AttributeError, "^'LoaderIterator' object has no attribute 'nonsense'$"),
 ]
 
 
@@ -57,6 +88,12 @@ def test_a_loader_says_what_to_write_instead(by: Use, kind: type[Exception], mes
     loader = DataLoader().batch_size(4).build(range(8))
     with pytest.raises(kind, match=message):
         use(loader, by)
+
+
+@pytest.mark.parametrize(("by", "kind", "message"), ITERATOR)
+def test_an_iterator_says_what_to_write_instead(by: Use, kind: type[Exception], message: str) -> None:
+    with iter(DataLoader().batch_size(4).build(range(8))) as batches, pytest.raises(kind, match=message):
+        use(batches, by)
 
 
 def test_builders_and_loaders_are_true_and_can_be_copied() -> None:
@@ -80,6 +117,15 @@ def test_arguments_of_other_loaders_are_translated() -> None:
         kind(num_workers=4, drop_last=True)
     with pytest.raises(TypeError, match=r"seed=0\)\)$"):
         kind(nonsense=1)
+
+
+def test_settings_at_build_are_translated() -> None:
+    builder: Any = DataLoader()
+    message = r"build takes a dataset, and no batch_size, shuffle; .*; write \.batch_size\(n\) instead of batch_size, "
+    with pytest.raises(TypeError, match=message):
+        builder.build(range(3), batch_size=4, shuffle=True)
+    with pytest.raises(TypeError, match=r"build takes a dataset, and no 32; settings are calls"):
+        builder.build(range(3), 32)
 
 
 def test_settings_by_position_are_translated() -> None:

@@ -6,6 +6,7 @@ import copy
 import pickle
 from typing import Any
 
+import loadax_datasets
 import numpy as np
 import pytest
 from loadax_core import DataLoader, PadBatcher, RepeatedEpochWarning
@@ -13,6 +14,8 @@ from loadax_datasets import BaseDataset, RandomMappedDataset, RangeDataset, Shuf
 from loadax_datasets.hints import ELSEWHERE
 
 rows: Any = RangeDataset(10)
+ArrayDataset: Any = loadax_datasets.ArrayDataset
+X = np.zeros(3)
 
 
 def draw(x: int, rng: np.random.Generator) -> int:
@@ -27,6 +30,15 @@ def draw(x: int, rng: np.random.Generator) -> int:
         (lambda: rows.random_split([0.5, 0.5], 3), r"random_split\(\[0.5, 0.5\], seed=3\)"),
         (lambda: rows.mix(rows, [0.7, 0.3]), r"mix\(..., weights=\[0.7, 0.3\]\); if .* InMemoryDataset\(\["),
         (lambda: rows.mix(rows, rows, (3, 1, 1)), r"weights are given by name, mix\(..., weights=\(3, 1, 1\)\)"),
+        (lambda: rows.shuffle(buffer_size=1000), r"takes no buffer_size: there is no buffer: all rows are shuffled$"),
+        (lambda: rows.shuffle(seed=1, reshuffle_each_iteration=True), r"each epoch has another order; .*frozen\(\)"),
+        (lambda: rows.map(draw, batched=True), r"map takes no batched: write vectorized=True"),
+        (lambda: rows.map(draw, num_parallel_calls=4), r"takes no num_parallel_calls: .*\.workers\(4\)\.build"),
+        (lambda: rows.filter(draw, num_proc=4), r"filter takes no num_proc: all rows are read once"),
+        (rows.repeat, r"repeat\(3\) makes one epoch.*DataLoader\(\)\.epochs\(None\)"),
+        (lambda: rows.repeat(None), r"repeat\(3\) makes one epoch.*DataLoader\(\)\.epochs\(None\)"),
+        (lambda: ArrayDataset(X, X), r"takes one tree of arrays; write ArrayDataset\(\(x, y\)\)"),
+        (lambda: ArrayDataset(x=X), r"takes one tree of arrays; write ArrayDataset\(\{'x': \.\.\.\}\)"),
         (lambda: rows.sample(3, 7), r"sample\(3, replace=..., weights=..., seed=...\)"),
     ],
 )
@@ -80,6 +92,9 @@ def test_classes_take_seeds_by_name(kind: Any, arguments: tuple[Any, ...]) -> No
         ("batch", r"DataLoader\(\).batch_size\(32\).build\(dataset\)"),
         ("prefetch", r".prefetch\(2\).build\(dataset\)"),
         ("num_workers", r".workers\(4\).build\(dataset\)"),
+        ("mp_prefetch", r"workers\(4, kind='process'\).build\(dataset\)"),
+        ("select_columns", r"dataset.map\(lambda row: \{'x': row\['x'\]\}\)"),
+        ("window_shuffle", r"dataset.shuffle\(seed=1, block=100\)"),
         ("train_test_split", r"dataset.random_split\(\[0.9, 0.1\], seed=0\)"),
     ],
 )

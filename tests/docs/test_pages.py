@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import io
 import re
 import sys
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from sybil import Document, Example, Region
@@ -125,6 +128,23 @@ def test_page(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     blocks = Blocks(path)
     blocks.run()
     assert blocks.count or path in SITE, "this README has no example"
+
+
+COOKBOOK = [
+    region.lexemes["source"]
+    for region in BLOCKS(Document.parse(str(ROOT / "docs" / "cookbook.md")))
+    if region.lexemes["info"] == "python"
+]
+
+
+@pytest.mark.parametrize("recipe", COOKBOOK[1:], ids=range(1, len(COOKBOOK)))
+def test_a_recipe_runs_after_the_first_block_alone(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": MODULE}
+    exec(COOKBOOK[0] + recipe, namespace)
+    assert "print(" not in recipe or capsys.readouterr().out
 
 
 def test_the_readme_can_be_read_in_a_minute() -> None:
@@ -254,3 +274,42 @@ def test_the_reference_has_every_public_name(package: str) -> None:
     for name in re.findall(rf"^{package}\.(\w+)\(", recorded, re.MULTILINE):
         if (source / name).with_suffix(".py").exists() or (source / name).is_dir():
             assert f"::: {package}.{name}.{name}\n" in reference, f"{package}.{name} would show the module of that name"
+
+
+HIDDEN = {
+    "JaggedDataset.flat": "returns what is private; for the transforms of this package",
+    "LoaderIterator.load": "for Orbax, which calls it",
+    "LoaderIterator.save": "for Orbax, which calls it",
+    "MegatronDataset.flat": "returns what is private; for the transforms of this package",
+}
+"""Public methods that the reference does not show, each with the reason."""
+
+
+def test_the_reference_has_every_public_method() -> None:
+    shown: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "docs" / "reference").glob("*.md")):
+        for entry in re.split(r"^::: ", path.read_text(), flags=re.MULTILINE)[1:]:
+            place, _, options = entry.partition("\n")
+            package, *names = place.split(".")
+            if names[0][0].isupper():
+                options = options.partition("\n\n")[0]
+                members = set(names[1:]) or members_shown(getattr(import_module(package), names[0]), options)
+                shown.setdefault(names[0], set()).update(members)
+    recorded = "".join(path.read_text() for path in sorted(ROOT.glob("packages/*/api.txt")))
+    members = set(re.findall(r"^loadax_\w+\.([A-Z]\w*)\.([a-z]\w*)\b", recorded, re.MULTILINE))
+    shared = {member for owner, member in members if owner == "BaseDataset"}
+    for owner, member in members:
+        if owner == "BaseDataset" or not (owner.endswith("Dataset") and member in shared):
+            assert member in shown[owner] or f"{owner}.{member}" in HIDDEN, f"{owner}.{member}"
+
+
+def members_shown(kind: type, options: str) -> set[str]:
+    """The members of a class that an entry of the reference shows."""
+    chosen = {
+        name: set(re.findall(r"\w+", text))
+        for name, text in re.findall(r"^ +(members|inherited_members):((?: \[.*|\n +- \w+)*)", options, re.MULTILINE)
+    }
+    own = {*vars(kind), *getattr(kind, "__annotations__", ()), *chosen.get("inherited_members", ())}
+    inherited = {name for base in kind.__mro__[1:] for name in vars(base)} - own
+    attributes = re.findall(r"^    (\w+): ", inspect.getdoc(kind) or "", re.MULTILINE)
+    return (chosen.get("members", own) - inherited) | set(attributes)

@@ -288,9 +288,7 @@ def test_nulls_within_values_are_refused(values: list[Any], dtype: str) -> None:
 
 def test_nulls_in_structs_are_refused() -> None:
     frame = pl.DataFrame({"s": [{"a": 1, "t": {"b": "x"}}, {"a": None, "t": {"b": "y"}}]})
-    message = (
-        r"column 's\.a' has 1 nulls, the first in row 1; fill them with .*struct\.with_fields.*, or drop such rows"
-    )
+    message = r"column 's\.a' has 1 null, the first in row 1; fill them with .*struct\.with_fields.*, or drop such rows"
     with pytest.raises(ValueError, match=message) as caught:
         PolarsDataset(frame)
     assert "fill_null={" not in str(caught.value), "which is for columns"
@@ -298,9 +296,9 @@ def test_nulls_in_structs_are_refused() -> None:
     frame = frame.with_columns(pl.col("s").struct.with_fields(pl.field("a").fill_null(0)))
     assert PolarsDataset(frame)[1] == {"s": {"a": 0, "t": {"b": "y"}}}
     frame = pl.DataFrame({"s": [{"t": {"b": "x"}}, {"t": {"b": None}}, {"t": None}]})
-    with pytest.raises(ValueError, match=r"column 's\.t' has 1 nulls, the first in row 2; fill them with "):
+    with pytest.raises(ValueError, match=r"column 's\.t' has 1 null, the first in row 2; fill them with "):
         PolarsDataset(frame)
-    with pytest.raises(ValueError, match=r"column 's\.t\.b' has 1 nulls, the first in row 1; fill them with "):
+    with pytest.raises(ValueError, match=r"column 's\.t\.b' has 1 null, the first in row 1; fill them with "):
         PolarsDataset(frame[:2])
 
 

@@ -12,7 +12,7 @@ from . import distributed as resolve
 from .batch.pad import PadBatcher
 from .batch.stack import Batcher, StackBatcher
 from .checks import check_bool, check_first_epoch, check_int, check_length, check_seconds, emit_build_warnings
-from .hints import BuilderHints, settings_are_calls
+from .hints import BuilderHints, given_by_name, settings_are_calls, takes_a_dataset
 from .loader import Loader
 from .plan.state import fingerprint
 from .protocols import Dataset, MeshLike, ShardingStrategy, Stacked, Untyped
@@ -62,7 +62,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
 
     def __init__(self, batcher: Callable[[list[Any]], Any] | None = None, *more: object, **unknown: object) -> None:
         if more or unknown:
-            raise TypeError(settings_are_calls(more, unknown))
+            raise TypeError(settings_are_calls("DataLoader takes a batcher", more, unknown))
         if batcher is None:
             batcher = StackBatcher()
         if not callable(batcher):
@@ -73,6 +73,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             raise TypeError(f"{batcher.__name__} is a class; give a batcher, such as {batcher.__name__}(...)")
         self._settings = Settings(batcher)
 
+    @given_by_name("drop_remainder")
     def batch_size(self, n: int, *, drop_remainder: bool = False) -> DataLoader[T_contra, B_co]:
         """Sets the number of rows of the global batch of one step, over all processes and devices together.
 
@@ -99,6 +100,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     @overload
     def workers(self, n: Executor) -> DataLoader[T_contra, B_co]: ...
 
+    @given_by_name("kind")
     def workers(
         self,
         n: int | Executor,
@@ -170,6 +172,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     @overload
     def prefetch(self, n: int | None = None, *, to_device: object) -> DataLoader[T_contra, Any]: ...
 
+    @given_by_name("to_device")
     def prefetch(self, n: int | None = None, *, to_device: object = False) -> DataLoader[T_contra, Any]:
         """Sets how many batches are kept ready, beside the batch that the caller holds.
 
@@ -241,6 +244,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         """
         return self._with(epochs=None if n is None else check_int("epochs", n, 1))
 
+    @given_by_name("steps")
     def skip(self, *, steps: Iterable[int]) -> DataLoader[T_contra, B_co]:
         """Leaves out steps, such as those of a loss spike: they are neither read nor yielded.
 
@@ -252,9 +256,11 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
                 epochs is. Each call replaces those of an earlier call.
 
         Raises:
-            TypeError: If a step is not an integer.
+            TypeError: If `steps` cannot be iterated over, or a step is not an integer.
             ValueError: If a step is negative.
         """
+        if not hasattr(steps, "__iter__"):
+            raise TypeError(f"skip takes all steps to leave out; write skip(steps=[{steps!r:.40}])")
         return self._with(skip=tuple(sorted({check_int("a step", step, 0) for step in steps})))
 
     def timeout(self, seconds: float | None) -> DataLoader[T_contra, B_co]:
@@ -318,6 +324,7 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
     @overload
     def build(self, dataset: Dataset[T_contra]) -> Loader[B_co]: ...
 
+    @takes_a_dataset
     def build(self, dataset: Dataset[Any]) -> Loader[Any]:
         """Checks the settings and the dataset, and returns the loader.
 

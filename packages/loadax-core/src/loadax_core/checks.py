@@ -164,7 +164,7 @@ def check_not_table(source: object) -> None:
 
 
 def emit_build_warnings(dataset: object) -> None:
-    """Emits what a dataset warns of, for the caller of `build`, which calls this."""
+    """Emits what a dataset warns of, for the caller of `build`, which calls this within a decorator."""
     found: Callable[[], Iterable[Warning]] | None = getattr(dataset, "build_warnings", None)
     for warning in () if found is None else found():
-        warnings.warn(warning, stacklevel=3)
+        warnings.warn(warning, stacklevel=4)

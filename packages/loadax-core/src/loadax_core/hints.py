@@ -5,8 +5,13 @@ Type checkers do not see the classes here: to them these names do not exist.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+S = TypeVar("S")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _BUILD = "DataLoader() only holds settings; "
 _SHUFFLE = "the dataset holds the order: .build(dataset.shuffle(seed=0))"
@@ -19,14 +24,20 @@ ARGUMENTS = {
     "dataset": ".build(dataset)",
     "drop_last": ".batch_size(n, drop_remainder=True)",
     "drop_remainder": ".batch_size(n, drop_remainder=True)",
+    "epochs": ".epochs(n)",
     "num_epochs": ".epochs(n)",
     "num_workers": ".workers(n)",
+    "persistent_workers": ".epochs(n)",
     "pin_memory": ".prefetch(to_device=True)",
+    "prefetch": ".prefetch(n)",
     "prefetch_factor": ".prefetch(n), which counts batches of all workers together",
     "sampler": "dataset.sample(n) or dataset.select(rows)",
     "seed": "dataset.shuffle(seed=0)",
     "shuffle": "dataset.shuffle(seed=0)",
+    "timeout": ".timeout(seconds)",
     "worker_count": ".workers(n)",
+    "worker_init_fn": ".workers(n, kind='process', initializer=fn)",
+    "workers": ".workers(n)",
 }
 """Arguments of other loaders, and the call that takes their place."""
 
@@ -40,6 +51,7 @@ BUILDER = {
     "map": "map the dataset: .build(dataset.map(fn))",
     "num_epochs": "use .epochs(n)",
     "num_workers": "use .workers(n)",
+    "persistent_workers": "use .epochs(n): one run keeps its workers",
     "pin_memory": "use .prefetch(to_device=True)",
     "prefetch_factor": "use .prefetch(n), which counts batches of all workers together",
     "repeat": "use .epochs(n), or .epochs(None) for a run without an end",
@@ -47,6 +59,7 @@ BUILDER = {
     "seed": _SHUFFLE,
     "shuffle": _SHUFFLE,
     "to_device": "use .prefetch(to_device=True)",
+    "worker_init_fn": "use .workers(n, kind='process', initializer=fn)",
     **dict.fromkeys(
         ("epoch", "peek", "steps_per_epoch", "sharding_strategy", "check_agreement", "dataset"),
         "call .build(dataset) first: the loader that it returns has it",
@@ -57,7 +70,7 @@ BUILDER = {
 LOADER = {
     **{
         name: f"{_BEFORE}DataLoader().{name}(...).build(dataset)"
-        for name in ("prefetch", "shard", "timeout", "workers")
+        for name in ("count", "prefetch", "shard", "skip", "timeout", "workers")
     },
     "batch": f"{_BEFORE}DataLoader().batch_size(n).build(dataset)",
     "build": "this is the loader that build returned; iterate over it",
@@ -69,18 +82,29 @@ LOADER = {
     "sampler": "the dataset holds the order; one epoch of this loader is loader.epoch(e)",
     "set_epoch": "use for batch in loader.epoch(e)",
     "shuffle": f"{_SHUFFLE}; one epoch of this loader is loader.epoch(e)",
+    "load_state_dict": "an iterator has the position: batches = iter(loader), and batches.set_state(state)",
+    "state_dict": "an iterator has the position: iter(loader).get_state()",
     **dict.fromkeys(
-        ("close", "get_state", "set_state", "stats", "timeline", "state_dict", "load_state_dict"),
+        ("close", "digest", "get_state", "seek", "set_state", "start", "stats", "step", "steps_left", "timeline"),
         "it belongs to an iterator: batches = iter(loader)",
     ),
 }
 """Names that a `Loader` does not have, and what to write instead."""
 
+ITERATOR = {
+    "load_state_dict": "use batches.set_state(state)",
+    "next": "use next(batches)",
+    "reset": "use batches.seek(0), or a new iter(loader)",
+    "state_dict": "use batches.get_state()",
+}
+"""What people look for in a `LoaderIterator`."""
 
-def settings_are_calls(more: Sequence[object], unknown: Mapping[str, object]) -> str:
-    """Says what to write instead of arguments that `DataLoader` does not have.
+
+def settings_are_calls(taken: str, more: Sequence[object], unknown: Mapping[str, object]) -> str:
+    """Says what to write instead of arguments that `DataLoader` and its `build` do not have.
 
     Args:
+        taken: What is taken, and by whom.
         more: Those after the first, given by position.
         unknown: Those that are given by name.
     """
@@ -88,9 +112,48 @@ def settings_are_calls(more: Sequence[object], unknown: Mapping[str, object]) ->
     calls = [f"{ARGUMENTS[name]} instead of {name}" for name in unknown if name in ARGUMENTS]
     instead = f"; write {', '.join(calls)}" if calls else ""
     return (
-        f"DataLoader takes a batcher, and no {given}; settings are calls, as in DataLoader().batch_size(32, "
+        f"{taken}, and no {given}; settings are calls, as in DataLoader().batch_size(32, "
         f"drop_remainder=True).workers(2).build(dataset.shuffle(seed=0)){instead}"
     )
+
+
+def given_by_name(name: str) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+    """Makes a setting say what to write if it gets too much by position, or an argument of other loaders.
+
+    Args:
+        name: Its first argument that is given by name.
+    """
+
+    def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+        most: int = getattr(method, "__code__").co_argcount  # noqa: B009
+        setting = method.__name__
+
+        @wraps(method)
+        def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+            if len(args) >= most:
+                first = "".join(f"{value!r:.40}, " for value in args[: most - 1])
+                raise TypeError(f"{name} is given by name: {setting}({first}{name}={args[most - 1]!r:.40})")
+            for unknown in kwargs:
+                if unknown != name and unknown in ARGUMENTS:
+                    raise TypeError(f"{setting} takes no {unknown}; write {ARGUMENTS[unknown]} instead of {unknown}")
+            return method(self, *args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def takes_a_dataset(build: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Makes `build` say what to write if it gets settings."""
+
+    @wraps(build)
+    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        unknown = {name: value for name, value in kwargs.items() if name != "dataset"}
+        if len(args) > 1 or unknown:
+            raise TypeError(settings_are_calls("build takes a dataset", args[1:], unknown))
+        return build(self, *args, **kwargs)
+
+    return call
 
 
 def missing(owner: object, name: str, hints: Mapping[str, str]) -> AttributeError:
@@ -121,6 +184,11 @@ if not TYPE_CHECKING:
         def __bool__(self) -> bool:
             return True
 
+        def __enter__(self) -> NoReturn:
+            raise TypeError(f"{_BUILD}write with iter(DataLoader().build(dataset)) as batches")
+
+        def __exit__(self, *_: object) -> None: ...
+
     class LoaderHints:
         """Errors for a `Loader` that is used as if it were its builder or its iterator."""
 
@@ -132,6 +200,17 @@ if not TYPE_CHECKING:
                 "a loader has no position; batches = iter(loader) has one, and next(batches) takes its next batch"
             )
 
+        def __enter__(self) -> NoReturn:
+            raise TypeError("a loader has no end; an iterator has one: with iter(loader) as batches")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    class IteratorHints:
+        """Errors for a `LoaderIterator` that is used as those of other libraries."""
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing(self, name, ITERATOR)
+
 else:
 
     class BuilderHints:
@@ -140,4 +219,7 @@ else:
         __slots__ = ()
 
     class LoaderHints:
+        """Nothing, to a type checker."""
+
+    class IteratorHints:
         """Nothing, to a type checker."""

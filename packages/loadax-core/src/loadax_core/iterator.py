@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 from .checkpoint import Checkpointable
 from .checks import check_int
 from .errors import ClosedError
+from .hints import IteratorHints
 from .observe.traces import marked_wait
 from .plan import state as states
 from .plan.progress import Progress
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 B_co = TypeVar("B_co", covariant=True)
 
 
-class LoaderIterator(Checkpointable, Generic[B_co]):
+class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
     """Yields the batches of a `Loader`, in order; made by `iter(loader)`.
 
     Workers start at `start()` or the first `next`. They end with the run, at `close()`, or when the iterator is no

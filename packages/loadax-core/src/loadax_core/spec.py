@@ -63,7 +63,7 @@ def plan_of(settings: Settings, rows: int) -> Plan:
         warnings.warn(
             f"there is no batch: {rows} rows are fewer than batch_size {plan.batch_size}, and drop_remainder leaves "
             "them out",
-            stacklevel=3,
+            stacklevel=4,
         )
     return plan
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Origin, Rows, Traced, check_rows, origins_of
 
 from .checks import check_bool, check_int
-from .hints import check_weights_by_name, elsewhere, seed_by_name
+from .hints import FILTER, MAP, NO_TIMES, SHUFFLE, check_weights_by_name, elsewhere, seed_by_name, takes_no
 from .layout import Layout
 from .rows import INT64, Wanted, check_range, row_in_range, rows_in_range
 
@@ -370,6 +370,7 @@ class BaseDataset(ABC, Generic[T_co]):
     def map(self, fn: Callable[[T_co], U], *, vectorized: Literal[False] = False) -> BaseDataset[U]: ...
     @overload
     def map(self, fn: Callable[[Any], Any], *, vectorized: Literal[True]) -> BaseDataset[Any]: ...
+    @takes_no(MAP)
     def map(self, fn: Callable[[Any], Any], *, vectorized: bool = False) -> BaseDataset[Any]:
         """Passes every item through `fn` when it is read. `MappedDataset` says more.
 
@@ -415,6 +416,7 @@ class BaseDataset(ABC, Generic[T_co]):
         """
         return datasets.CastDataset(self, dtype)
 
+    @takes_no(FILTER)
     def filter(self, predicate: Callable[[T_co], object]) -> BaseDataset[T_co]:
         """Keeps the items for which `predicate` returns true. `FilteredDataset` says more.
 
@@ -429,6 +431,7 @@ class BaseDataset(ABC, Generic[T_co]):
         """
         return datasets.FilteredDataset(self, predicate)
 
+    @takes_no(SHUFFLE)
     @seed_by_name("the seed is given by name, shuffle(seed={given}); there is no buffer: all rows are shuffled")
     def shuffle(self, *, seed: int = 0, block: int | None = None, window: int | None = None) -> BaseDataset[T_co]:
         """The rows in a random order, each exactly once, in another order each epoch.
@@ -467,6 +470,7 @@ class BaseDataset(ABC, Generic[T_co]):
         """
         return datasets.SampledDataset(self, count, replace=replace, weights=weights, seed=seed)
 
+    @takes_no({}, NO_TIMES)
     def repeat(self, times: int) -> BaseDataset[T_co]:
         """The rows several times over, in the same order each time, as one epoch.
 

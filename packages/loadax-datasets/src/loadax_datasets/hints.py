@@ -1,8 +1,8 @@
-"""Hints in errors: what to write in place of names that only other libraries have, and of seeds by position."""
+"""Hints in errors: what to write in place of names, arguments and positions that only other libraries have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +25,7 @@ ELSEWHERE: dict[str, str] = {
     "prefetch": f"a loader reads ahead: {_loader('.prefetch(2)')}",
     "num_workers": f"a loader has workers: {_loader('.workers(4)')}",
     "workers": f"a loader has workers: {_loader('.workers(4)')}",
+    "mp_prefetch": "a loader has workers: DataLoader().batch_size(32).workers(4, kind='process').build(dataset)",
     "to_iter_dataset": f"a loader iterates, and reads ahead: {_loader('.workers(4)')}",
     "as_numpy_iterator": f"a loader iterates: {_loader()}; the items are list(dataset)",
     "build": f"a loader is built over a dataset: {_loader()}",
@@ -38,12 +39,46 @@ ELSEWHERE: dict[str, str] = {
     "seed": "a seed is given where it is used: dataset.shuffle(seed=1)",
     "slice": "slices are written as those of a list: dataset[10:20]",
     "cardinality": "the number of rows is len(dataset)",
+    "num_rows": "the number of rows is len(dataset)",
     "train_test_split": "write dataset.random_split([0.9, 0.1], seed=0)",
+    "split": "write dataset.random_split([0.9, 0.1], seed=0)",
+    "window_shuffle": "write dataset.shuffle(seed=1, block=100)",
+    "astype": "write dataset.cast('float32')",
+    **dict.fromkeys(
+        ("select_columns", "remove_columns", "rename_column", "rename_columns"),
+        "map each row to the entries that are wanted: dataset.map(lambda row: {'x': row['x']})",
+    ),
     "concatenate": "write dataset.concat(other), or dataset + other",
     "interleave": "write dataset.mix(other, weights=[1, 1], seed=0)",
     "enumerate": "write RangeDataset(len(dataset)).zip(dataset)",
 }
 """Names that other libraries' datasets have, and what to write here."""
+
+_WORKERS = f"a loader has workers: {_loader('.workers(4)')}"
+
+MAP = {
+    "batched": "write vectorized=True, and the function gets the stacked rows of a step",
+    "deterministic": "the order of rows never depends on workers",
+    "num_parallel_calls": _WORKERS,
+    "num_proc": _WORKERS,
+    "remove_columns": "the function returns the entries that are wanted",
+    "seed": "the function gets random numbers by dataset.random_map(fn, seed=0)",
+}
+FILTER = {
+    "num_proc": "all rows are read once, by the program itself; dataset.select(rows) takes row numbers that are known",
+}
+SHUFFLE = {
+    "buffer_size": "there is no buffer: all rows are shuffled",
+    "generator": "write seed=0: the order depends on the seed and the epoch alone",
+    "reshuffle_each_iteration": "each epoch has another order; dataset.shuffle(seed=0).frozen() keeps that of one",
+}
+"""Arguments of other libraries' `map`, `filter` and `shuffle`, and what to write here."""
+
+NO_TIMES = (
+    "repeat(3) makes one epoch of three passes; a run over several epochs is DataLoader().epochs(3).build(dataset), "
+    "and one without an end DataLoader().epochs(None).build(dataset)"
+)
+"""What to write instead of `repeat()`."""
 
 
 def elsewhere(kind: str, name: str) -> str | None:
@@ -74,6 +109,45 @@ def seed_by_name(
         return call
 
     return decorate
+
+
+def takes_no(
+    arguments: Mapping[str, str], nothing: str = ""
+) -> Callable[[Callable[Concatenate[S, P], R]], Callable[Concatenate[S, P], R]]:
+    """Makes a method say what to write instead of arguments that other libraries have.
+
+    Args:
+        arguments: These arguments, each with what to write.
+        nothing: What to write instead of a call without arguments, or with None alone.
+    """
+
+    def decorate(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+        @wraps(method)
+        def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name in arguments:
+                    raise TypeError(f"{method.__name__} takes no {name}: {arguments[name]}")
+            if nothing and not kwargs and args in ((), (None,)):
+                raise TypeError(nothing)
+            return method(self, *args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def takes_one_tree(init: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Makes `ArrayDataset` say what to write if it gets several arrays."""
+
+    @wraps(init)
+    def call(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        names = [name for name in kwargs if name != "arrays"]
+        if len(args) > 1 or names:
+            tree = f"{{{names[0]!r}: ...}}" if names else "(x, y)"
+            raise TypeError(f"ArrayDataset takes one tree of arrays; write ArrayDataset({tree})")
+        return init(self, *args, **kwargs)
+
+    return call
 
 
 def check_weights_by_name(others: Sequence[Any]) -> None:

@@ -10,6 +10,7 @@ from loadax_core import Alloc, Gather, Rows, take_rows, tree
 
 from ..base import BaseDataset
 from ..files import memory_map
+from ..hints import takes_one_tree
 from ..layout import Layout, is_native, layout_of
 from ..rows import Wanted
 
@@ -54,6 +55,7 @@ class ArrayDataset(BaseDataset[T_co]):
     @overload
     def __init__(self, arrays: T_co) -> None: ...
 
+    @takes_one_tree
     def __init__(self, arrays: Any) -> None:
         self._arrays: Any = tree.map_leaves(_check_leaf, arrays)
         leaves = list(tree.leaves(self._arrays))

@@ -253,7 +253,8 @@ def _check_nulls(series: pl.Series, path: str = "") -> None:
             else f"give fill_null={{{series.name!r}: ...}}, or drop them with frame.drop_nulls()"
         )
         row = series.is_null().arg_max()
-        raise ValueError(f"column {(path or series.name)!r} has {count} nulls, the first in row {row}; {fill}")
+        nulls = "1 null" if count == 1 else f"{count} nulls"
+        raise ValueError(f"column {(path or series.name)!r} has {nulls}, the first in row {row}; {fill}")
     if hasattr(series.dtype, "fields"):
         for field in series.struct.fields:
             _check_nulls(series.struct.field(field), f"{path or series.name}.{field}")
