@@ -95,7 +95,7 @@ def numbers() -> str:
         shown("share", stall.median): "of the time, training waits for data, with MNIST arrays and a step of 3 ms. "
         f"The best other is a {other.label}, with {shown('share', other.median)}.",
         shown("ms", first.median): "until the first batch of 10^9 shuffled rows. No order is stored.",
-        shown("limit", images.median): "of the ideal speed of two threads, twice that of one, at decoding JPEG.",
+        shown("limit", images.median): "of twice the speed of one thread, when two threads decode JPEG.",
     }
     lines = [f"- **{number}**\n\n    {text}" for number, text in cards.items()]
     works = [published()[work] for work in shown_of.values()]
