@@ -28,9 +28,12 @@ def documents_of(lengths: Any) -> list[Array]:
     return [np.arange(length, dtype=np.int32) + d * PLACE + 1 for d, length in enumerate(lengths)]
 
 
+def flat_arrays(documents: list[Array]) -> tuple[Array, Array]:
+    return np.concatenate([np.empty(0, np.int32), *documents]), np.cumsum([0, *map(len, documents)])
+
+
 def flat(documents: list[Array]) -> JaggedDataset:
-    offsets = np.cumsum([0, *map(len, documents)])
-    return JaggedDataset.from_arrays(np.concatenate([np.empty(0, np.int32), *documents]), offsets)
+    return JaggedDataset.from_arrays(*flat_arrays(documents))
 
 
 class InShards(JaggedDataset):
@@ -46,6 +49,10 @@ class InShards(JaggedDataset):
             type(shard)([values[cut:] for values in shard.values], shard.offsets[half:] - shard.offsets[half]),
         ]
         self._set_shards(parts, self._arrays.build)
+
+
+def in_shards(documents: list[Array]) -> JaggedDataset:
+    return InShards.from_arrays(*flat_arrays(documents))
 
 
 def check_rows(rows: BaseDataset[Any], lengths: Any, *, split: bool = False) -> Counter[int]:
@@ -293,6 +300,22 @@ def test_lengths_that_do_not_fit_are_noticed_when_the_document_is_read() -> None
     with pytest.raises(ValueError, match="it has 2 values, but its length was given as 3") as caught:
         rows[0]
     assert "document 1 of the dataset that is packed" in str(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("source", [flat, in_shards])
+def test_lengths_that_are_not_those_of_flat_documents_are_refused(source: Any) -> None:
+    """Rows would have values of the documents that follow in the arrays, and nobody would notice."""
+    documents = source(documents_of([3, 2, 4]))
+    for lengths, wrong in (([3, 3, 3], "1 the length 3, but it has 2"), ([3, 2, 9], "2 the length 9, but it has 4")):
+        with pytest.raises(ValueError, match=f"^lengths gives document {wrong} values; leave lengths out"):
+            documents.pack(6, lengths=lengths)
+    check_same(list(documents.pack(6, lengths=[3, 2, 4])), list(documents.pack(6)))
+
+
+def test_a_file_of_other_lengths_than_those_of_a_store_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "lengths.npy", [2, 3])
+    with pytest.raises(ValueError, match=r"lengths\.npy gives document 0 the length 2, but it has 3 values"):
+        flat(documents_of([3, 2])).pack(6, lengths=tmp_path / "lengths.npy")
 
 
 @pytest.mark.parametrize(

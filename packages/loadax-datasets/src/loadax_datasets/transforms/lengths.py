@@ -81,6 +81,31 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
     return KnownLengths(_measure(source))
 
 
+def check_given(lengths: Lengths, source: FlatDataset, given: npt.ArrayLike | str | os.PathLike[str] | None) -> None:
+    """Checks lengths that were given for documents that lie in flat arrays, one after the other.
+
+    Rows are copied from these arrays by the lengths, so that wrong ones would bring in values of other documents.
+
+    Args:
+        lengths: The lengths, one for each document.
+        source: The documents, which know their lengths.
+        given: The argument that they were given by.
+
+    Raises:
+        ValueError: If a document has another length; names the first one.
+    """
+    for start in range(0, len(lengths), HASHED):
+        some, own = (found[start : start + HASHED] for found in (lengths, source.flat))
+        wrong = np.flatnonzero(some != own)
+        if len(wrong):
+            place = wrong[0]
+            name = shown(Path(given)) if isinstance(given, str | os.PathLike) else "lengths"
+            raise ValueError(
+                f"{name} gives document {start + place} the length {some[place]}, but it has {own[place]} values; "
+                "leave lengths out: the dataset knows them"
+            )
+
+
 def hash_lengths(lengths: Lengths) -> str:
     """A hash of all lengths."""
     parts = (lengths[start : start + HASHED].astype("<i8") for start in range(0, len(lengths), HASHED))

@@ -23,7 +23,7 @@ from ..rows import Wanted, rows_in_range
 from ..sources.flat import FlatDataset
 from .base import CHUNK, Transform
 from .documents import OWN, Kind, Reader, numbers_of, reader_of, trace_pieces
-from .lengths import hash_lengths, lengths_of
+from .lengths import check_given, hash_lengths, lengths_of
 from .pieces import Writer
 from .sorted_files import sorted_documents
 
@@ -60,7 +60,8 @@ class PackedDataset(Transform[Any]):
             another order in each epoch.
         size: The length of a row.
         lengths: The length of each document; or a `.npy` file of them, which is written if it is not there. Left out,
-            `source.lengths`, or else the lengths that reading all documents finds.
+            `source.lengths`, or else the lengths that reading all documents finds. Other lengths than those of a
+            store are refused at once, and of other datasets when the document is read.
         how: `"best"` plans rows with hardly any padding, and cuts no document that fits into a row. `"split"` cuts the
             documents of an epoch into rows as one stream, without padding: only the last incomplete row is left out.
         seed: Any integer of at least 0.
@@ -126,7 +127,9 @@ class PackedDataset(Transform[Any]):
                 f"there is nothing to pack: the {len(self._source)} documents do not fill a row of {self._size}"
             )
         self._pieces_each, self._padding = plan.pieces / plan.rows, 1 - plan.values / (plan.rows * self._size)
-        if self._has_lengths:
+        if isinstance(self._source, FlatDataset):
+            if self._known is not None:
+                check_given(self._known, self._source, lengths)
             # Known without reading a document.
             _ = self._kind
         self._plan: BestFit | Stream | None = plan
