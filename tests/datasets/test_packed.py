@@ -357,6 +357,12 @@ OTHERS: list[tuple[list[Any], str]] = [
     ([{}], "a document must have at least one array, got an empty tree"),
     ([np.zeros(2), np.zeros(2, np.float32)], "it has the dtype float32, and the first document has float64; cast"),
     ([{"a": np.zeros(2)}, {"a": np.zeros(2), "b": np.zeros(2)}], "it has 2 arrays, and the first document has 1"),
+    (
+        [{"a": np.zeros(2), "b": np.zeros(2)}, {"a": np.zeros(2), "c": np.zeros(2)}],
+        r"it has no \['b'\], which the first document has; give all documents the same entries",
+    ),
+    ([np.zeros(2), {"a": np.zeros(2)}], "it is not an array alone, as the first document is"),
+    ([{"a": np.zeros(2)}, np.zeros(2)], r"it has no \['a'\], which the first document has"),
 ]
 
 
@@ -364,6 +370,15 @@ OTHERS: list[tuple[list[Any], str]] = [
 def test_documents_of_another_kind(documents: Any, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=error):
         list(as_dataset(documents).pack(8))
+
+
+def test_leaves_are_told_apart_by_their_names() -> None:
+    """As when items are stacked: the order of a dict's entries says nothing."""
+    ids, weights = np.array([1, 2]), np.array([8, 9])
+    documents = [{"ids": ids, "weights": weights}, {"weights": weights, "ids": ids}]
+    (row,) = as_dataset(documents).pack(4)
+    assert row["ids"].tolist() == [1, 2, 1, 2]
+    assert row["weights"].tolist() == [8, 9, 8, 9]
 
 
 def test_a_source_in_another_order_each_epoch_is_refused() -> None:

@@ -32,6 +32,7 @@ class Kind:
 
     Attributes:
         bare: Whether a document is one array.
+        paths: The place of each leaf in a document.
         dtypes: The dtype of each leaf.
         dtypes_of_rows: Those of a packed row: of the leaves, of what all rows have, and of what rows of arrays have.
         pads: What padding is filled with, for each leaf.
@@ -45,6 +46,7 @@ class Kind:
     def __init__(self, example: Any, pad: int | Mapping[str, int]) -> None:
         leaves, self.build = tree.flatten(example)
         document_length(leaves)
+        self.paths = [path for path, _ in tree.leaves(example)]
         self.bare = isinstance(example, np.ndarray)
         self.dtypes = [cast("Array", leaf).dtype.newbyteorder("=") for leaf in leaves]
         names = set[str]() if self.bare else _names(example)
@@ -55,7 +57,7 @@ class Kind:
         more = [self.dtypes[0], np.dtype(np.bool_)] if self.bare else []
         self.dtypes_of_rows = self.dtypes, [int32, int32], more
         self.pads: list[Any] = []
-        for (path, _), dtype in zip(tree.leaves(example), self.dtypes, strict=True):
+        for path, dtype in zip(self.paths, self.dtypes, strict=True):
             value = by_step.get(path[0], 0) if isinstance(pad, Mapping) else pad
             self.pads.append(_padding(value, "".join(path), dtype))
 
@@ -170,11 +172,9 @@ class ItemReader:
         return list(found), np.array(lost, np.int64)
 
     def _leaves(self, item: Any, document: int, length: int, kind: Kind) -> list[Array]:
-        """The leaves of a document, checked."""
+        """The leaves of a document in the order of those of the first one, checked."""
         try:
-            leaves, _ = tree.flatten(item)
-            if len(leaves) != len(kind.dtypes):
-                raise ValueError(f"it has {len(leaves)} arrays, and the first document has {len(kind.dtypes)}")
+            leaves = _in_order(dict(tree.leaves(item)), kind.paths)
             if document_length(leaves) != length:
                 raise ValueError(
                     f"it has {len(leaves[0])} values, but its length was given as {length}; find the lengths anew"
@@ -186,6 +186,20 @@ class ItemReader:
             add_note(error, f"document {document} of the dataset that is packed")
             raise
         return leaves
+
+
+def _in_order(found: dict[tree.Path, Any], paths: list[tree.Path]) -> list[Any]:
+    """The leaves at given paths. The entries of a dict may have been added in another order."""
+    if len(found) != len(paths):
+        raise ValueError(f"it has {len(found)} arrays, and the first document has {len(paths)}")
+    for path in paths:
+        if path not in found:
+            raise ValueError(
+                f"it has no {''.join(path)}, which the first document has; give all documents the same entries"
+                if path
+                else "it is not an array alone, as the first document is"
+            )
+    return [found[path] for path in paths]
 
 
 def numbers_of(documents: Sequence[int], count: int) -> Rows:

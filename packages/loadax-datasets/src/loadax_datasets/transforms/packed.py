@@ -45,7 +45,8 @@ class PackedDataset(Transform[Any]):
       at 0 again.
     - `"loss_mask"`, bool: whether there is a target. There is none at a document's last token, nor in padding.
 
-    A row of dicts of arrays keeps these under their names, beside `"segment_ids"` and `"positions"`.
+    A row of dicts of arrays keeps these under their names, beside `"segment_ids"` and `"positions"`. All documents have
+    the same names, in any order.
 
     Which lengths share a row is planned once. In each epoch, other documents of these lengths share it, and the rows
     come in another order: the number of rows and the padding are the same in every epoch. A row is found without the
