@@ -363,6 +363,7 @@ OTHERS: list[tuple[list[Any], str]] = [
     ),
     ([np.zeros(2), {"a": np.zeros(2)}], "it is not an array alone, as the first document is"),
     ([{"a": np.zeros(2)}, np.zeros(2)], r"it has no \['a'\], which the first document has"),
+    ([np.ma.masked_array([1, 2], [False, True])], r"is a masked array, whose mask .*; fill it with \.filled\("),
 ]
 
 

@@ -176,7 +176,7 @@ def document_length(leaves: list[Any]) -> int:
 
     Raises:
         TypeError: If one is not an array.
-        ValueError: If one is not of shape `(length,)`, or their lengths differ.
+        ValueError: If one is not of shape `(length,)` or is masked, or their lengths differ.
     """
     for leaf in leaves:
         if not isinstance(leaf, np.ndarray):
@@ -185,6 +185,8 @@ def document_length(leaves: list[Any]) -> int:
                 f"a document must be a NumPy array of shape (length,), or a tree of such arrays, got a "
                 f"{type(leaf).__name__} in it; {fix}"
             )
+        if isinstance(leaf, np.ma.MaskedArray):
+            raise ValueError("a document is a masked array, whose mask a row would lose; fill it with .filled(value)")
         shape = cast("npt.NDArray[Any]", leaf).shape
         if len(shape) != 1:
             raise ValueError(f"a document must have the shape (length,), got {shape}; flatten it")
