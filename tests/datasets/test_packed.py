@@ -285,12 +285,32 @@ def test_lengths_may_be_kept_in_a_file(tmp_path: Path) -> None:
         Counted(documents).pack(8, lengths=file)
 
 
-def test_lengths_of_the_dataset_are_used() -> None:
-    class Knowing(InMemoryDataset[Array]):
-        lengths = np.array([3, 2])
+class Unread(InMemoryDataset[Array]):
+    """Documents that may take hours to read."""
 
-        def read(self, row: int) -> Array:
-            raise AssertionError("read")
+    def read(self, row: int) -> Array:
+        raise AssertionError("read")
+
+
+def test_a_file_of_lengths_that_cannot_be_written_is_noticed_before_documents_are_read(tmp_path: Path) -> None:
+    documents = Unread(documents_of(LENGTHS))
+    with pytest.raises(FileNotFoundError, match=r"lengths=.*missing/lengths\.npy is in no folder that there is; make"):
+        documents.pack(8, lengths=tmp_path / "missing" / "lengths.npy")
+    with pytest.raises(FileNotFoundError, match=r"Python does not; give os\.path\.expanduser"):
+        documents.pack(8, lengths="~/lengths.npy")
+    with pytest.raises(ValueError, match=r"is a folder; name a file in it, such as .*lengths\.npy"):
+        documents.pack(8, lengths=tmp_path)
+
+
+def test_a_file_of_several_arrays_holds_no_lengths(tmp_path: Path) -> None:
+    np.savez(tmp_path / "lengths.npz", a=np.array(LENGTHS))
+    with pytest.raises(ValueError, match=r"lengths\.npz is not a \.npy file of lengths"):
+        Unread(documents_of(LENGTHS)).pack(8, lengths=tmp_path / "lengths.npz")
+
+
+def test_lengths_of_the_dataset_are_used() -> None:
+    class Knowing(Unread):
+        lengths = np.array([3, 2])
 
     assert len(Knowing(documents_of([3, 2])).pack(6)) == 1
 
@@ -333,6 +353,7 @@ def test_a_file_of_other_lengths_than_those_of_a_store_is_named(tmp_path: Path) 
         ({"seed": -1}, "seed must be at least 0"),
         ({"lengths": [1, 2]}, r"lengths must have one length for each of 18 documents, got the shape \(2,\)"),
         ({"lengths": [0.5] * 18}, "lengths must be integers, got the dtype float64"),
+        ({"lengths": len}, r"lengths is a function; call it, as in lengths=dataset\.lengths\('tokens'\)"),
         ({"lengths": [-1] * 18}, "lengths must be at least 0, but document 0 has -1"),
         ({"lengths": [0] * 18}, "there is nothing to pack"),
         ({"leave_out": [18]}, "leave_out names document 18, but there are only 18"),

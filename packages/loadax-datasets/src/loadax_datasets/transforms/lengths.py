@@ -14,7 +14,7 @@ from loadax_core import Rows, add_note, tree
 from ..base import BaseDataset
 from ..files import memory_map
 from ..files.fingerprints import digest
-from ..files.folders import shown
+from ..files.folders import advice, shown
 from ..log import inform, warn
 from ..orders.packing import Lengths
 from ..sources.flat import FlatDataset
@@ -27,6 +27,9 @@ HASHED = 1 << 20
 """Lengths that are hashed at a time: 8 MiB."""
 
 PROGRESS_SECONDS = 5.0
+
+FILE = "lengths.npy"
+"""A name for a file of lengths, in messages."""
 
 
 class KnownLengths:
@@ -63,15 +66,25 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
         The lengths. Without `given`, those that the dataset knows, or else those that reading it finds.
 
     Raises:
+        FileNotFoundError: If a file is to be written into a folder that is not there.
         TypeError: If the lengths are not integers, or a document is no array or tree of arrays of one dimension.
-        ValueError: If there is not one length for each document, or the leaves of a document are not equally long.
+        ValueError: If there is not one length for each document, a file holds none, or the leaves of a document are not
+            equally long.
     """
     if isinstance(given, str | os.PathLike):
         path = Path(given)
+        if path.is_dir():
+            raise ValueError(f"lengths={shown(path)} is a folder; name a file in it, such as {shown(path / FILE)}")
         if not path.exists():
+            # Noticed after hours of reading, these would be lost.
+            if not path.parent.is_dir():
+                fix = advice(given) or "; make the folder first"
+                raise FileNotFoundError(f"lengths={shown(path)} is in no folder that there is{fix}")
             _save(path, _measure(source))
         return KnownLengths(_checked(_load(path), len(source), shown(path)))
     if given is not None:
+        if callable(given):
+            raise TypeError("lengths is a function; call it, as in lengths=dataset.lengths('tokens')")
         return KnownLengths(_checked(np.asarray(given), len(source), "lengths"))
     if isinstance(source, FlatDataset):
         return source.flat
@@ -125,9 +138,13 @@ def _checked(lengths: npt.NDArray[Any], documents: int, name: str) -> npt.NDArra
 
 def _load(path: Path) -> npt.NDArray[Any]:
     try:
-        return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{shown(path)} is not a .npy file of lengths, or is cut short: {error}") from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ValueError(f"{shown(path)} is not a .npy file of lengths, but an archive of arrays; use np.save")
+    return cast("npt.NDArray[Any]", found)
 
 
 def _save(path: Path, lengths: npt.NDArray[Any]) -> None:
