@@ -359,6 +359,11 @@ def test_a_file_of_other_lengths_than_those_of_a_store_is_named(tmp_path: Path) 
         ({"leave_out": [18]}, "leave_out names document 18, but there are only 18"),
         ({"leave_out": [-1]}, "leave_out must be at least 0"),
         ({"pad": 2**40}, "pad=1099511627776 does not fit into int32, the dtype of the documents"),
+        ({"leave_out": 3}, r"leave_out has numbers of documents, as in leave_out=\[3\], got 3"),
+        ({"leave_out": [[1, 2]]}, "leave_out must be an integer of at least 0"),
+        ({"pad": None}, "pad must be a number, got None"),
+        ({"pad": "0"}, "pad must be a number, got '0'"),
+        ({"pad": [0, 1]}, r"pad must be a number, got \[0, 1\]"),
         ({"pad": {"ids": 1}}, "names what documents do not have: they have no names"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -39,7 +39,7 @@ class Kind:
         build: Makes the tree of a document, or of many.
 
     Raises:
-        TypeError: If a document is neither an array nor a dict of arrays.
+        TypeError: If a document is neither an array nor a dict of arrays, or the padding is no number.
         ValueError: If a name is taken, or the padding does not fit.
     """
 
@@ -76,6 +76,8 @@ def _names(example: Any) -> set[str]:
 
 def _padding(value: Any, leaf: str, dtype: np.dtype[Any]) -> Any:
     """A number as one of the dtype."""
+    if not isinstance(value, int | float | complex | np.number):
+        raise TypeError(f"pad must be a number, got {value!r}")
     found = np.array(value).astype(dtype)
     if found != value:
         raise ValueError(f"pad={value!r} does not fit into {dtype}, the dtype of the documents{leaf}")
@@ -206,9 +208,12 @@ def numbers_of(documents: Sequence[int], count: int) -> Rows:
     """Documents that are left out, by number, sorted and checked.
 
     Raises:
-        TypeError: If a number is not an integer.
+        TypeError: If `documents` is no sequence, or a number is not an integer.
         ValueError: If there is no such document.
     """
+    given: Any = documents
+    if not isinstance(given, Iterable):
+        raise TypeError(f"leave_out has numbers of documents, as in leave_out=[3], got {given!r}")
     found = np.unique(np.array([check_int("leave_out", number, 0) for number in documents], np.int64))
     if len(found) and found[-1] >= count:
         raise ValueError(f"leave_out names document {found[-1]}, but there are only {count}")
