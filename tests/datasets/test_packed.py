@@ -6,7 +6,7 @@ import json
 import pickle
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -406,6 +406,18 @@ def test_leaves_are_told_apart_by_their_names() -> None:
     (row,) = as_dataset(documents).pack(4)
     assert row["ids"].tolist() == [1, 2, 1, 2]
     assert row["weights"].tolist() == [8, 9, 8, 9]
+
+
+def test_settings_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    source, two = flat(documents_of(LENGTHS)), cast("Any", np.int32(2))
+    rows = source.pack(8, seed=two, pad=two, leave_out=[two], align=two, max_documents=two)
+    same = source.pack(8, seed=2, pad=2, leave_out=[2], align=2, max_documents=2)
+    assert DataLoader().batch_size(2).build(rows)
+    assert json.dumps(rows.fingerprint()) == json.dumps(same.fingerprint())
+    assert json.dumps(rows.content_fingerprint()) == json.dumps(same.content_fingerprint())
+    check_same(list(rows.frozen().cache(tmp_path)), list(same))
+    named = as_dataset([{"ids": np.arange(3)}]).pack(8, pad={"ids": two})
+    assert json.dumps(named.content_fingerprint()).count('"pad": {"ids": 2}') == 1
 
 
 def test_a_source_in_another_order_each_epoch_is_refused() -> None:

@@ -74,6 +74,13 @@ def _names(example: Any) -> set[str]:
     return names
 
 
+def plain_pad(pad: int | Mapping[str, int]) -> Any:
+    """Padding as JSON and pickle hold it: numbers of NumPy as Python's."""
+    if isinstance(pad, Mapping):
+        return {name: plain_pad(value) for name, value in pad.items()}
+    return cast("Any", pad).item() if isinstance(pad, np.number) else pad
+
+
 def _padding(value: Any, leaf: str, dtype: np.dtype[Any]) -> Any:
     """A number as one of the dtype."""
     if not isinstance(value, int | float | complex | np.number):

@@ -22,7 +22,7 @@ from ..orders.stream import Stream
 from ..rows import Wanted, rows_in_range
 from ..sources.flat import FlatDataset
 from .base import CHUNK, Transform
-from .documents import OWN, Kind, Reader, numbers_of, reader_of, trace_pieces
+from .documents import OWN, Kind, Reader, numbers_of, plain_pad, reader_of, trace_pieces
 from .lengths import check_given, hash_lengths, lengths_of
 from .pieces import Writer
 from .sorted_files import sorted_documents
@@ -109,10 +109,12 @@ class PackedDataset(Transform[Any]):
         max_documents: int | None = None,
     ) -> None:
         super().__init__(source)
-        self._size, self._seed, self._align = check_int("size", size, 1), check_int("seed", seed, 0), align
-        self._how, self._pad, self._most = how, pad, max_documents
+        self._size, self._seed = check_int("size", size, 1), check_int("seed", seed, 0)
+        self._align = check_int("align", align, 1)
+        self._most = None if max_documents is None else check_int("max_documents", max_documents, 1)
+        self._how, self._pad = how, plain_pad(pad)
         self._long: Long = long
-        check_settings(how, long, self._size, align, max_documents)
+        check_settings(how, long, self._size, self._align, self._most)
         if self._source._order_changes():  # noqa: SLF001
             raise ValueError(
                 "pack deals the documents anew in each epoch, and needs a source in one order; leave out its shuffle, "
@@ -296,16 +298,13 @@ def check_settings(how: str, long: str, size: int, align: int, max_documents: in
     """Checks the arguments that do not depend on the lengths.
 
     Raises:
-        TypeError: If a number is not an integer.
-        ValueError: If a setting is out of range.
+        ValueError: If a setting is out of range, or does not fit the others.
     """
     if how not in get_args(How):
         raise ValueError(f"how must be 'best' or 'split', got {how!r}")
     if long not in get_args(Long):
         raise ValueError(f"long must be 'cut', 'drop' or 'error', got {long!r}")
-    if size % check_int("align", align, 1):
+    if size % align:
         raise ValueError(f"size must be a multiple of align={align}, got {size}")
-    if max_documents is not None:
-        check_int("max_documents", max_documents, 1)
     if how == "split" and (align > 1 or max_documents is not None):
         raise ValueError("align and max_documents need how='best': 'split' leaves no room between documents")
