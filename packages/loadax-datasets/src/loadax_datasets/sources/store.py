@@ -54,8 +54,8 @@ def write_jagged(
     `np.load` opens, and a manifest.
 
     A run that ends early, even by `kill -9`, is continued by the same call. Of a dataset, it reads on at the first
-    document that is missing; of an iterable, it drops as many as are committed. A folder that is not finished cannot be
-    opened. A finished store is returned as it is.
+    document that is missing; of an iterable, it drops as many as are committed. While there are none, any
+    other call may begin anew. A folder that is not finished cannot be opened. A finished store is returned as it is.
 
     Documents are written as they are read, in constant memory. With `workers`, several are read at a time, and written
     in order.
@@ -140,7 +140,8 @@ class _Call:
 
     def _write(self, found: Found, loader: DataLoader[Any, Any], progress: bool | None, stack: ExitStack) -> None:
         generation = 0 if found.manifest is None else len(found.manifest.datasets)
-        if found.head is not None and found.head.generation != generation:
+        # A call that has committed nothing loses nothing, and what it was given may be the reason that it failed.
+        if found.head is not None and (found.head.generation != generation or not found.shards):
             jagged_journal.drop_journal(self.folder)
             found = Found(found.manifest, None, [], 0)
         form = self._known_form(found)
