@@ -315,6 +315,22 @@ def test_lengths_of_the_dataset_are_used() -> None:
     assert len(Knowing(documents_of([3, 2])).pack(6)) == 1
 
 
+def test_lengths_of_an_object_that_is_no_dataset_are_used() -> None:
+    class Knowing:
+        lengths: tuple[int, ...] = (3, 2)
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, row: int) -> Array:
+            raise AssertionError("read")
+
+    assert len(as_dataset(Knowing()).pack(6)) == len(PackedDataset(Knowing(), 6)) == 1
+    Knowing.lengths = (3,)
+    with pytest.raises(ValueError, match=r"^Knowing\.lengths must have one length for each of 2 documents"):
+        as_dataset(Knowing()).pack(6)
+
+
 def test_lengths_that_do_not_fit_are_noticed_when_the_document_is_read() -> None:
     rows = as_dataset(documents_of([3, 2])).pack(6, lengths=[3, 3])
     with pytest.raises(ValueError, match="it has 2 values, but its length was given as 3") as caught:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Rows, add_note, tree
 
+from ..adapt import IndexedDataset
 from ..base import BaseDataset
 from ..files import memory_map
 from ..files.fingerprints import digest
@@ -88,9 +89,11 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
         return KnownLengths(_checked(np.asarray(given), len(source), "lengths"))
     if isinstance(source, FlatDataset):
         return source.flat
-    known: Any = getattr(source, "lengths", None)
+    # An object of the user's that is no dataset knows them itself.
+    owner: Any = vars(source)["_source"] if isinstance(source, IndexedDataset) else source
+    known: Any = getattr(owner, "lengths", None)
     if known is not None and not callable(known):
-        return KnownLengths(_checked(np.asarray(known), len(source), f"{type(source).__name__}.lengths"))
+        return KnownLengths(_checked(np.asarray(known), len(source), f"{type(owner).__name__}.lengths"))
     return KnownLengths(_measure(source))
 
 
