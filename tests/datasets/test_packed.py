@@ -6,7 +6,7 @@ import json
 import pickle
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +28,12 @@ def documents_of(lengths: Any) -> list[Array]:
     return [np.arange(length, dtype=np.int32) + d * PLACE + 1 for d, length in enumerate(lengths)]
 
 
+def flat_arrays(documents: list[Array]) -> tuple[Array, Array]:
+    return np.concatenate([np.empty(0, np.int32), *documents]), np.cumsum([0, *map(len, documents)])
+
+
 def flat(documents: list[Array]) -> JaggedDataset:
-    offsets = np.cumsum([0, *map(len, documents)])
-    return JaggedDataset.from_arrays(np.concatenate([np.empty(0, np.int32), *documents]), offsets)
+    return JaggedDataset.from_arrays(*flat_arrays(documents))
 
 
 class InShards(JaggedDataset):
@@ -46,6 +49,10 @@ class InShards(JaggedDataset):
             type(shard)([values[cut:] for values in shard.values], shard.offsets[half:] - shard.offsets[half]),
         ]
         self._set_shards(parts, self._arrays.build)
+
+
+def in_shards(documents: list[Array]) -> JaggedDataset:
+    return InShards.from_arrays(*flat_arrays(documents))
 
 
 def check_rows(rows: BaseDataset[Any], lengths: Any, *, split: bool = False) -> Counter[int]:
@@ -278,14 +285,50 @@ def test_lengths_may_be_kept_in_a_file(tmp_path: Path) -> None:
         Counted(documents).pack(8, lengths=file)
 
 
+class Unread(InMemoryDataset[Array]):
+    """Documents that may take hours to read."""
+
+    def read(self, row: int) -> Array:
+        raise AssertionError("read")
+
+
+def test_a_file_of_lengths_that_cannot_be_written_is_noticed_before_documents_are_read(tmp_path: Path) -> None:
+    documents = Unread(documents_of(LENGTHS))
+    with pytest.raises(FileNotFoundError, match=r"lengths=.*missing/lengths\.npy is in no folder that there is; make"):
+        documents.pack(8, lengths=tmp_path / "missing" / "lengths.npy")
+    with pytest.raises(FileNotFoundError, match=r"Python does not; give os\.path\.expanduser"):
+        documents.pack(8, lengths="~/lengths.npy")
+    with pytest.raises(ValueError, match=r"is a folder; name a file in it, such as .*lengths\.npy"):
+        documents.pack(8, lengths=tmp_path)
+
+
+def test_a_file_of_several_arrays_holds_no_lengths(tmp_path: Path) -> None:
+    np.savez(tmp_path / "lengths.npz", a=np.array(LENGTHS))
+    with pytest.raises(ValueError, match=r"lengths\.npz is not a \.npy file of lengths"):
+        Unread(documents_of(LENGTHS)).pack(8, lengths=tmp_path / "lengths.npz")
+
+
 def test_lengths_of_the_dataset_are_used() -> None:
-    class Knowing(InMemoryDataset[Array]):
+    class Knowing(Unread):
         lengths = np.array([3, 2])
 
-        def read(self, row: int) -> Array:
+    assert len(Knowing(documents_of([3, 2])).pack(6)) == 1
+
+
+def test_lengths_of_an_object_that_is_no_dataset_are_used() -> None:
+    class Knowing:
+        lengths: tuple[int, ...] = (3, 2)
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, row: int) -> Array:
             raise AssertionError("read")
 
-    assert len(Knowing(documents_of([3, 2])).pack(6)) == 1
+    assert len(as_dataset(Knowing()).pack(6)) == len(PackedDataset(Knowing(), 6)) == 1
+    Knowing.lengths = (3,)
+    with pytest.raises(ValueError, match=r"^Knowing\.lengths must have one length for each of 2 documents"):
+        as_dataset(Knowing()).pack(6)
 
 
 def test_lengths_that_do_not_fit_are_noticed_when_the_document_is_read() -> None:
@@ -293,6 +336,22 @@ def test_lengths_that_do_not_fit_are_noticed_when_the_document_is_read() -> None
     with pytest.raises(ValueError, match="it has 2 values, but its length was given as 3") as caught:
         rows[0]
     assert "document 1 of the dataset that is packed" in str(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("source", [flat, in_shards])
+def test_lengths_that_are_not_those_of_flat_documents_are_refused(source: Any) -> None:
+    """Rows would have values of the documents that follow in the arrays, and nobody would notice."""
+    documents = source(documents_of([3, 2, 4]))
+    for lengths, wrong in (([3, 3, 3], "1 the length 3, but it has 2"), ([3, 2, 9], "2 the length 9, but it has 4")):
+        with pytest.raises(ValueError, match=f"^lengths gives document {wrong} values; leave lengths out"):
+            documents.pack(6, lengths=lengths)
+    check_same(list(documents.pack(6, lengths=[3, 2, 4])), list(documents.pack(6)))
+
+
+def test_a_file_of_other_lengths_than_those_of_a_store_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "lengths.npy", [2, 3])
+    with pytest.raises(ValueError, match=r"lengths\.npy gives document 0 the length 2, but it has 3 values"):
+        flat(documents_of([3, 2])).pack(6, lengths=tmp_path / "lengths.npy")
 
 
 @pytest.mark.parametrize(
@@ -310,11 +369,17 @@ def test_lengths_that_do_not_fit_are_noticed_when_the_document_is_read() -> None
         ({"seed": -1}, "seed must be at least 0"),
         ({"lengths": [1, 2]}, r"lengths must have one length for each of 18 documents, got the shape \(2,\)"),
         ({"lengths": [0.5] * 18}, "lengths must be integers, got the dtype float64"),
+        ({"lengths": len}, r"lengths is a function; call it, as in lengths=dataset\.lengths\('tokens'\)"),
         ({"lengths": [-1] * 18}, "lengths must be at least 0, but document 0 has -1"),
         ({"lengths": [0] * 18}, "there is nothing to pack"),
         ({"leave_out": [18]}, "leave_out names document 18, but there are only 18"),
         ({"leave_out": [-1]}, "leave_out must be at least 0"),
         ({"pad": 2**40}, "pad=1099511627776 does not fit into int32, the dtype of the documents"),
+        ({"leave_out": 3}, r"leave_out has numbers of documents, as in leave_out=\[3\], got 3"),
+        ({"leave_out": [[1, 2]]}, "leave_out must be an integer of at least 0"),
+        ({"pad": None}, "pad must be a number, got None"),
+        ({"pad": "0"}, "pad must be a number, got '0'"),
+        ({"pad": [0, 1]}, r"pad must be a number, got \[0, 1\]"),
         ({"pad": {"ids": 1}}, "names what documents do not have: they have no names"),
     ],
 )
@@ -334,6 +399,13 @@ OTHERS: list[tuple[list[Any], str]] = [
     ([{}], "a document must have at least one array, got an empty tree"),
     ([np.zeros(2), np.zeros(2, np.float32)], "it has the dtype float32, and the first document has float64; cast"),
     ([{"a": np.zeros(2)}, {"a": np.zeros(2), "b": np.zeros(2)}], "it has 2 arrays, and the first document has 1"),
+    (
+        [{"a": np.zeros(2), "b": np.zeros(2)}, {"a": np.zeros(2), "c": np.zeros(2)}],
+        r"it has no \['b'\], which the first document has; give all documents the same entries",
+    ),
+    ([np.zeros(2), {"a": np.zeros(2)}], "it is not an array alone, as the first document is"),
+    ([{"a": np.zeros(2)}, np.zeros(2)], r"it has no \['a'\], which the first document has"),
+    ([np.ma.masked_array([1, 2], [False, True])], r"is a masked array, whose mask .*; fill it with \.filled\("),
 ]
 
 
@@ -341,6 +413,27 @@ OTHERS: list[tuple[list[Any], str]] = [
 def test_documents_of_another_kind(documents: Any, error: str) -> None:
     with pytest.raises((TypeError, ValueError), match=error):
         list(as_dataset(documents).pack(8))
+
+
+def test_leaves_are_told_apart_by_their_names() -> None:
+    """As when items are stacked: the order of a dict's entries says nothing."""
+    ids, weights = np.array([1, 2]), np.array([8, 9])
+    documents = [{"ids": ids, "weights": weights}, {"weights": weights, "ids": ids}]
+    (row,) = as_dataset(documents).pack(4)
+    assert row["ids"].tolist() == [1, 2, 1, 2]
+    assert row["weights"].tolist() == [8, 9, 8, 9]
+
+
+def test_settings_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    source, two = flat(documents_of(LENGTHS)), cast("Any", np.int32(2))
+    rows = source.pack(8, seed=two, pad=two, leave_out=[two], align=two, max_documents=two)
+    same = source.pack(8, seed=2, pad=2, leave_out=[2], align=2, max_documents=2)
+    assert DataLoader().batch_size(2).build(rows)
+    assert json.dumps(rows.fingerprint()) == json.dumps(same.fingerprint())
+    assert json.dumps(rows.content_fingerprint()) == json.dumps(same.content_fingerprint())
+    check_same(list(rows.frozen().cache(tmp_path)), list(same))
+    named = as_dataset([{"ids": np.arange(3)}]).pack(8, pad={"ids": two})
+    assert json.dumps(named.content_fingerprint()).count('"pad": {"ids": 2}') == 1
 
 
 def test_a_source_in_another_order_each_epoch_is_refused() -> None:

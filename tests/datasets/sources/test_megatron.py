@@ -7,7 +7,7 @@ import pickle
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -130,6 +130,24 @@ def test_older_writers_numbered_floats_the_other_way_round(tmp_path: Path, code:
     rows = MegatronDataset(write(tmp_path / "corpus", sequences, code=code))
     assert rows[1].dtype == dtype
     assert rows[3].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("older", [False, True])
+def test_of_one_sequence_with_floats_the_size_of_the_file_tells_the_dtype(
+    tmp_path: Path, dtype: type, older: bool
+) -> None:
+    """Its pointer is 0 in both dtypes, and a float64 that is read as two float32 is no error."""
+    values = cast("Array", np.array([0.5, 2]).astype(dtype))
+    code = CODES[values.dtype.name]
+    prefix = write(tmp_path / "corpus", [values[:0], values], code=13 - code if older else code)
+    _, found = MegatronDataset(prefix)
+    assert found.dtype == dtype
+    assert found.tolist() == [0.5, 2]
+
+
+def test_floats_of_no_sequence(tmp_path: Path) -> None:
+    assert len(MegatronDataset(write(tmp_path / "corpus", [], code=6))) == 0
 
 
 @given(st.data())

@@ -363,6 +363,27 @@ def test_an_unfinished_run_is_finished_by_the_same_call(tmp_path: Path) -> None:
     assert len(write_jagged(tmp_path, Read(), append=True)) == 20
 
 
+def test_a_slow_run_commits_without_waiting_for_a_full_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loadax_datasets.files.jagged_writer.SHARD_SECONDS", 0)
+    with pytest.raises(KeyError) as failed:
+        write_jagged(tmp_path, Read(fails=7))
+    assert "loadax: 6 documents of this call are committed" in failed.value.__notes__[-1]
+    read = Read()
+    assert equal(write_jagged(tmp_path, read), DOCUMENTS)
+    assert read.rows == [6, 7, 8, 9]
+
+
+def test_a_run_that_has_committed_nothing_binds_nobody(tmp_path: Path) -> None:
+    documents = [[1], [70000]]
+    with pytest.raises(OverflowError, match="document 1: 70000 does not fit uint16; choose a wider dtype"):
+        write_jagged(tmp_path, documents, dtype=np.uint16, source=1)
+    store = write_jagged(tmp_path, documents, dtype=np.uint32)
+    assert equal(store, [np.array(document, np.uint32) for document in documents])
+    with pytest.raises(TypeError, match="document 1 has the dtype float64, and the store has uint32"):
+        write_jagged(tmp_path, [[1], np.zeros(2)], append=True)
+    assert len(write_jagged(tmp_path, iter([[3]]), append=True)) == 3
+
+
 FULL = """
 import resource, sys
 import numpy as np

@@ -583,6 +583,7 @@ class BaseDataset(ABC, Generic[T_co]):
             max_documents: The most documents in a row; only for `"best"`.
 
         Raises:
+            FileNotFoundError: If lengths are to be written into a folder that is not there.
             TypeError: If an argument is of a wrong type, or documents are neither arrays nor dicts of arrays.
             ValueError: If an argument is out of range, lengths do not fit, no document has a value, or this dataset has
                 another order in each epoch.

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -24,6 +25,9 @@ from .jagged_manifest import VERSION, Manifest, ShardFacts, form_dtypes
 
 BUFFER = 1 << 20
 """Bytes that are collected before they are written to a file."""
+
+SHARD_SECONDS = 120
+"""After this time, a shard is committed though it is not full: so much work of a slow tokenizer may be lost."""
 
 
 class ShardWriter:
@@ -44,6 +48,7 @@ class ShardWriter:
             self._files.append(self._temporary(name).open("wb", BUFFER))
             self._files[-1].write(bytes(HEADER))
         self.nbytes = 0
+        self.begun = monotonic()
 
     def add(self, leaves: list[Array]) -> None:
         """Adds a document, as arrays of equal length in the dtypes of the store."""
@@ -122,9 +127,11 @@ class StoreWriter:
     def add(self, leaves: list[Array]) -> None:
         """Adds a document, as arrays of equal length in the dtypes of the store."""
         writer = self._writer
-        if writer is not None and writer.nbytes + document_bytes(leaves) > self._shard_bytes:
-            self._commit(writer)
-            writer = None
+        if writer is not None:
+            full = writer.nbytes + document_bytes(leaves) > self._shard_bytes
+            if full or monotonic() - writer.begun >= SHARD_SECONDS:
+                self._commit(writer)
+                writer = None
         if writer is None:
             self._writer = writer = ShardWriter(self._folder, len(self._shards), self._dtypes)
         writer.add(leaves)

@@ -33,7 +33,7 @@ class MegatronDataset(FlatDataset):
 
     The format is that of https://github.com/NVIDIA/Megatron-LM, in `megatron/core/datasets/indexed_dataset.py`. The
     modes of multimodal data are not read. Older writers have numbered float32 and float64 the other way round: where
-    the pointers fit one of them only, that one is taken.
+    the pointers, and the size of the values, fit one of them only, that one is taken.
 
     Args:
         prefix: The path of both files without `.bin` and `.idx`; or that of one of them.

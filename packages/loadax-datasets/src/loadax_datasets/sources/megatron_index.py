@@ -148,18 +148,24 @@ def read_index(index: Array, data: Array, path: Path) -> tuple[Sequences, Array]
         )
     rest = index.view(np.ndarray)[HEADER.size : needed]
     sizes, pointers = rest[: 4 * count].view("<i4"), rest[4 * count : 12 * count].view("<i8")
-    dtype = _dtype(code, sizes, pointers)
+    dtype = _dtype(code, sizes, pointers, len(data))
     values = data[: len(data) // dtype.itemsize * dtype.itemsize].view(dtype)
     return Sequences([values], sizes, pointers), rest[12 * count :].view("<i8")
 
 
-def _dtype(code: int, sizes: Array, pointers: Array) -> np.dtype[Any]:
-    """The dtype of a code; of the two that a float may have, the one that fits the first pointers."""
+def _dtype(code: int, sizes: Array, pointers: Array, size: int) -> np.dtype[Any]:
+    """The dtype of a code; of the two that a float may have, the one that fits the first pointers.
+
+    If both do, as those of a single sequence, it is the one in which the last sequence ends with the `size` bytes of
+    all values.
+    """
     dtypes = [np.dtype(names[code]).newbyteorder("<") for names in (DTYPES, FLOATS) if code in names]
     if len(dtypes) == 1:
         return dtypes[0]
     steps, counts = np.diff(pointers[:CHUNK]), sizes[:CHUNK][:-1].astype(np.int64)
-    return next((dtype for dtype in dtypes if np.array_equal(steps, counts * dtype.itemsize)), dtypes[0])
+    fitting = [dtype for dtype in dtypes if np.array_equal(steps, counts * dtype.itemsize)] or dtypes[:1]
+    start, count = (pointers[-1].item(), sizes[-1].item()) if len(sizes) else (size, 0)
+    return next((dtype for dtype in fitting if start + count * dtype.itemsize == size), fitting[0])
 
 
 def check_sequences(sequences: Sequences, size: int, data_path: Path, index_path: Path) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 SHARD_BYTES = 256 << 20
-"""The default size of a shard: 256 MiB. A terabyte then has 4,000 shards, and a killed run loses seconds of work."""
+"""The default size of a shard: 256 MiB. A terabyte then has 4,000 shards."""
 
 READ_AT_ONCE = 16
 """Documents that a worker reads at once."""
@@ -54,7 +54,8 @@ def write_jagged(
     `np.load` opens, and a manifest.
 
     A run that ends early, even by `kill -9`, is continued by the same call. Of a dataset, it reads on at the first
-    document that is missing; of an iterable, it drops as many as are committed. A folder that is not finished cannot be
+    document that is missing; of an iterable, it drops as many as are committed. While there are none, any
+    other call may begin anew. About two minutes of work are lost at most. A folder that is not finished cannot be
     opened. A finished store is returned as it is.
 
     Documents are written as they are read, in constant memory. With `workers`, several are read at a time, and written
@@ -71,7 +72,8 @@ def write_jagged(
         kind: `"thread"`, or `"process"` for Python code that holds the GIL, such as most tokenizers.
         source: Where the documents come from, such as the name and the version of a tokenizer: anything that JSON can
             hold. A store of another source is refused, here and by saved states of loaders.
-        shard_bytes: The size of a shard, in bytes of values and offsets; a larger document has a shard of its own.
+        shard_bytes: The size of a shard, in bytes of values and offsets; a larger document has a shard of its own. A
+            shard that is not full after two minutes is committed all the same.
         progress: Whether to show a progress bar; left out, if tqdm is installed.
 
     Returns:
@@ -140,7 +142,8 @@ class _Call:
 
     def _write(self, found: Found, loader: DataLoader[Any, Any], progress: bool | None, stack: ExitStack) -> None:
         generation = 0 if found.manifest is None else len(found.manifest.datasets)
-        if found.head is not None and found.head.generation != generation:
+        # A call that has committed nothing loses nothing, and what it was given may be the reason that it failed.
+        if found.head is not None and (found.head.generation != generation or not found.shards):
             jagged_journal.drop_journal(self.folder)
             found = Found(found.manifest, None, [], 0)
         form = self._known_form(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -32,19 +32,21 @@ class Kind:
 
     Attributes:
         bare: Whether a document is one array.
+        paths: The place of each leaf in a document.
         dtypes: The dtype of each leaf.
         dtypes_of_rows: Those of a packed row: of the leaves, of what all rows have, and of what rows of arrays have.
         pads: What padding is filled with, for each leaf.
         build: Makes the tree of a document, or of many.
 
     Raises:
-        TypeError: If a document is neither an array nor a dict of arrays.
+        TypeError: If a document is neither an array nor a dict of arrays, or the padding is no number.
         ValueError: If a name is taken, or the padding does not fit.
     """
 
     def __init__(self, example: Any, pad: int | Mapping[str, int]) -> None:
         leaves, self.build = tree.flatten(example)
         document_length(leaves)
+        self.paths = [path for path, _ in tree.leaves(example)]
         self.bare = isinstance(example, np.ndarray)
         self.dtypes = [cast("Array", leaf).dtype.newbyteorder("=") for leaf in leaves]
         names = set[str]() if self.bare else _names(example)
@@ -55,7 +57,7 @@ class Kind:
         more = [self.dtypes[0], np.dtype(np.bool_)] if self.bare else []
         self.dtypes_of_rows = self.dtypes, [int32, int32], more
         self.pads: list[Any] = []
-        for (path, _), dtype in zip(tree.leaves(example), self.dtypes, strict=True):
+        for path, dtype in zip(self.paths, self.dtypes, strict=True):
             value = by_step.get(path[0], 0) if isinstance(pad, Mapping) else pad
             self.pads.append(_padding(value, "".join(path), dtype))
 
@@ -72,8 +74,17 @@ def _names(example: Any) -> set[str]:
     return names
 
 
+def plain_pad(pad: int | Mapping[str, int]) -> Any:
+    """Padding as JSON and pickle hold it: numbers of NumPy as Python's."""
+    if isinstance(pad, Mapping):
+        return {name: plain_pad(value) for name, value in pad.items()}
+    return cast("Any", pad).item() if isinstance(pad, np.number) else pad
+
+
 def _padding(value: Any, leaf: str, dtype: np.dtype[Any]) -> Any:
     """A number as one of the dtype."""
+    if not isinstance(value, int | float | complex | np.number):
+        raise TypeError(f"pad must be a number, got {value!r}")
     found = np.array(value).astype(dtype)
     if found != value:
         raise ValueError(f"pad={value!r} does not fit into {dtype}, the dtype of the documents{leaf}")
@@ -170,11 +181,9 @@ class ItemReader:
         return list(found), np.array(lost, np.int64)
 
     def _leaves(self, item: Any, document: int, length: int, kind: Kind) -> list[Array]:
-        """The leaves of a document, checked."""
+        """The leaves of a document in the order of those of the first one, checked."""
         try:
-            leaves, _ = tree.flatten(item)
-            if len(leaves) != len(kind.dtypes):
-                raise ValueError(f"it has {len(leaves)} arrays, and the first document has {len(kind.dtypes)}")
+            leaves = _in_order(dict(tree.leaves(item)), kind.paths)
             if document_length(leaves) != length:
                 raise ValueError(
                     f"it has {len(leaves[0])} values, but its length was given as {length}; find the lengths anew"
@@ -188,13 +197,30 @@ class ItemReader:
         return leaves
 
 
+def _in_order(found: dict[tree.Path, Any], paths: list[tree.Path]) -> list[Any]:
+    """The leaves at given paths. The entries of a dict may have been added in another order."""
+    if len(found) != len(paths):
+        raise ValueError(f"it has {len(found)} arrays, and the first document has {len(paths)}")
+    for path in paths:
+        if path not in found:
+            raise ValueError(
+                f"it has no {''.join(path)}, which the first document has; give all documents the same entries"
+                if path
+                else "it is not an array alone, as the first document is"
+            )
+    return [found[path] for path in paths]
+
+
 def numbers_of(documents: Sequence[int], count: int) -> Rows:
     """Documents that are left out, by number, sorted and checked.
 
     Raises:
-        TypeError: If a number is not an integer.
+        TypeError: If `documents` is no sequence, or a number is not an integer.
         ValueError: If there is no such document.
     """
+    given: Any = documents
+    if not isinstance(given, Iterable):
+        raise TypeError(f"leave_out has numbers of documents, as in leave_out=[3], got {given!r}")
     found = np.unique(np.array([check_int("leave_out", number, 0) for number in documents], np.int64))
     if len(found) and found[-1] >= count:
         raise ValueError(f"leave_out names document {found[-1]}, but there are only {count}")

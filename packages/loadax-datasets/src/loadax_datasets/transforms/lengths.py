@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Rows, add_note, tree
 
+from ..adapt import IndexedDataset
 from ..base import BaseDataset
 from ..files import memory_map
 from ..files.atomic import replacing
 from ..files.fingerprints import digest
-from ..files.folders import shown
+from ..files.folders import advice, shown
 from ..log import inform, warn
 from ..orders.packing import Lengths
 from ..sources.flat import FlatDataset
@@ -28,6 +29,9 @@ HASHED = 1 << 20
 """Lengths that are hashed at a time: 8 MiB."""
 
 PROGRESS_SECONDS = 5.0
+
+FILE = "lengths.npy"
+"""A name for a file of lengths, in messages."""
 
 
 class KnownLengths:
@@ -64,24 +68,61 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
         The lengths. Without `given`, those that the dataset knows, or else those that reading it finds.
 
     Raises:
+        FileNotFoundError: If a file is to be written into a folder that is not there.
         TypeError: If the lengths are not integers, or a document is no array or tree of arrays of one dimension.
-        ValueError: If there is not one length for each document, or the leaves of a document are not equally long.
+        ValueError: If there is not one length for each document, a file holds none, or the leaves of a document are not
+            equally long.
     """
     if isinstance(given, str | os.PathLike):
         path = Path(given)
+        if path.is_dir():
+            raise ValueError(f"lengths={shown(path)} is a folder; name a file in it, such as {shown(path / FILE)}")
         if not path.exists():
+            # Noticed after hours of reading, these would be lost.
+            if not path.parent.is_dir():
+                fix = advice(given) or "; make the folder first"
+                raise FileNotFoundError(f"lengths={shown(path)} is in no folder that there is{fix}")
             lengths = _measure(source)
             with replacing(path) as file:
                 np.save(file, lengths)
         return KnownLengths(_checked(_load(path), len(source), shown(path)))
     if given is not None:
+        if callable(given):
+            raise TypeError("lengths is a function; call it, as in lengths=dataset.lengths('tokens')")
         return KnownLengths(_checked(np.asarray(given), len(source), "lengths"))
     if isinstance(source, FlatDataset):
         return source.flat
-    known: Any = getattr(source, "lengths", None)
+    # An object of the user's that is no dataset knows them itself.
+    owner: Any = vars(source)["_source"] if isinstance(source, IndexedDataset) else source
+    known: Any = getattr(owner, "lengths", None)
     if known is not None and not callable(known):
-        return KnownLengths(_checked(np.asarray(known), len(source), f"{type(source).__name__}.lengths"))
+        return KnownLengths(_checked(np.asarray(known), len(source), f"{type(owner).__name__}.lengths"))
     return KnownLengths(_measure(source))
+
+
+def check_given(lengths: Lengths, source: FlatDataset, given: npt.ArrayLike | str | os.PathLike[str] | None) -> None:
+    """Checks lengths that were given for documents that lie in flat arrays, one after the other.
+
+    Rows are copied from these arrays by the lengths, so that wrong ones would bring in values of other documents.
+
+    Args:
+        lengths: The lengths, one for each document.
+        source: The documents, which know their lengths.
+        given: The argument that they were given by.
+
+    Raises:
+        ValueError: If a document has another length; names the first one.
+    """
+    for start in range(0, len(lengths), HASHED):
+        some, own = (found[start : start + HASHED] for found in (lengths, source.flat))
+        wrong = np.flatnonzero(some != own)
+        if len(wrong):
+            place = wrong[0]
+            name = shown(Path(given)) if isinstance(given, str | os.PathLike) else "lengths"
+            raise ValueError(
+                f"{name} gives document {start + place} the length {some[place]}, but it has {own[place]} values; "
+                "leave lengths out: the dataset knows them"
+            )
 
 
 def hash_lengths(lengths: Lengths) -> str:
@@ -103,9 +144,13 @@ def _checked(lengths: npt.NDArray[Any], documents: int, name: str) -> npt.NDArra
 
 def _load(path: Path) -> npt.NDArray[Any]:
     try:
-        return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{shown(path)} is not a .npy file of lengths, or is cut short: {error}") from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ValueError(f"{shown(path)} is not a .npy file of lengths, but an archive of arrays; use np.save")
+    return cast("npt.NDArray[Any]", found)
 
 
 def _measure(source: BaseDataset[Any]) -> npt.NDArray[np.int64]:
@@ -143,7 +188,7 @@ def document_length(leaves: list[Any]) -> int:
 
     Raises:
         TypeError: If one is not an array.
-        ValueError: If one is not of shape `(length,)`, or their lengths differ.
+        ValueError: If one is not of shape `(length,)` or is masked, or their lengths differ.
     """
     for leaf in leaves:
         if not isinstance(leaf, np.ndarray):
@@ -152,6 +197,8 @@ def document_length(leaves: list[Any]) -> int:
                 f"a document must be a NumPy array of shape (length,), or a tree of such arrays, got a "
                 f"{type(leaf).__name__} in it; {fix}"
             )
+        if isinstance(leaf, np.ma.MaskedArray):
+            raise ValueError("a document is a masked array, whose mask a row would lose; fill it with .filled(value)")
         shape = cast("npt.NDArray[Any]", leaf).shape
         if len(shape) != 1:
             raise ValueError(f"a document must have the shape (length,), got {shape}; flatten it")

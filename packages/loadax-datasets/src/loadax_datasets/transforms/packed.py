@@ -22,8 +22,8 @@ from ..orders.stream import Stream
 from ..rows import Wanted, rows_in_range
 from ..sources.flat import FlatDataset
 from .base import CHUNK, Transform
-from .documents import OWN, Kind, Reader, numbers_of, reader_of, trace_pieces
-from .lengths import hash_lengths, lengths_of
+from .documents import OWN, Kind, Reader, numbers_of, plain_pad, reader_of, trace_pieces
+from .lengths import check_given, hash_lengths, lengths_of
 from .pieces import Writer
 from .sorted_files import sorted_documents
 
@@ -45,7 +45,8 @@ class PackedDataset(Transform[Any]):
       at 0 again.
     - `"loss_mask"`, bool: whether there is a target. There is none at a document's last token, nor in padding.
 
-    A row of dicts of arrays keeps these under their names, beside `"segment_ids"` and `"positions"`.
+    A row of dicts of arrays keeps these under their names, beside `"segment_ids"` and `"positions"`. All documents have
+    the same names, in any order.
 
     Which lengths share a row is planned once. In each epoch, other documents of these lengths share it, and the rows
     come in another order: the number of rows and the padding are the same in every epoch. A row is found without the
@@ -60,7 +61,8 @@ class PackedDataset(Transform[Any]):
             another order in each epoch.
         size: The length of a row.
         lengths: The length of each document; or a `.npy` file of them, which is written if it is not there. Left out,
-            `source.lengths`, or else the lengths that reading all documents finds.
+            `source.lengths`, or else the lengths that reading all documents finds. Other lengths than those of a
+            store are refused at once, and of other datasets when the document is read.
         how: `"best"` plans rows with hardly any padding, and cuts no document that fits into a row. `"split"` cuts the
             documents of an epoch into rows as one stream, without padding: only the last incomplete row is left out.
         seed: Any integer of at least 0.
@@ -71,6 +73,7 @@ class PackedDataset(Transform[Any]):
         max_documents: The most documents in a row; only for `"best"`.
 
     Raises:
+        FileNotFoundError: If lengths are to be written into a folder that is not there.
         TypeError: If an argument is of a wrong type, or documents are neither arrays nor dicts of arrays.
         ValueError: If an argument is out of range, lengths do not fit, no document has a value, or the source has
             another order in each epoch.
@@ -106,10 +109,12 @@ class PackedDataset(Transform[Any]):
         max_documents: int | None = None,
     ) -> None:
         super().__init__(source)
-        self._size, self._seed, self._align = check_int("size", size, 1), check_int("seed", seed, 0), align
-        self._how, self._pad, self._most = how, pad, max_documents
+        self._size, self._seed = check_int("size", size, 1), check_int("seed", seed, 0)
+        self._align = check_int("align", align, 1)
+        self._most = None if max_documents is None else check_int("max_documents", max_documents, 1)
+        self._how, self._pad = how, plain_pad(pad)
         self._long: Long = long
-        check_settings(how, long, self._size, align, max_documents)
+        check_settings(how, long, self._size, self._align, self._most)
         if self._source._order_changes():  # noqa: SLF001
             raise ValueError(
                 "pack deals the documents anew in each epoch, and needs a source in one order; leave out its shuffle, "
@@ -126,7 +131,9 @@ class PackedDataset(Transform[Any]):
                 f"there is nothing to pack: the {len(self._source)} documents do not fill a row of {self._size}"
             )
         self._pieces_each, self._padding = plan.pieces / plan.rows, 1 - plan.values / (plan.rows * self._size)
-        if self._has_lengths:
+        if isinstance(self._source, FlatDataset):
+            if self._known is not None:
+                check_given(self._known, self._source, lengths)
             # Known without reading a document.
             _ = self._kind
         self._plan: BestFit | Stream | None = plan
@@ -291,16 +298,13 @@ def check_settings(how: str, long: str, size: int, align: int, max_documents: in
     """Checks the arguments that do not depend on the lengths.
 
     Raises:
-        TypeError: If a number is not an integer.
-        ValueError: If a setting is out of range.
+        ValueError: If a setting is out of range, or does not fit the others.
     """
     if how not in get_args(How):
         raise ValueError(f"how must be 'best' or 'split', got {how!r}")
     if long not in get_args(Long):
         raise ValueError(f"long must be 'cut', 'drop' or 'error', got {long!r}")
-    if size % check_int("align", align, 1):
+    if size % align:
         raise ValueError(f"size must be a multiple of align={align}, got {size}")
-    if max_documents is not None:
-        check_int("max_documents", max_documents, 1)
     if how == "split" and (align > 1 or max_documents is not None):
         raise ValueError("align and max_documents need how='best': 'split' leaves no room between documents")
