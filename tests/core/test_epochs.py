@@ -107,8 +107,26 @@ class RewordedError(Exception):
         super().__init__(f"no plan for row {row}")
 
 
+class TwoPartsError(Exception):
+    def __init__(self, row: int, why: str) -> None:
+        super().__init__(f"row {row}: {why}")
+
+
+def noted(error: Exception) -> Exception:
+    error.add_note("of the dataset")
+    return error
+
+
 @pytest.mark.parametrize(
-    "error", [OSError(5, "no plan"), RewordedError(3), UnicodeDecodeError("utf-8", b"no", 0, 1, "plan")]
+    "error",
+    [
+        OSError(5, "no plan"),
+        RewordedError(3),
+        TwoPartsError(3, "no plan"),
+        noted(ValueError("no plan")),
+        noted(TwoPartsError(3, "no plan")),
+        UnicodeDecodeError("utf-8", b"no", 0, 1, "plan"),
+    ],
 )
 def test_each_step_that_waited_for_an_epoch_gets_an_error_of_its_own(error: Exception) -> None:
     class Broken(Planned):
@@ -116,6 +134,7 @@ def test_each_step_that_waited_for_an_epoch_gets_an_error_of_its_own(error: Exce
             super().at_epoch(epoch)
             raise error from KeyError("cause")
 
+    notes = tuple(getattr(error, "__notes__", ()))
     dataset = Broken(8)
     dataset.held.clear()
     epochs = Epochs(DataLoader().build(dataset)._run.fetch)
@@ -138,6 +157,8 @@ def test_each_step_that_waited_for_an_epoch_gets_an_error_of_its_own(error: Exce
         thread.join()
     assert len(dataset.log) == 1
     assert len(set(map(id, raised))) == 4
+    raised[0].add_note("more")
+    assert [getattr(own, "__notes__", []) for own in raised[1:]] == [list(notes)] * 3
     assert {(type(own), str(own), repr(own.args)) for own in raised} == {(type(error), str(error), repr(error.args))}
     assert all("at_epoch" in "".join(format_exception(own)) for own in raised)
     assert all("cause" in "".join(format_exception(own)) for own in raised)

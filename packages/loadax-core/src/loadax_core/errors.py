@@ -89,16 +89,19 @@ def detach(error: BaseException) -> None:
 
 def copied(error: BaseException) -> BaseException:
     """A copy of an error that several steps get, since each adds its own notes; the error itself if that fails."""
-    kind = type(error)
+    kind, new = type(error), None
     with suppress(Exception):
         new = copy.copy(error)
-        if type(new) is not kind or repr(new.args) != repr(error.args):
-            # Its `__init__` makes other arguments of the arguments.
+    with suppress(Exception):
+        if new is None or type(new) is not kind or repr(new.args) != repr(error.args):
+            # `copy` calls the class with the error's arguments, and its `__init__` takes others.
             new = kind.__new__(kind, *error.args)
             for name, value in vars(error).items():
                 BaseException.__setattr__(new, name, value)
         for name in ("__traceback__", "__context__", "__cause__", "__suppress_context__"):
             BaseException.__setattr__(new, name, getattr(error, name))
+        if hasattr(error, "__notes__"):
+            BaseException.__setattr__(new, "__notes__", [*error.__notes__])
         return new
     return error
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, SupportsIndex, TypeAlias
 
-from ..errors import is_interrupt
+from ..errors import copied, is_interrupt
 from ..memory.pickled import dumps, dumps_by_value
 from ..observe.cores import Clocks
 from ..observe.replaced import HERE, NO_REPORTS, Replaced, Report, Tolerance
@@ -67,8 +67,7 @@ class Done:
     def once_more(self) -> Done:
         """The same failure for another step, with a copy of the error, since each step adds its own notes."""
         assert self.error is not None, "only what failed is kept"
-        # `copy` would call the type's `__init__`, as pickle does.
-        done = Done([], unpack(pack(self.error)), self.stage)
+        done = Done([], copied(self.error), self.stage)
         done.trace = self.trace
         return done
 
