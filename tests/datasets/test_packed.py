@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -313,6 +314,70 @@ def test_lengths_of_the_dataset_are_used() -> None:
         lengths = np.array([3, 2])
 
     assert len(Knowing(documents_of([3, 2])).pack(6)) == 1
+
+
+def has_three(document: Array) -> bool:
+    return len(document) >= 3
+
+
+CHOSEN: dict[str, Callable[[BaseDataset[Any]], BaseDataset[Any]]] = {
+    "slice": lambda documents: documents[3:14],
+    "slice backwards": lambda documents: documents[::-2],
+    "selection": lambda documents: documents.select([6, 0, 17, 6, 3]),
+    "part": lambda documents: documents.random_split([0.7, 0.3], seed=1)[0],
+    "filter": lambda documents: documents.filter(has_three),
+    "repeat": lambda documents: documents.repeat(2),
+    "frozen shuffle": lambda documents: documents.shuffle(seed=3).frozen(epoch=1),
+    "frozen sample": lambda documents: documents.sample(9, seed=3).frozen(epoch=1),
+    "append only": lambda documents: documents.append_only(),
+    "concatenation": lambda documents: documents + documents,
+    "parts, joined": lambda documents: documents[10:] + documents.select([2, 1]) + documents[::3][1:],
+}
+
+
+@pytest.mark.parametrize("how", ["best", "split"])
+@pytest.mark.parametrize("source", [flat, in_shards])
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_chosen_documents_are_packed_without_reading_them_one_by_one(
+    chosen: str, source: Any, how: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = documents_of(LENGTHS)
+    expected = CHOSEN[chosen](as_dataset(documents)).pack(8, how=how, seed=2)
+    here = CHOSEN[chosen](source(documents))
+    # A filter reads all documents once, to know how many there are.
+    assert len(here)
+
+    def read(*_: Any) -> Any:
+        raise AssertionError("a document was read by itself")
+
+    for name in ("read", "read_many", "read_range", "_read_numbers"):
+        monkeypatch.setattr(JaggedDataset, name, read)
+    rows = here.pack(8, how=how, seed=2)
+    for packed in (rows, pickle.loads(pickle.dumps(rows))):
+        for epoch in range(2):
+            check_same(list(packed.at_epoch(epoch)), list(expected.at_epoch(epoch)))
+    assert [origin.row for origin in rows.origins(1)] == [origin.row for origin in expected.origins(1)]
+
+
+def test_joined_documents_of_other_leaves_are_read_to_tell() -> None:
+    numbers = JaggedDataset.from_arrays(np.arange(4, dtype=np.int32), [0, 4])
+    whole = JaggedDataset.from_arrays(np.arange(4, dtype=np.int64), [0, 4])
+    named = JaggedDataset.from_arrays({"x": np.arange(4, dtype=np.int32)}, [0, 4])
+    for other in (whole, named):
+        with pytest.raises((TypeError, ValueError), match="document 1 of the dataset that is packed"):
+            list((numbers + other).pack(4))
+
+
+def test_a_read_of_ones_own_is_not_passed_by() -> None:
+    class Short(JaggedDataset):
+        def read(self, row: int) -> Any:
+            return super().read(row)[:2]
+
+    documents = documents_of([5, 3, 4])
+    whole = Short.from_arrays(*flat_arrays(documents))
+    for source in (whole, whole[:], whole + whole[:0]):
+        rows = source.pack(6)
+        assert sorted(rows[0]["tokens"].tolist()) == sorted(value for d in documents for value in d[:2].tolist())
 
 
 def test_lengths_of_an_object_that_is_no_dataset_are_used() -> None:

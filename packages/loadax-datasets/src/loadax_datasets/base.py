@@ -18,6 +18,7 @@ import numpy.typing as npt
 from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Origin, Rows, Traced, check_rows, origins_of
 
 from .checks import check_bool, check_int
+from .flat_views import FlatDocuments
 from .hints import FILTER, MAP, NO_TIMES, SHUFFLE, check_weights_by_name, elsewhere, seed_by_name, takes_no
 from .layout import Layout
 from .rows import INT64, Wanted, check_range, row_in_range, rows_in_range
@@ -83,7 +84,7 @@ class BaseDataset(ABC, Generic[T_co]):
         super().__init_subclass__()
         # An inherited fast path may not call the method that a subclass overrides. Such a path becomes the default.
         for new, others in (
-            ("read", ("read_many", "batched", "gather", "_batch_layout", "_takes_casts")),
+            ("read", ("read_many", "batched", "gather", "_batch_layout", "_takes_casts", "_flat_documents")),
             ("gather", ("_batch_layout", "_takes_casts")),
             ("_take", ("_batch_layout", "_takes_casts")),
             ("read_many", ("read_range", "_read_numbers")),
@@ -184,6 +185,10 @@ class BaseDataset(ABC, Generic[T_co]):
     def _take_as(self, rows: Wanted, alloc: Alloc, dtypes: Any) -> Any:
         """`_take` with each leaf in a dtype that has all its numbers; `dtypes` is a tree like the batch."""
         raise NotImplementedError(f"{type(self).__name__} has `_takes_casts`, and no `_take_as`")
+
+    def _flat_documents(self) -> FlatDocuments | None:
+        """The rows as documents in flat arrays, which know their lengths; None if rows must be read to tell."""
+        return None
 
     @property
     def sources(self) -> tuple[BaseDataset[Any], ...]:
@@ -572,7 +577,8 @@ class BaseDataset(ABC, Generic[T_co]):
         Args:
             size: The length of a row.
             lengths: The length of each document; or a `.npy` file of them, which is written if it is not there. Left
-                out, `self.lengths`, or else the lengths that reading all documents finds.
+                out, `self.lengths`; those of stores, if these are sliced, selected, split, filtered or concatenated; or
+                else the lengths that reading all documents finds.
             how: `"best"` plans rows with hardly any padding, and cuts no document that fits into a row. `"split"` cuts
                 the documents of an epoch into rows as one stream, without padding.
             seed: Any integer of at least 0.

@@ -101,6 +101,7 @@ class FlatArrays:
     Attributes:
         shards: As given.
         kept: As given.
+        arrays: The number of shards.
         leaves: The values of each leaf, by the number of the shard.
         dtypes: The dtype of each leaf, in the machine's byte order.
     """
@@ -108,6 +109,7 @@ class FlatArrays:
     def __init__(self, shards: Sequence[Shard], build: Callable[[list[Any]], Any], kept: Kept | None) -> None:
         self.shards, self.build, self.kept = list(shards), build, kept
         self.leaves = [Leaf(self.shards, number) for number in range(len(self.shards[0].values))]
+        self.arrays = len(self.shards)
         self.dtypes = [leaf[0].dtype.newbyteorder("=") for leaf in self.leaves]
         # The first document of each shard, and the number of all documents.
         self._firsts = np.cumsum([0, *map(len, self.shards)], dtype=np.int64)
@@ -151,6 +153,9 @@ class FlatDataset(BaseDataset[Any]):
     @property
     def flat(self) -> FlatArrays:
         """The arrays, for what reads many documents at once."""
+        return self._arrays
+
+    def _flat_documents(self) -> FlatArrays:
         return self._arrays
 
     @property

@@ -14,6 +14,7 @@ from loadax_core import Alloc, Dataset, Gather, Rows, Traced, add_note
 from ..adapt import as_dataset
 from ..base import BaseDataset, take_from
 from ..checks import check_int
+from ..flat_views import Chosen, FlatDocuments
 from ..layout import Layout
 from ..rows import Wanted, as_array, check_range, rows_in_range
 
@@ -118,6 +119,9 @@ class ForwardingDataset(Transform[T_co]):
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return take_from(self._source, rows, alloc)
 
+    def _flat_documents(self) -> FlatDocuments | None:
+        return self._source._flat_documents()  # noqa: SLF001
+
     def _batch_layout(self) -> Layout | None:
         return self._source._batch_layout()  # noqa: SLF001
 
@@ -198,6 +202,11 @@ class ReorderedDataset(Transform[T_co]):
 
     def _take(self, rows: Wanted, alloc: Alloc) -> Any:
         return take_from(self._source, self._source_rows(rows), alloc)
+
+    def _flat_documents(self) -> FlatDocuments | None:
+        """The source's documents, by their numbers there."""
+        flat = self._source._flat_documents()  # noqa: SLF001
+        return None if flat is None else Chosen(flat, len(self), self._source_rows)
 
     def _batch_layout(self) -> Layout | None:
         """The source's layout."""

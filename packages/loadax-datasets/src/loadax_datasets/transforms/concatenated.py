@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from loadax_core import Dataset, Rows
 
+from ..flat_views import FlatDocuments, joined
 from ..rows import Wanted
 from .base import check_length
 from .choosing import FEW_SOURCES, ChoosingDataset, Part
@@ -43,6 +44,10 @@ class ConcatenatedDataset(ChoosingDataset[T_co]):
 
     def __len__(self) -> int:
         return self._ends[-1]
+
+    def _flat_documents(self) -> FlatDocuments | None:
+        """Those of all sources, if these are alike."""
+        return joined([source._flat_documents() for source in self._sources])  # noqa: SLF001
 
     def _locate_one(self, row: int) -> tuple[int, int]:
         """The first source that ends after the row."""

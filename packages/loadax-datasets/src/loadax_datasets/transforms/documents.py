@@ -11,8 +11,8 @@ from loadax_core import Rows, Traced, add_note, tree
 
 from ..base import BaseDataset
 from ..checks import check_int
+from ..flat_views import FlatDocuments
 from ..orders.packing import Lengths, Pieces
-from ..sources.flat import FlatDataset
 from .lengths import document_length
 from .pieces import Arrays
 from .unreadable import LEFT_OUT, read_readable
@@ -117,16 +117,11 @@ class Reader(Protocol):
         ...
 
 
-def reader_of(source: BaseDataset[Any], lengths: Lengths) -> Reader:
-    """A reader of a dataset's documents."""
-    return FlatReader(source) if isinstance(source, FlatDataset) else ItemReader(source, lengths)
-
-
 class FlatReader:
     """A `Reader` of documents that lie in flat arrays; each shard has its own."""
 
-    def __init__(self, source: FlatDataset) -> None:
-        self._flat = source.flat
+    def __init__(self, flat: FlatDocuments) -> None:
+        self._flat = flat
 
     def example(self) -> Any:
         """See `Reader`."""

@@ -17,6 +17,7 @@ from ..files import memory_map
 from ..files.atomic import replacing
 from ..files.fingerprints import digest
 from ..files.folders import advice, shown
+from ..flat_views import FlatDocuments
 from ..log import inform, warn
 from ..orders.packing import Lengths
 from ..sources.flat import FlatDataset
@@ -61,7 +62,7 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
     """The lengths of a dataset's documents.
 
     Args:
-        source: The documents.
+        source: The documents, which do not lie in flat arrays, or `given` says their lengths.
         given: The lengths; or a `.npy` file of them, which is written if it is not there; or None.
 
     Returns:
@@ -90,31 +91,31 @@ def lengths_of(source: BaseDataset[Any], given: npt.ArrayLike | str | os.PathLik
         if callable(given):
             raise TypeError("lengths is a function; call it, as in lengths=dataset.lengths('tokens')")
         return KnownLengths(_checked(np.asarray(given), len(source), "lengths"))
-    if isinstance(source, FlatDataset):
-        return source.flat
     # An object of the user's that is no dataset knows them itself.
     owner: Any = vars(source)["_source"] if isinstance(source, IndexedDataset) else source
     known: Any = getattr(owner, "lengths", None)
-    if known is not None and not callable(known):
+    # A subclass that reads other documents than the store's may still have the lengths of those.
+    inherited = isinstance(owner, FlatDataset) and type(owner).lengths is FlatDataset.lengths
+    if known is not None and not callable(known) and not inherited:
         return KnownLengths(_checked(np.asarray(known), len(source), f"{type(owner).__name__}.lengths"))
     return KnownLengths(_measure(source))
 
 
-def check_given(lengths: Lengths, source: FlatDataset, given: npt.ArrayLike | str | os.PathLike[str] | None) -> None:
+def check_given(lengths: Lengths, flat: FlatDocuments, given: npt.ArrayLike | str | os.PathLike[str] | None) -> None:
     """Checks lengths that were given for documents that lie in flat arrays, one after the other.
 
     Rows are copied from these arrays by the lengths, so that wrong ones would bring in values of other documents.
 
     Args:
         lengths: The lengths, one for each document.
-        source: The documents, which know their lengths.
+        flat: The documents, which know their lengths.
         given: The argument that they were given by.
 
     Raises:
         ValueError: If a document has another length; names the first one.
     """
     for start in range(0, len(lengths), HASHED):
-        some, own = (found[start : start + HASHED] for found in (lengths, source.flat))
+        some, own = (found[start : start + HASHED] for found in (lengths, flat))
         wrong = np.flatnonzero(some != own)
         if len(wrong):
             place = wrong[0]

@@ -15,14 +15,14 @@ import numpy.typing as npt
 from loadax_core import Alloc, ArraySpec, Dataset, Gather, Rows, Traced, aligned_empty, tree
 
 from ..checks import check_int
+from ..flat_views import FlatDocuments
 from ..forks import ForkLock
 from ..orders.packing import BestFit, Lengths, Long
 from ..orders.row_blocks import RowBlocks
 from ..orders.stream import Stream
 from ..rows import Wanted, rows_in_range
-from ..sources.flat import FlatDataset
 from .base import CHUNK, Transform
-from .documents import OWN, Kind, Reader, numbers_of, plain_pad, reader_of, trace_pieces
+from .documents import OWN, FlatReader, ItemReader, Kind, Reader, numbers_of, plain_pad, trace_pieces
 from .lengths import check_given, hash_lengths, lengths_of
 from .pieces import Writer
 from .sorted_files import sorted_documents
@@ -61,7 +61,8 @@ class PackedDataset(Transform[Any]):
             another order in each epoch.
         size: The length of a row.
         lengths: The length of each document; or a `.npy` file of them, which is written if it is not there. Left out,
-            `source.lengths`, or else the lengths that reading all documents finds. Other lengths than those of a
+            `source.lengths`; those of stores, if these are sliced, selected, split, filtered or concatenated; or else
+            the lengths that reading all documents finds. Other lengths than those of a
             store are refused at once, and of other datasets when the document is read.
         how: `"best"` plans rows with hardly any padding, and cuts no document that fits into a row. `"split"` cuts the
             documents of an epoch into rows as one stream, without padding: only the last incomplete row is left out.
@@ -122,7 +123,8 @@ class PackedDataset(Transform[Any]):
             )
         self._left_out = numbers_of(leave_out, len(self._source))
         # None if the source itself has them.
-        self._known = None if self._has_lengths and lengths is None else lengths_of(self._source, lengths)
+        flat = self._flat
+        self._known = None if flat is not None and lengths is None else lengths_of(self._source, lengths)
         self._digest = None if self._known is None else hash_lengths(self._known)
         plan = self._make_plan()
         self._length = plan.rows
@@ -131,9 +133,9 @@ class PackedDataset(Transform[Any]):
                 f"there is nothing to pack: the {len(self._source)} documents do not fill a row of {self._size}"
             )
         self._pieces_each, self._padding = plan.pieces / plan.rows, 1 - plan.values / (plan.rows * self._size)
-        if isinstance(self._source, FlatDataset):
+        if flat is not None:
             if self._known is not None:
-                check_given(self._known, self._source, lengths)
+                check_given(self._known, flat, lengths)
             # Known without reading a document.
             _ = self._kind
         self._plan: BestFit | Stream | None = plan
@@ -147,12 +149,15 @@ class PackedDataset(Transform[Any]):
         return BestFit(self._lengths, data, self._size, self._align, self._most)
 
     @property
-    def _has_lengths(self) -> bool:
-        return isinstance(self._source, FlatDataset)
+    def _flat(self) -> FlatDocuments | None:
+        """The documents, if they lie in flat arrays."""
+        return self._source._flat_documents()  # noqa: SLF001
 
     @property
     def _lengths(self) -> Lengths:
-        return lengths_of(self._source, None) if self._known is None else self._known
+        lengths = self._flat if self._known is None else self._known
+        assert lengths is not None, "lengths are known, unless the documents lie in flat arrays"
+        return lengths
 
     def __len__(self) -> int:
         return self._length
@@ -217,7 +222,7 @@ class PackedDataset(Transform[Any]):
 
     def batch_spec(self, rows: int) -> Any:
         """The arrays of a row, with one row for each; None for documents of a source that must be read to tell."""
-        if not self._has_lengths:
+        if self._flat is None:
             return None
         kind = self._kind
 
@@ -246,7 +251,8 @@ class PackedDataset(Transform[Any]):
 
     @cached_property
     def _reader(self) -> Reader:
-        return reader_of(self._source, self._lengths)
+        flat = self._flat
+        return ItemReader(self._source, self._lengths) if flat is None else FlatReader(flat)
 
     def _order_changes(self) -> bool:
         return True
