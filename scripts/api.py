@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import cast
 
 import griffe
-from changelog import unreleased
-from workspace import ROOT, Package, git, last_tag, packages
+from changelog import section, unreleased
+from workspace import ROOT, Package, git, last_tag, packages, released_versions
 
 PUBLIC_MODULES = ("testing", "loadax.distributed", "loadax.extend", "loadax.orbax")
 """Modules that users import by name, in any package or in one. They import all other names from the package."""
@@ -128,7 +128,7 @@ def check(package: Package, *, write: bool) -> list[str]:
     record, api = package.folder / "api.txt", public_api(package)
     recorded = record.read_text().splitlines() if record.exists() else api
     released = _released(package) or recorded
-    missing = unmentioned(released, api, unreleased((package.folder / "CHANGELOG.md").read_text()))
+    missing = unmentioned(released, api, _changes(package))
     problems = [f"{package.name}: {name} changed; say so in its CHANGELOG.md, under Unreleased" for name in missing]
     if write and not problems:
         record.write_text("".join(f"{line}\n" for line in api))
@@ -136,6 +136,13 @@ def check(package: Package, *, write: bool) -> list[str]:
         problems.append(f"{package.name}: its public names are not those in api.txt; record them with `make api`")
         problems.extend(difflib.unified_diff(recorded, api, "recorded", "now", n=0, lineterm=""))
     return problems
+
+
+def _changes(package: Package) -> str:
+    """The entries since the last release: those that are unreleased, and those of a version that is planned."""
+    log = (package.folder / "CHANGELOG.md").read_text()
+    planned = package.version not in released_versions(package.name, package.folder.parents[1])
+    return unreleased(log) + (section(log, package.version) if planned and f"\n## [{package.version}]" in log else "")
 
 
 def _released(package: Package) -> list[str]:

@@ -50,7 +50,7 @@ def prepare(root: Path, name: str, bump: str, date: dt.date) -> Package:
     if version in released_versions(name, root):
         raise ValueError(f"{name} {version} has been released; BUMP=patch, minor or major makes another version")
     log = package.folder / "CHANGELOG.md"
-    log.write_text(changelog.rolled(log.read_text(), version, date))
+    log.write_text(changelog.rolled(log.read_text(), version, date, planned=bump == "none"))
     _replace(package.folder / "pyproject.toml", f'\nversion = "{package.version}"\n', f'\nversion = "{version}"\n')
     locked = f'name = "{name}"\nversion = "{{}}"\nsource = {{{{ editable = '
     _replace(root / "uv.lock", locked.format(package.version), locked.format(version))

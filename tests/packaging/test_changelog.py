@@ -32,6 +32,27 @@ def test_rolled() -> None:
         changelog.rolled(FULL, "0.1.0", dt.date(2021, 2, 3))
 
 
+PLANNED = HEAD + "## [Unreleased]\n{}\n## [0.1.0] - 2020-01-01\n\n### Added\n\n- `a`\n"
+
+
+@pytest.mark.parametrize(
+    ("unreleased", "merged"),
+    [
+        ("", "### Added\n\n- `a`"),
+        ("\n### Added\n\n- `b`\n  more\n", "### Added\n\n- `a`\n- `b`\n  more"),
+        ("\n### Changed\n\n- `c`\n", "### Added\n\n- `a`\n\n### Changed\n\n- `c`"),
+    ],
+)
+def test_what_is_unreleased_joins_a_section_that_is_planned(unreleased: str, merged: str) -> None:
+    text = PLANNED.format(unreleased) + "\n## [0.0.1] - 2019-01-01\n\n### Added\n\n- `z`\n"
+    rolled = changelog.rolled(text, "0.1.0", dt.date(2021, 2, 3), planned=True)
+    assert changelog.unreleased(rolled) == ""
+    assert changelog.section(rolled, "0.1.0") == merged
+    assert changelog.section(rolled, "0.0.1") == "### Added\n\n- `z`"
+    assert rolled.startswith(f"{HEAD}## [Unreleased]\n\n## [0.1.0] - 2021-02-03\n\n### Added\n")
+    assert rolled.count("\n\n\n") == 0
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
