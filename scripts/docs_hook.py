@@ -15,6 +15,7 @@ from pathlib import Path
 
 import docs_search
 import notebooks
+from changelog import HEADING, unreleased
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -82,6 +83,8 @@ def changelog() -> str:
     parts = ["# Changelog\n\nEach package is released on its own, and has a changelog of its own.\n"]
     for name in CHANGELOGS:
         text = (ROOT / "packages" / name / "CHANGELOG.md").read_text()
+        if not unreleased(text):
+            text = text.replace(f"\n{HEADING}\n", "", 1)
         # After the title and a paragraph about the format.
         versions = text[text.index("\n## ") :]
         parts.append(f"\n## {name}\n" + re.sub(r"^(#+) \[?([^]\n]*)\]?", r"#\1 \2", versions, flags=re.MULTILINE))
