@@ -310,6 +310,24 @@ def test_types_without_counterpart_are_refused(dtype: str) -> None:
     assert len(PolarsDataset(frame, columns=["x"])) == 0
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_names_that_polars_takes_for_patterns(lazy: bool) -> None:
+    """Where Polars takes a name for a pattern, columns were lost, and others given in their place."""
+    columns = {"*": [1, None], "^b.*$": [3, 4], "b": [5, 6], "^$": [7, 8], "^a\n\\d $": [9, 10]}
+    frame = pl.DataFrame(columns)
+    given = frame.lazy() if lazy else frame
+    assert list(PolarsDataset(given, fill_null={"*": 2})[1]) == list(columns)
+    for name, values in columns.items():
+        rows = PolarsDataset(given, columns=[name], fill_null={"*": 2})
+        assert list(rows) == [{name: value or 2} for value in values]
+
+
+def test_fields_that_polars_takes_for_patterns(check_dataset: CheckDataset) -> None:
+    items = [{"s": {"*": np.int64(i), "^.*$": "x", "b": {"*": np.float64(i)}}} for i in range(3)]
+    frame = pl.DataFrame({"s": [{"*": i, "^.*$": "x", "b": {"*": float(i)}} for i in range(3)]})
+    check_dataset(PolarsDataset(frame), items, gathers=True)
+
+
 def test_lazy_frame(check_dataset: CheckDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pl.DataFrame({"x": np.arange(10, dtype=np.int16), "y": ["a"] * 10}).write_csv(tmp_path / "x.csv")
     collected: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -76,7 +77,7 @@ class PolarsDataset(TableDataset):
         for name in [*(columns or ()), *(fill_null or ())]:
             if name not in known:
                 raise ValueError(f"the frame has no column {name!r}; it has {known}")
-        chosen: Any = frame.select(known if columns is None else list(columns))
+        chosen: Any = frame.select([_exactly(name) for name in (known if columns is None else columns)])
         self._frame: pl.DataFrame = _collect(chosen) if isinstance(chosen, polars.LazyFrame) else chosen
         for name, dtype in self._frame.schema.items():
             _kind(dtype, name)
@@ -143,6 +144,11 @@ class PolarsDataset(TableDataset):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._views = _views(self._frame)
+
+
+def _exactly(name: str) -> str:
+    """What selects the column of a name: Polars takes `*` for all columns, and `^...$` for a pattern."""
+    return f"^{re.escape(name)}$" if name == "*" or (name[:1] == "^" and name[-1:] == "$") else name
 
 
 def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
@@ -256,8 +262,8 @@ def _check_nulls(series: pl.Series, path: str = "") -> None:
         nulls = "1 null" if count == 1 else f"{count} nulls"
         raise ValueError(f"column {(path or series.name)!r} has {nulls}, the first in row {row}; {fill}")
     if hasattr(series.dtype, "fields"):
-        for field in series.struct.fields:
-            _check_nulls(series.struct.field(field), f"{path or series.name}.{field}")
+        for field in series.struct.unnest():
+            _check_nulls(field, f"{path or series.name}.{field.name}")
 
 
 def _column(series: pl.Series, alloc: Alloc) -> Column:
@@ -269,7 +275,8 @@ def _column(series: pl.Series, alloc: Alloc) -> Column:
     if kind == "text":
         return series.to_list()
     if kind == "struct":
-        return {name: _column(series.struct.field(name), alloc) for name in series.struct.fields}
+        # `struct.field` takes some names for patterns.
+        return {field.name: _column(field, alloc) for field in series.struct.unnest()}
     if kind == "list":
         lists = series.arr.to_list() if hasattr(dtype, "shape") else series
         lengths = lists.list.len()
