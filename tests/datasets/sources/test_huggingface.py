@@ -458,6 +458,7 @@ def test_fingerprint_knows_the_rows() -> None:
     ("arguments", "error", "message"),
     [
         ({"columns": "u8"}, TypeError, r"write \['u8'\]"),
+        ({"columns": [["u8"]]}, TypeError, r"columns is a sequence of names, and \['u8'\] in it is of type list"),
         ({"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
         ({"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
         ({"columns": ["y"]}, ValueError, "no column 'y'; it has .*'text'"),

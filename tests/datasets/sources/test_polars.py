@@ -398,6 +398,7 @@ def test_fingerprint_knows_the_rows() -> None:
         (pl.Series([1]), {}, TypeError, "got a Series"),
         ("a.csv", {}, TypeError, r"got a str; make one with polars\.DataFrame, or read a file with polars\.read_csv"),
         (pl.DataFrame({"x": [1]}), {"columns": "x"}, TypeError, r"write \['x'\]"),
+        (pl.DataFrame({"x": [1]}), {"columns": [pl.col("x")]}, TypeError, "names, and .* is of type Expr"),
         (pl.DataFrame({"x": [1]}), {"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
         (pl.DataFrame({"x": [1]}), {"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
         (pl.DataFrame({"x": [1]}), {"fill_null": "x"}, TypeError, "fill_null .* got 'x'"),

@@ -52,8 +52,8 @@ class HuggingFaceDataset(TableDataset):
 
     Raises:
         ImportError: If `datasets` is not installed.
-        TypeError: If `dataset` is something else, such as a stream, if `fill_null` is no mapping, or a column has no
-            counterpart in NumPy.
+        TypeError: If `dataset` is something else, such as a stream, if `fill_null` is no mapping, `columns` no names,
+            or a column has no counterpart in NumPy.
         ValueError: If there is no such column, if `columns` names none, or one more than once, if a value of
             `fill_null` does not fit its column, or, when a row is read, if it has a null that nothing is given for, or
             an image that has yet to be downloaded.

@@ -45,7 +45,8 @@ class PolarsDataset(TableDataset):
     Raises:
         ImportError: If Polars is not installed.
         RuntimeError: In a process that was forked after Polars was used.
-        TypeError: If `frame` is no frame, `fill_null` no mapping, or a column's type has no counterpart in NumPy.
+        TypeError: If `frame` is no frame, `fill_null` no mapping, `columns` no names, or a column's type has no
+            counterpart in NumPy.
         ValueError: If there is no such column, if `columns` names none, or one more than once, if a column has nulls
             that nothing is given for, if what is given does not fit the column's type, or, when a row is read, if a
             list in it has nulls.

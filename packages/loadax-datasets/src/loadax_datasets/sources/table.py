@@ -102,13 +102,16 @@ def check_columns(columns: Sequence[str] | None) -> None:
     """Checks that `columns` is a sequence of distinct names.
 
     Raises:
-        TypeError: If it is a string.
+        TypeError: If it is a string, or has anything else than strings.
         ValueError: If there is no name, or one comes more than once.
     """
     if isinstance(columns, str):
         raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
     if columns is not None and not len(columns):
         raise ValueError("columns names no column; name one, or leave it out for all of them")
+    for name in cast("Sequence[object]", columns or ()):
+        if not isinstance(name, str):
+            raise TypeError(f"columns is a sequence of names, and {name!r:.80} in it is of type {type(name).__name__}")
     for name, count in Counter(columns or ()).items():
         if count > 1:
             raise ValueError(f"columns names {name!r} more than once; name it once")
