@@ -364,6 +364,11 @@ class BaseDataset(ABC, Generic[T_co]):
             # the end.
             yield from map(self.read, rows)
             raise
+        if len(items) != len(rows):
+            raise ValueError(
+                f"{type(self).__name__}.read_range was asked for {len(rows)} items, gave {len(items)}; it must return "
+                "one for each row"
+            )
         yield from items
 
     @overload
