@@ -77,7 +77,7 @@ class HuggingFaceDataset(TableDataset):
     ) -> None:
         library = require("datasets", "huggingface", "HuggingFaceDataset")
         _check_dataset(dataset, library)
-        check_columns(columns)
+        columns = check_columns(columns)
         self._fill_facts = check_fill(fill_null)
         self._dataset: Any = dataset
         form = self._dataset.format

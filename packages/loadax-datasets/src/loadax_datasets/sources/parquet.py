@@ -89,7 +89,7 @@ class ParquetDataset(TableDataset):
         memory: int = MEMORY,
     ) -> None:
         require("pyarrow.parquet", "parquet", "ParquetDataset")
-        check_columns(columns)
+        columns = check_columns(columns)
         self._fill_facts = check_fill(fill_null)
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
         files = open_files(given)

@@ -67,7 +67,7 @@ class PolarsDataset(TableDataset):
     ) -> None:
         polars = require("polars", "polars", "PolarsDataset")
         check_threads_of("Polars")
-        check_columns(columns)
+        columns = check_columns(columns)
         self._fill_facts = check_fill(fill_null)
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
             raise TypeError(
