@@ -133,6 +133,29 @@ def test_iterating_hands_on_an_error_that_does_not_come_again() -> None:
     assert received == [0, 1, 2]
 
 
+@pytest.mark.parametrize("times", [0, 2])
+@pytest.mark.parametrize("of", ["itself", "map", "shuffle"])
+def test_iterating_misses_no_row_that_read_many_leaves_out(times: int, of: str) -> None:
+    class Wrong(BaseDataset[int]):
+        @property
+        def batched(self) -> bool:
+            return True
+
+        def __len__(self) -> int:
+            return 6
+
+        def read(self, row: int) -> int:
+            return row
+
+        def read_many(self, rows: list[int]) -> list[int]:
+            return [row for row in rows for _ in range(times if row % 2 else 1)]
+
+    rows = {"itself": Wrong(), "map": Wrong().map(int), "shuffle": Wrong().shuffle(seed=1)}[of]
+    message = r"(Dataset|Wrong)\.read_range was asked for \d items, gave \d; it must return one for each row"
+    with pytest.raises(ValueError, match=message):
+        list(rows)
+
+
 def test_slices_with_bad_bounds_are_refused() -> None:
     with pytest.raises(TypeError):
         RangeDataset(5)[1.0:]

@@ -486,10 +486,23 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", full)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(OSError, match="no space left") as caught:
             rows[0]
+    # The system's error names no file if a disk is full.
+    assert caught.value.__notes__ == [f"raised while writing {tmp_path / '000000' / '000000000.row'}"]
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["cache.json"]
     assert rows[0] == 1
+
+
+def test_a_directory_that_cannot_be_claimed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="no space left") as caught:
+        InMemoryDataset([1]).cache(tmp_path)
+    assert caught.value.__notes__ == [f"raised while writing {tmp_path / 'cache.json'}"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_directory_belongs_to_one_dataset(tmp_path: Path) -> None:

@@ -544,3 +544,13 @@ def test_whole_numbers_that_do_not_fit_are_an_error(array: Any, dtype: Any) -> N
         list(DataLoader().batch_size(2).build(rows))
     with pytest.raises(OverflowError, match="cannot cast item to"):
         ArrayDataset(array[:, 0]).cast(dtype)[1]
+
+
+def test_a_mask_is_not_lost() -> None:
+    masked: Any = np.ma.masked_array(np.arange(1, 3), [False, True])
+    with pytest.raises(TypeError, match=r"cast item\['x'\] to float32: it is a masked array, .* fill it with \.filled"):
+        InMemoryDataset([{"x": masked}]).cast(np.float32)[0]
+    with pytest.raises(TypeError, match="cannot cast item to float32: it is a masked array"):
+        InMemoryDataset([masked[1]]).cast(np.float32)[0]
+    assert InMemoryDataset([masked]).cast(masked.dtype)[0] is masked, "nothing is cast"
+    assert InMemoryDataset([masked[:1]]).cast(np.float32)[0].tolist() == [1], "nothing is masked"

@@ -138,6 +138,7 @@ def test_fingerprints_tell_samples_apart() -> None:
         (5, 1, {"replace": "no"}, TypeError, "replace must be True or False, got 'no'"),
         (5, 1, {"seed": -1}, ValueError, "seed must be at least 0"),
         (5, 1, {"weights": [1, 2]}, ValueError, r"weights must have shape \(5,\), one for each row; got \(2,\)"),
+        (2, 1, {"weights": np.ma.masked_array([1, 5], [False, True])}, ValueError, "weights is a masked array"),
         (2, 1, {"weights": [1, -2]}, ValueError, r"row 1 has -2\.0"),
         (2, 1, {"weights": [float("nan"), 1]}, ValueError, "row 0 has nan"),
     ],

@@ -40,6 +40,8 @@ def test_the_numbers_are_copied() -> None:
         ([0.0], TypeError, "rows must be integers or a mask of bools, got dtype float64"),
         (["a"], TypeError, "got dtype <U1"),
         ([[1]], ValueError, r"rows must be of shape \(n,\), got \(1, 1\)"),
+        (np.ma.masked_array([0, 1], [False, True]), ValueError, "rows is a masked array, whose mask would be lost"),
+        (np.ma.masked_array([True] * 4, [True] * 4), ValueError, r"rows is a masked array.*; fill it with \.filled"),
         ([True], ValueError, "a mask must have one entry for each of the 4 rows; got 1"),
     ],
 )

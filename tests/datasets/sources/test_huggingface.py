@@ -281,6 +281,22 @@ def test_what_cannot_be_decoded_is_refused() -> None:
             HuggingFaceDataset(make({"a": (feature, [])}))
 
 
+@pytest.mark.skipif(not hasattr(hf, "Json"), reason="older versions have no JSON")
+def test_json_that_is_not_decoded_is_its_text(check_dataset: CheckDataset) -> None:
+    texts = ["{}", "[1, null]", '"a"']
+    with pytest.raises(TypeError, match=r"column 'v' is Json, .*\('v', Json\(decode=False\)\) for its text"):
+        HuggingFaceDataset(make({"v": (hf.Json(), texts)}))
+    raw = hf.Json(decode=False)
+    rows = HuggingFaceDataset(make({"v": (raw, texts)}))
+    check_dataset(rows, [{"v": text} for text in texts], gathers=True)
+    lists, structs = [[text] for text in texts], [{"j": text} for text in texts]
+    nested = make({"v": (hf.Sequence(raw), lists), "s": ({"j": raw}, structs)})
+    expected = [{"v": one, "s": struct} for one, struct in zip(lists, structs, strict=True)]
+    check_dataset(HuggingFaceDataset(nested), expected, gathers=False)
+    with pytest.raises(TypeError, match="column 'v' has Json within lists or structs"):
+        HuggingFaceDataset(make({"v": (hf.Sequence(hf.Json()), [])}))
+
+
 def test_nulls_are_refused_or_filled_as_told(check_dataset: CheckDataset) -> None:
     data = make({"x": (hf.Value("uint8"), [1, None]), "s": (hf.Value("string"), [None, "b"])})
     rows = HuggingFaceDataset(data, fill_null={"s": ""})
@@ -442,6 +458,7 @@ def test_fingerprint_knows_the_rows() -> None:
     ("arguments", "error", "message"),
     [
         ({"columns": "u8"}, TypeError, r"write \['u8'\]"),
+        ({"columns": [["u8"]]}, TypeError, r"columns is a sequence of names, and \['u8'\] in it is of type list"),
         ({"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
         ({"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
         ({"columns": ["y"]}, ValueError, "no column 'y'; it has .*'text'"),

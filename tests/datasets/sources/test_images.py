@@ -1,6 +1,7 @@
 """Folders of images."""
 
 import json
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,6 +105,36 @@ def test_the_byte_order_of_16_bits_does_not_matter(root: Path) -> None:
         data = SIXTEEN.astype("<u2" if mode == "I;16" else ">u2").tobytes()
         pil.frombytes(mode, (6, 1), data).save(root / "a" / name)
     assert [item["image"].tolist() for item in ImageFolderDataset(root, mode="L")] == [[[0, 0, 1, 3, 156, 255]]] * 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize(
+    ("bits", "white", "expected"), [(16, 1, [0, 1, 255]), (16, 0, [255, 254, 0]), (12, 1, [0, 16, 255])]
+)
+def test_gray_tiff_says_how_many_bits_it_has_and_which_number_is_white(
+    root: Path, mode: str, bits: int, white: int, expected: list[int]
+) -> None:
+    numbers = [0, 256, 2**bits - 1, 0]
+    pixels = int("".join(f"{number:0{bits}b}" for number in numbers), 2).to_bytes(bits // 2)
+    if bits == 16:
+        pixels = np.array(numbers, "<u2").tobytes()
+    # Width, height, bits, no compression, which is white, where the pixels are, and how many bytes.
+    tags = {256: 4, 257: 1, 258: bits, 259: 1, 262: white, 273: 8, 279: len(pixels)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(pixels))
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "0.tif").write_bytes(head + pixels + struct.pack("<H", len(tags)) + entries + bytes(4))
+    image = pil.fromarray(np.array([[*expected, expected[0]]], np.uint8)).convert(mode)
+    assert np.array_equal(ImageFolderDataset(root, mode=mode)[0]["image"], np.asarray(image))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_colors_of_lab(root: Path, mode: str) -> None:
+    (root / "a").mkdir(parents=True)
+    lab = pil.merge("LAB", [pil.new("L", (2, 1), level) for level in (200, 140, 120)])
+    lab.save(root / "a" / "0.tif")
+    expected = np.asarray(lab.convert("RGB").convert(mode))
+    assert np.array_equal(ImageFolderDataset(root, mode=mode)[0]["image"], expected)
 
 
 @pytest.mark.parametrize(("dtype", "mode"), [(np.int32, "I"), (np.float32, "F")])

@@ -310,6 +310,31 @@ def test_types_without_counterpart_are_refused(dtype: str) -> None:
     assert len(PolarsDataset(frame, columns=["x"])) == 0
 
 
+@pytest.mark.parametrize("names", [np.array(["name", "bool"]), ("name", "bool"), dict.fromkeys(["name", "bool"])])
+def test_columns_are_named_by_any_iterable(names: Any) -> None:
+    rows = PolarsDataset(pl.DataFrame(FIXED | TEXT), columns=names)
+    assert [type(name) for name in rows[0]] == [str, str]
+    assert rows.types == {"name": "String", "bool": "Boolean"}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_names_that_polars_takes_for_patterns(lazy: bool) -> None:
+    """Where Polars takes a name for a pattern, columns were lost, and others given in their place."""
+    columns = {"*": [1, None], "^b.*$": [3, 4], "b": [5, 6], "^$": [7, 8], "^a\n\\d $": [9, 10]}
+    frame = pl.DataFrame(columns)
+    given = frame.lazy() if lazy else frame
+    assert list(PolarsDataset(given, fill_null={"*": 2})[1]) == list(columns)
+    for name, values in columns.items():
+        rows = PolarsDataset(given, columns=[name], fill_null={"*": 2})
+        assert list(rows) == [{name: value or 2} for value in values]
+
+
+def test_fields_that_polars_takes_for_patterns(check_dataset: CheckDataset) -> None:
+    items = [{"s": {"*": np.int64(i), "^.*$": "x", "b": {"*": np.float64(i)}}} for i in range(3)]
+    frame = pl.DataFrame({"s": [{"*": i, "^.*$": "x", "b": {"*": float(i)}} for i in range(3)]})
+    check_dataset(PolarsDataset(frame), items, gathers=True)
+
+
 def test_lazy_frame(check_dataset: CheckDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pl.DataFrame({"x": np.arange(10, dtype=np.int16), "y": ["a"] * 10}).write_csv(tmp_path / "x.csv")
     collected: list[int] = []
@@ -380,6 +405,8 @@ def test_fingerprint_knows_the_rows() -> None:
         (pl.Series([1]), {}, TypeError, "got a Series"),
         ("a.csv", {}, TypeError, r"got a str; make one with polars\.DataFrame, or read a file with polars\.read_csv"),
         (pl.DataFrame({"x": [1]}), {"columns": "x"}, TypeError, r"write \['x'\]"),
+        (pl.DataFrame({"x": [1]}), {"columns": [pl.col("x")]}, TypeError, "names, and .* is of type Expr"),
+        (pl.DataFrame({"x": [1]}), {"columns": 3}, TypeError, "columns is a sequence of names, got 3"),
         (pl.DataFrame({"x": [1]}), {"columns": []}, ValueError, "columns names no column; name one, or leave it out"),
         (pl.DataFrame({"x": [1]}), {"fill_null": 0}, TypeError, r"fill_null .* got 0; write \{'name': 0\}"),
         (pl.DataFrame({"x": [1]}), {"fill_null": "x"}, TypeError, "fill_null .* got 'x'"),

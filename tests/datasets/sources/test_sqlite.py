@@ -475,6 +475,8 @@ def test_schema_that_changed(file: Path) -> None:
         ({"query": "SELECT * FROM items"}, TypeError, "a query needs a key"),
         ({"table": "items", "parameters": [1]}, TypeError, "'items' has none"),
         ({"table": "items", "columns": "name"}, TypeError, r"write \['name'\]"),
+        ({"table": "items", "columns": 3}, TypeError, "columns is a sequence of names, got 3"),
+        ({"table": "items", "columns": [["name"]]}, TypeError, r"columns is a sequence of names, and \['name'\] in it"),
         ({"query": "SELECT ?", "key": "id", "parameters": "a"}, TypeError, r"write \['a'\]"),
         ({"query": "SELECT ?", "key": "id", "parameters": 5}, TypeError, r"write \[5\]"),
         (

@@ -369,6 +369,11 @@ class BaseDataset(ABC, Generic[T_co]):
             # the end.
             yield from map(self.read, rows)
             raise
+        if len(items) != len(rows):
+            raise ValueError(
+                f"{type(self).__name__}.read_range was asked for {len(rows)} items, gave {len(items)}; it must return "
+                "one for each row"
+            )
         yield from items
 
     @overload
@@ -471,7 +476,7 @@ class BaseDataset(ABC, Generic[T_co]):
         Raises:
             TypeError: If `count` or `seed` is not an integer, or `replace` not a bool.
             ValueError: If `count` or `seed` is negative, if the weights are not one finite number of at least 0 for
-                each row, or if there are too few rows to draw from.
+                each row, or a masked array, or if there are too few rows to draw from.
         """
         return datasets.SampledDataset(self, count, replace=replace, weights=weights, seed=seed)
 
@@ -687,7 +692,7 @@ class BaseDataset(ABC, Generic[T_co]):
         Raises:
             IndexError: If there is no such row.
             TypeError: If `rows` are no sequence, or neither integers nor bools.
-            ValueError: If they are not one-dimensional, or a mask of another length than this dataset.
+            ValueError: If they are not one-dimensional, a mask of another length than this dataset, or a masked array.
         """
         return datasets.SelectedDataset(self, rows)
 

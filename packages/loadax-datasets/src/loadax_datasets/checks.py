@@ -44,3 +44,13 @@ def check_bool(name: str, value: object) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(cast("bool", value))
+
+
+def check_unmasked(name: str, value: object) -> None:
+    """Refuses a masked array for an argument: as an array, it would hold what its mask hides.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array, whose mask would be lost; fill it with .filled(value)")

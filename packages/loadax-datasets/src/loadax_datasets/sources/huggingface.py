@@ -38,8 +38,8 @@ class HuggingFaceDataset(TableDataset):
     depths `bool` (mode `"1"`), `uint16` (`"I;16"`), `int32` (`"I"`, in older versions also 16 bits) and `float32`
     (`"F"`). `.cast_column(name, datasets.Image(mode="RGB"))` makes all of them alike, but cuts those off at 255.
 
-    Images, audio and video that are cast to `decode=False` are their `bytes` as they are stored. A dataset with a
-    transform (`set_transform`) is read through it, item by item, and gives what it gives.
+    Images, audio and video that are cast to `decode=False` are their `bytes` as they are stored, and JSON its text.
+    A dataset with a transform (`set_transform`) is read through it, item by item, and gives what it gives.
 
     Nothing is downloaded, and no code of a dataset is run: loading one is the caller's own call of `datasets`. Images
     are decoded if their content is AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TIFF or WebP.
@@ -52,8 +52,8 @@ class HuggingFaceDataset(TableDataset):
 
     Raises:
         ImportError: If `datasets` is not installed.
-        TypeError: If `dataset` is something else, such as a stream, if `fill_null` is no mapping, or a column has no
-            counterpart in NumPy.
+        TypeError: If `dataset` is something else, such as a stream, if `fill_null` is no mapping, `columns` no names,
+            or a column has no counterpart in NumPy.
         ValueError: If there is no such column, if `columns` names none, or one more than once, if a value of
             `fill_null` does not fit its column, or, when a row is read, if it has a null that nothing is given for, or
             an image that has yet to be downloaded.
@@ -77,7 +77,7 @@ class HuggingFaceDataset(TableDataset):
     ) -> None:
         library = require("datasets", "huggingface", "HuggingFaceDataset")
         _check_dataset(dataset, library)
-        check_columns(columns)
+        columns = check_columns(columns)
         self._fill_facts = check_fill(fill_null)
         self._dataset: Any = dataset
         form = self._dataset.format
@@ -93,7 +93,7 @@ class HuggingFaceDataset(TableDataset):
         if self._transformed:
             return
         features: dict[str, Any] = {name: self._dataset.features[name] for name in self._names}
-        self._media = [name for name, feature in features.items() if hasattr(feature, "decode")]
+        self._media = [name for name, feature in features.items() if _is_media(feature)]
         for name, feature in features.items():
             _check_media(name, feature, library)
         self._dataset = self._dataset.with_format("arrow", columns=self._names)
@@ -214,14 +214,20 @@ def _check_dataset(dataset: Any, library: Any) -> None:
         )
 
 
+def _is_media(feature: Any) -> bool:
+    """Whether a feature has something to decode, or its bytes. JSON that is not decoded is text like any other."""
+    return hasattr(feature, "decode") and (type(feature).__name__ != "Json" or bool(feature.decode))
+
+
 def _check_media(name: str, feature: Any, library: Any) -> None:
     """Raises TypeError if a column has media that cannot be decoded to arrays."""
     kind = type(feature).__name__
     if hasattr(feature, "decode"):
         if feature.decode and not isinstance(feature, library.Image):
+            stored = "text" if kind == "Json" else "bytes"
             raise TypeError(
                 f"column {name!r} is {kind}, which Loadax does not decode; use "
-                f".cast_column({name!r}, {kind}(decode=False)) for its bytes, or leave it out with columns=[...]"
+                f".cast_column({name!r}, {kind}(decode=False)) for its {stored}, or leave it out with columns=[...]"
             )
         return
     if isinstance(feature, dict):
@@ -229,7 +235,7 @@ def _check_media(name: str, feature: Any, library: Any) -> None:
     else:
         inner = cast("list[Any]", feature) if isinstance(feature, list) else [getattr(feature, "feature", None)]
     for part in inner:
-        if hasattr(part, "decode"):
+        if _is_media(part):
             raise TypeError(
                 f"column {name!r} has {type(part).__name__} within lists or structs, which is not decoded; make it a "
                 "column of its own with .flatten() or .map(), or leave it out with columns=[...]"

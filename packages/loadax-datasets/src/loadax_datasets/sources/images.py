@@ -26,6 +26,13 @@ SIZED, SAMPLED = 64, 4
 """A cache directory is compared by the sizes of 64 files, and by some bytes of 4 files."""
 
 
+BITS, INTERPRETATION = 258, 262
+"""Tags of TIFF: how many bits a channel has, and what its numbers mean."""
+
+WHITE_IS_ZERO = 0
+"""The interpretation of gray that is stored as a negative."""
+
+
 class LabelledImage(TypedDict):
     """One image, of shape `(height, width)` or `(height, width, channels)`, and the number of its class."""
 
@@ -47,8 +54,8 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
     folders without an image, which are no classes; the logger `loadax.datasets` names these folders, at level INFO.
 
     Pixels are as they are stored. The turn that a photo's EXIF data may ask for is not made; `HuggingFaceDataset` makes
-    it. Of 16 bits the upper 8 are kept, in gray images as in color. Gray images of 32-bit integers or floating-point
-    numbers are refused, as nothing says which numbers are black and white.
+    it. Of 12 or 16 bits the upper 8 are kept, in gray images as in color. Gray images of 32-bit integers or
+    floating-point numbers are refused, as nothing says which numbers are black and white.
 
     Args:
         root: The folder with the folders of the classes.
@@ -167,13 +174,23 @@ class ImageFolderDataset(BaseDataset[LabelledImage]):
 
 
 def _of_8_bits(image: Any, path: Path) -> Any:
-    """The image with 8 bits a channel. Pillow's conversion of 16 bits would cut larger numbers off at 255."""
+    """The image with 8 bits a channel, of a mode that Pillow converts to all others.
+
+    Pillow's conversion of 16 bits would cut larger numbers off at 255.
+    """
     mode: str = image.mode
     # Some versions of Pillow have 32 bits of memory for the 16 bits of these formats.
     if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
         pillow = require("PIL.Image", "images", "ImageFolderDataset")
+        # Pillow leaves these tags to its users where a channel has more than 8 bits.
+        tags: Any = image.tag_v2 if image.format == "TIFF" else {}
+        bits: int = tags.get(BITS, (16,))[0]
         # Pillow does the same with colors of 16 bits.
-        return pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        upper = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+        return pillow.fromarray(255 - upper if tags.get(INTERPRETATION) == WHITE_IS_ZERO else upper)
+    if mode == "LAB":
+        # To gray, Pillow cannot convert it.
+        return image.convert("RGB")
     if mode in ("I", "F"):
         raise ValueError(
             f"{shown(path)} has the mode {mode!r}, 32 bits a pixel, and nothing says which numbers are black and "

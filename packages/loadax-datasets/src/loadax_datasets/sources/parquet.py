@@ -63,7 +63,7 @@ class ParquetDataset(TableDataset):
         FileNotFoundError: If there is no such file, or no Parquet file in a folder.
         OSError: If a folder below cannot be read, or a link leads nowhere.
         ImportError: If PyArrow is not installed.
-        TypeError: If a column's type has no counterpart in NumPy, or `fill_null` is no mapping.
+        TypeError: If a column's type has no counterpart in NumPy, `fill_null` is no mapping, or `columns` no names.
         ValueError: If a file is damaged or has other columns than the first one, if there is no such column, if
             `columns` names none, if one is chosen or stands in a file more than once, if a value of `fill_null` does
             not fit its column, or, when a row is read, if it has a null that nothing is given for, or its file has
@@ -89,7 +89,7 @@ class ParquetDataset(TableDataset):
         memory: int = MEMORY,
     ) -> None:
         require("pyarrow.parquet", "parquet", "ParquetDataset")
-        check_columns(columns)
+        columns = check_columns(columns)
         self._fill_facts = check_fill(fill_null)
         given = [paths] if isinstance(paths, str | os.PathLike) else paths
         files = open_files(given)

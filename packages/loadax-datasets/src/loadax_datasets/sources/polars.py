@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -44,7 +45,8 @@ class PolarsDataset(TableDataset):
     Raises:
         ImportError: If Polars is not installed.
         RuntimeError: In a process that was forked after Polars was used.
-        TypeError: If `frame` is no frame, `fill_null` no mapping, or a column's type has no counterpart in NumPy.
+        TypeError: If `frame` is no frame, `fill_null` no mapping, `columns` no names, or a column's type has no
+            counterpart in NumPy.
         ValueError: If there is no such column, if `columns` names none, or one more than once, if a column has nulls
             that nothing is given for, if what is given does not fit the column's type, or, when a row is read, if a
             list in it has nulls.
@@ -65,7 +67,7 @@ class PolarsDataset(TableDataset):
     ) -> None:
         polars = require("polars", "polars", "PolarsDataset")
         check_threads_of("Polars")
-        check_columns(columns)
+        columns = check_columns(columns)
         self._fill_facts = check_fill(fill_null)
         if not isinstance(frame, polars.DataFrame | polars.LazyFrame):
             raise TypeError(
@@ -76,7 +78,7 @@ class PolarsDataset(TableDataset):
         for name in [*(columns or ()), *(fill_null or ())]:
             if name not in known:
                 raise ValueError(f"the frame has no column {name!r}; it has {known}")
-        chosen: Any = frame.select(known if columns is None else list(columns))
+        chosen: Any = frame.select([_exactly(name) for name in (known if columns is None else columns)])
         self._frame: pl.DataFrame = _collect(chosen) if isinstance(chosen, polars.LazyFrame) else chosen
         for name, dtype in self._frame.schema.items():
             _kind(dtype, name)
@@ -143,6 +145,11 @@ class PolarsDataset(TableDataset):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._views = _views(self._frame)
+
+
+def _exactly(name: str) -> str:
+    """What selects the column of a name: Polars takes `*` for all columns, and `^...$` for a pattern."""
+    return f"^{re.escape(name)}$" if name == "*" or (name[:1] == "^" and name[-1:] == "$") else name
 
 
 def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
@@ -256,8 +263,8 @@ def _check_nulls(series: pl.Series, path: str = "") -> None:
         nulls = "1 null" if count == 1 else f"{count} nulls"
         raise ValueError(f"column {(path or series.name)!r} has {nulls}, the first in row {row}; {fill}")
     if hasattr(series.dtype, "fields"):
-        for field in series.struct.fields:
-            _check_nulls(series.struct.field(field), f"{path or series.name}.{field}")
+        for field in series.struct.unnest():
+            _check_nulls(field, f"{path or series.name}.{field.name}")
 
 
 def _column(series: pl.Series, alloc: Alloc) -> Column:
@@ -269,7 +276,8 @@ def _column(series: pl.Series, alloc: Alloc) -> Column:
     if kind == "text":
         return series.to_list()
     if kind == "struct":
-        return {name: _column(series.struct.field(name), alloc) for name in series.struct.fields}
+        # `struct.field` takes some names for patterns.
+        return {field.name: _column(field, alloc) for field in series.struct.unnest()}
     if kind == "list":
         lists = series.arr.to_list() if hasattr(dtype, "shape") else series
         lengths = lists.list.len()

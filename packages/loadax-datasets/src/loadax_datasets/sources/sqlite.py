@@ -99,7 +99,7 @@ class SQLiteDataset(BaseDataset[dict[str, Value]]):
     ) -> None:
         if (table is None) == (query is None):
             raise TypeError(f"give either a table or a query, got table={table!r} and query={query!r}")
-        check_columns(columns)
+        columns = check_columns(columns)
         self._fill_facts = check_fill(fill_null)
         if isinstance(parameters, str | bytes) or not hasattr(parameters, "__iter__"):
             raise TypeError(f"parameters is a sequence or a dict of values, got {parameters!r}; write [{parameters!r}]")

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias, cast
 
@@ -98,20 +98,34 @@ class TableDataset(BaseDataset[dict[str, Any]]):
         return f"{type(self).__name__}({len(self)} rows: {columns})"
 
 
-def check_columns(columns: Sequence[str] | None) -> None:
+def check_columns(columns: Sequence[str] | None) -> list[str] | None:
     """Checks that `columns` is a sequence of distinct names.
 
+    Returns:
+        The names, as Python's strings; None for None.
+
     Raises:
-        TypeError: If it is a string.
+        TypeError: If it is a string, or has anything else than strings.
         ValueError: If there is no name, or one comes more than once.
     """
+    if columns is None:
+        return None
     if isinstance(columns, str):
         raise TypeError(f"columns is a sequence of names, got the string {columns!r}; write [{columns!r}]")
-    if columns is not None and not len(columns):
+    # An array or an index of names is one, too, but is neither true nor false.
+    given: Any = columns
+    if not isinstance(given, Iterable):
+        raise TypeError(f"columns is a sequence of names, got {given!r:.80}")
+    names = list(cast("Iterable[object]", given))
+    if not names:
         raise ValueError("columns names no column; name one, or leave it out for all of them")
-    for name, count in Counter(columns or ()).items():
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"columns is a sequence of names, and {name!r:.80} in it is of type {type(name).__name__}")
+    for name, count in Counter(names).items():
         if count > 1:
             raise ValueError(f"columns names {name!r} more than once; name it once")
+    return [str(name) for name in names]
 
 
 def check_fill(fill_null: object) -> dict[str, Any]:

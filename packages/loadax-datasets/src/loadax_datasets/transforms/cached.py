@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy.typing as npt
-from loadax_core import Dataset
+from loadax_core import Dataset, add_note
 
 from ..base import BaseDataset
 from ..files import item_files
@@ -44,6 +46,7 @@ class CachedDataset(Transform[T_co]):
         directory: The directory of the rows; None for memory.
 
     Raises:
+        OSError: If the directory cannot be made; or when a row cannot be written, as to a full disk, or not be read.
         TypeError: When an item has a part that the directory cannot hold.
         ValueError: If the source changes with the epoch (cache first, then shuffle or augment); if the directory is a
             URL, or begins with `~`, or belongs to another dataset; or when a file is damaged.
@@ -107,7 +110,8 @@ class CachedDataset(Transform[T_co]):
             # If two threads read a row at once, both get the arrays of the first, as all later readers do.
             return self._memory.setdefault(row, copied(item, _read_only))
         path = self._path(self._directory, row)
-        item_files.save(path, item)
+        with _named(path):
+            item_files.save(path, item)
         return item_files.load(path)
 
     def _path(self, directory: Path, row: int) -> Path:
@@ -120,13 +124,24 @@ def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return view
 
 
+@contextmanager
+def _named(path: Path) -> Generator[None]:
+    """Says of errors of writing which file it was: those of a full disk do not."""
+    try:
+        yield
+    except OSError as error:
+        add_note(error, f"raised while writing {shown(path)}")
+        raise
+
+
 def _claim(directory: Path, facts: dict[str, Any]) -> None:
     """Records in a new directory which dataset it is of, or checks that it is of this one."""
     marker = directory / "cache.json"
     text = json.dumps(facts, sort_keys=True)
     directory.mkdir(parents=True, exist_ok=True)
     if not marker.exists():
-        item_files.write_first(marker, text.encode())
+        with _named(marker):
+            item_files.write_first(marker, text.encode())
     found = marker.read_text()
     if found != text:
         raise ValueError(

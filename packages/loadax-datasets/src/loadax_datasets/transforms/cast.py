@@ -47,8 +47,8 @@ class CastDataset(Transform[Any]):
             `ml_dtypes` package, such as bfloat16. Its byte order becomes the machine's.
 
     Raises:
-        TypeError: If `dtype` is not one of numbers; when a leaf is not a number, or of a kind that the cast would lose;
-            or when names are given and the items are not dicts.
+        TypeError: If `dtype` is not one of numbers; when a leaf is not a number, of a kind that the cast would lose, or
+            an array with masked entries; or when names are given and the items are not dicts.
         ValueError: If `dtype` names no entry.
         KeyError: When an item lacks an entry that is named.
         OverflowError: When a whole number does not fit the dtype, or a Python `int` not int64.
@@ -178,6 +178,11 @@ def _cast_leaf(path: tree.Path, leaf: Any, dtype: np.dtype[Any], make: Make) -> 
     values = leaf if type(leaf) is np.ndarray else _as_numpy(path, leaf)
     if values is not None and values.dtype == dtype:
         return values if type(leaf) in PYTHON_NUMBERS else leaf
+    if np.ma.is_masked(leaf):
+        raise TypeError(
+            f"cannot cast {_name(path)} to {dtype}: it is a masked array, whose mask would be lost; fill it with "
+            ".filled(value) in the dataset"
+        )
     if values is None or _kind(values.dtype) < 0:
         found = f"a {type(leaf).__name__}" if values is None else f"of dtype {values.dtype}"
         raise TypeError(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Dataset, Rows
 
-from ..checks import check_bool, check_int
+from ..checks import check_bool, check_int, check_unmasked
 from ..files.fingerprints import digest
 from ..forks import ForkLock
 from ..orders.hashing import random_words, uniform
@@ -38,7 +38,7 @@ class SampledDataset(ReorderedDataset[T_co]):
     Raises:
         TypeError: If `count` or `seed` is not an integer, or `replace` not a bool.
         ValueError: If `count` or `seed` is negative, if the weights are not one finite number of at least 0 for each
-            row, or if there are too few rows to draw from.
+            row, or a masked array, or if there are too few rows to draw from.
 
     Example:
         >>> drawn = SampledDataset(["a", "b", "c"], 1000, replace=True, weights=[3, 1, 0], seed=1)
@@ -152,6 +152,7 @@ class SampledDataset(ReorderedDataset[T_co]):
 
 
 def _check_weights(weights: npt.ArrayLike, length: int) -> npt.NDArray[np.float64]:
+    check_unmasked("weights", weights)
     array = np.array(weights, np.float64)
     if array.shape != (length,):
         raise ValueError(f"weights must have shape ({length},), one for each row; got {array.shape}")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from loadax_core import Dataset, Rows
 
 from ..base import BaseDataset
+from ..checks import check_unmasked
 from ..files.fingerprints import digest
 from ..rows import Wanted
 from .base import ReorderedDataset
@@ -29,7 +30,7 @@ class SelectedDataset(ReorderedDataset[T_co]):
     Raises:
         IndexError: If there is no such row.
         TypeError: If `rows` are no sequence, or neither integers nor bools.
-        ValueError: If they are not one-dimensional, or a mask of another length than the source.
+        ValueError: If they are not one-dimensional, a mask of another length than the source, or a masked array.
 
     Example:
         >>> letters = ["a", "b", "c"]
@@ -70,6 +71,7 @@ class SelectedDataset(ReorderedDataset[T_co]):
 def _numbers(rows: Sequence[int] | npt.NDArray[Any], length: int) -> Rows:
     if isinstance(rows, str | bytes) or not hasattr(rows, "__len__") or isinstance(rows, AbstractSet):
         raise TypeError(f"rows must be a list or an array of row numbers, or a mask of bools, got {rows!r:.80}")
+    check_unmasked("rows", rows)
     given = np.asarray(rows)
     if not given.size and given.dtype != np.bool_:
         given = given.astype(np.int64)
