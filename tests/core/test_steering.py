@@ -114,6 +114,15 @@ def test_seek_goes_on_after_an_exception_where_another_batch_size_has_stopped(
     assert (batches.get_state()["row"], batches.step) == (0, 2 if drop else 3)
 
 
+def test_the_epoch_is_that_of_the_next_batch_where_the_rows_left_make_none() -> None:
+    batches = iter(DataLoader().batch_size(4, drop_remainder=True).epochs(2).build(Numbers(10)))
+    state = {**batches.get_state(), "row": 7}
+    batches.set_state(state)
+    assert (batches.epoch, batches.step, batches.steps_left) == (1, 2, 2)
+    assert batches.get_state() == state, "another batch size may still read them"
+    assert next(batches).tolist() == [1000, 1001, 1002, 1003]
+
+
 def test_a_step_before_the_one_that_another_batch_size_has_stopped_in_begins_where_it_always_does() -> None:
     batches = iter(DataLoader().batch_size(4).epochs(2).build(Numbers(20)))
     batches.set_state({**batches.get_state(), "row": 10})

@@ -135,7 +135,8 @@ class LoaderIterator(Checkpointable, Generic[B_co]):
     @property
     def epoch(self) -> int:
         """The epoch that the next batch belongs to, counted from 0; after the last batch, the number of epochs."""
-        return self._progress.position.epoch
+        plan, position = self._run.plan, self._progress.position
+        return plan.settle(position).epoch if plan.steps_per_epoch else position.epoch
 
     @property
     def step(self) -> int:
