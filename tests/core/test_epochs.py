@@ -309,6 +309,25 @@ def test_an_epoch_that_cannot_be_opened_fails_a_batch_that_workers_would_share()
     assert batches.step == 2
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("rows", [7, 9])
+def test_an_epoch_of_another_length_is_an_error_at_its_step(workers: int, rows: int) -> None:
+    class Growing(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            return Planned(rows if epoch == 1 else 8, epoch)
+
+    loader = DataLoader().batch_size(4).epochs(3).workers(workers).build(Growing(8))
+    with iter(loader) as batches:
+        assert np.concatenate([next(batches), next(batches)]).tolist() == [*range(8)]
+        with pytest.raises(RuntimeError, match=f"returned {rows} rows for epoch 1, and the dataset has 8") as caught:
+            next(batches)
+        assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
+        batches.seek(4)
+        assert next(batches).tolist() == [2000, 2001, 2002, 2003]
+    with pytest.raises(RuntimeError, match="at_epoch"):
+        loader.origins(2)
+
+
 def test_short_epochs_come_in_order() -> None:
     batches = list(DataLoader().workers(3).prefetch(8).epochs(50).build(Planned(1)))
     assert np.concatenate(batches).tolist() == [1000 * epoch for epoch in range(50)]
