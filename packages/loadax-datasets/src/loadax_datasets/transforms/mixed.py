@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Dataset, Rows
 
-from ..base import BaseDataset
+from ..base import BaseDataset, as_json
 from ..checks import check_int
 from ..orders.alternation import Alternation
 from ..orders.passes import Passes
@@ -236,12 +236,15 @@ class MixedDataset(ChoosingDataset[T_co]):
             return known
         sources = cast("list[Any]", sources)
         agreeing = min(self._length, rows_agreeing(self._phases, saved.get("mix")))
+        lengths: list[int] = []
         for number, source in enumerate(self._sources):
             rows = source.rows_agreeing(sources[number], 0) if number < len(sources) else 0
-            if rows < self._passes.lengths[number] or not rows:
+            lengths.append(rows)
+            # A source that is another one agrees in its first pass at most: a later one may begin elsewhere.
+            if not rows or as_json(source.fingerprint()) != sources[number]:
                 place = self._alternation.place(number, rows)
                 agreeing = agreeing if place is None else min(agreeing, place)
-        return agreeing
+        return min(agreeing, self._end_of(saved.get("ends"), lengths))
 
     def describe(self) -> str:
         """The shares in percent, the rows from which they are others, and how it ends."""
@@ -250,6 +253,22 @@ class MixedDataset(ChoosingDataset[T_co]):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_views": ()}
+
+    def _end_of(self, saved: object, lengths: Sequence[int]) -> int:
+        """The row at which a mixture ends that was saved, and begins again where it is a source, as far as it agrees.
+
+        Args:
+            saved: The number of its rows, or how it ends.
+            lengths: The rows of its sources, or as many as agree.
+        """
+        if isinstance(saved, int):
+            return saved
+        if saved == "first":
+            places = [self._alternation.place(number, length) for number, length in enumerate(lengths)]
+            return min((place for place in places if place is not None), default=self._length)
+        lasts = [self._alternation.place(number, length - 1) for number, length in enumerate(lengths) if length]
+        rows = [last + 1 for last in lasts if last is not None]
+        return max(rows, default=0) if len(rows) == len(lasts) else self._length
 
     def _end(self, lengths: Sequence[int]) -> int:
         """The row at which the first source, or the last, has no row left."""
