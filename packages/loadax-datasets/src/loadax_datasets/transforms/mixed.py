@@ -244,7 +244,10 @@ class MixedDataset(ChoosingDataset[T_co]):
             if not rows or as_json(source.fingerprint()) != sources[number]:
                 place = self._alternation.place(number, rows)
                 agreeing = agreeing if place is None else min(agreeing, place)
-        return min(agreeing, self._end_of(saved.get("ends"), lengths))
+        # As a source, a mixture begins again at its end.
+        ends = saved.get("ends")
+        end = ends if isinstance(ends, int) else self._alternation.end(lengths, of_all=ends == "all")
+        return agreeing if end is None else min(agreeing, end)
 
     def describe(self) -> str:
         """The shares in percent, the rows from which they are others, and how it ends."""
@@ -253,22 +256,6 @@ class MixedDataset(ChoosingDataset[T_co]):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_views": ()}
-
-    def _end_of(self, saved: object, lengths: Sequence[int]) -> int:
-        """The row at which a mixture ends that was saved, and begins again where it is a source, as far as it agrees.
-
-        Args:
-            saved: The number of its rows, or how it ends.
-            lengths: The rows of its sources, or as many as agree.
-        """
-        if isinstance(saved, int):
-            return saved
-        if saved == "first":
-            places = [self._alternation.place(number, length) for number, length in enumerate(lengths)]
-            return min((place for place in places if place is not None), default=self._length)
-        lasts = [self._alternation.place(number, length - 1) for number, length in enumerate(lengths) if length]
-        rows = [last + 1 for last in lasts if last is not None]
-        return max(rows, default=0) if len(rows) == len(lasts) else self._length
 
     def _end(self, lengths: Sequence[int]) -> int:
         """The row at which the first source, or the last, has no row left."""
