@@ -293,6 +293,15 @@ def test_wrong_padding_settings(settings: dict[str, Any], error: type[Exception]
         PadBatcher(**settings)
 
 
+@pytest.mark.parametrize("first", [np.ones(2), [1.0, 1.0]])
+def test_a_tuple_is_no_array_to_be_padded_whichever_item_comes_first(first: Any) -> None:
+    items: list[Any] = [first, (1.0, 2.0)]
+    for these in (items, items[::-1]):
+        one, other = (type(item).__name__ for item in these)
+        with pytest.raises(StackError, match=f"cannot stack batch: item 0 has type {one} but item 1 has type {other};"):
+            PadBatcher()(these)
+
+
 def test_items_that_cannot_be_padded() -> None:
     with pytest.raises(StackError, match=r"cannot pad batch\['ids'\]: item 0 has length 3, more than length=2"):
         PadBatcher(2)(ragged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from traceback import format_exception
 from typing import Any
@@ -285,6 +286,67 @@ def test_rows_reach_a_dataset_that_is_read_otherwise_in_another_epoch(workers: i
     builder = DataLoader().batch_size(4).workers(workers).epochs(2).shard(EverySecond())
     batches = list(builder.build(Gathering(built, first)))
     assert [batch.tolist() for batch in batches] == 2 * [[0, 2], [4, 6]]
+
+
+class Counting:
+    """Items as built, and in each epoch a gather of which each row says how many were asked for together."""
+
+    def __init__(self, gathers: bool = False) -> None:
+        if gathers:
+            self.gather = self.count
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, row: int) -> int:
+        return 1
+
+    def count(self, rows: Any, alloc: Any) -> Any:
+        return np.full(len(rows), len(rows))
+
+    def at_epoch(self, epoch: int) -> Counting:
+        return Counting(gathers=True)
+
+
+@pytest.mark.parametrize("executor", [True, False])
+def test_a_batch_is_not_divided_if_its_rows_belong_together_in_its_epoch(executor: bool) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        builder = DataLoader().batch_size(8).epochs(3).workers(threads if executor else 3)
+        assert [batch.tolist() for batch in builder.build(Counting())] == 9 * [8 * [8]]
+
+
+def test_an_epoch_that_cannot_be_opened_fails_a_batch_that_workers_would_share() -> None:
+    class Failing(Counting):
+        def at_epoch(self, epoch: int) -> Counting:
+            if epoch:
+                raise OSError("no disk")
+            return Counting(gathers=True)
+
+    batches = iter(DataLoader().batch_size(12).epochs(2).workers(3).prefetch(4).build(Failing()))
+    assert [next(batches).tolist() for _ in range(2)] == 2 * [12 * [12]]
+    with pytest.raises(OSError, match="no disk") as caught:
+        next(batches)
+    assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
+    assert batches.step == 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("rows", [7, 9])
+def test_an_epoch_of_another_length_is_an_error_at_its_step(workers: int, rows: int) -> None:
+    class Growing(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            return Planned(rows if epoch == 1 else 8, epoch)
+
+    loader = DataLoader().batch_size(4).epochs(3).workers(workers).build(Growing(8))
+    with iter(loader) as batches:
+        assert np.concatenate([next(batches), next(batches)]).tolist() == [*range(8)]
+        with pytest.raises(RuntimeError, match=f"returned {rows} rows for epoch 1, and the dataset has 8") as caught:
+            next(batches)
+        assert caught.value.__notes__ == ["loadax: while preparing the batch of epoch 1, step 0"]
+        batches.seek(4)
+        assert next(batches).tolist() == [2000, 2001, 2002, 2003]
+    with pytest.raises(RuntimeError, match="at_epoch"):
+        loader.origins(2)
 
 
 def test_short_epochs_come_in_order() -> None:

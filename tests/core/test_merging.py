@@ -63,6 +63,16 @@ def test_parts_that_are_not_alike_become_what_the_whole_would_be(gather: Any) ->
         check_same(batch, same, "a batch of parts")
 
 
+@pytest.mark.parametrize("other", [(np.arange(2), np.arange(2)), [np.arange(2), np.arange(2)], {"x": np.arange(2)}])
+@pytest.mark.parametrize(("first", "kind"), [(np.ones((3, 2), np.int64), "ndarray"), (np.arange(3), "int64")])
+def test_a_container_is_not_joined_to_an_array(other: Any, first: Any, kind: str) -> None:
+    # Two pairs of rows, taken for an array, have the shape of two rows of pairs.
+    message = f"cannot stack batch: item 0 has type {kind} but item 3 has type {type(other).__name__}; make"
+    with pytest.raises(StackError, match=message) as caught:
+        join_batches([first, other], [slice(0, 3), slice(3, 5)], np.empty)
+    assert caught.value.items == (0, 3)
+
+
 def test_parts_that_do_not_fit_are_refused_as_the_whole_is() -> None:
     def gather(rows: Any) -> Any:
         known = int((rows < 100).sum())

@@ -79,10 +79,30 @@ def test_endless_plans_count_nothing() -> None:
     assert next(steps) == (10**9 + 1, 0, 0, 4)
 
 
-def test_a_batch_that_another_batch_size_has_begun_counts_as_done() -> None:
+@given(plans, st.data())
+def test_steps_that_begin_inside_those_of_another_batch_size_have_numbers_of_their_own(
+    plan: Plan, data: st.DataObject
+) -> None:
+    epoch = data.draw(st.integers(plan.first_epoch, plan.first_epoch + (plan.epochs or 1) - 1))
+    steps = list(plan.steps_from(Position(epoch, data.draw(st.integers(0, plan.rows)))))
+    assert [plan.steps_done(Position(step.epoch, step.start)) for step in steps] == [
+        (step.epoch - plan.first_epoch) * plan.steps_per_epoch + step.number for step in steps
+    ]
+    assert len({plan.number(step) for step in steps}) == len(steps)
+    assert all(step.number < plan.steps_per_epoch for step in steps)
+
+
+def test_a_batch_that_another_batch_size_has_begun_is_not_done() -> None:
     plan = Plan(10, 4, drop_remainder=False, first_epoch=1, epochs=2)
     position = Position(2, 6)
-    assert (plan.steps_done(position), plan.steps_left(position)) == (5, 1)
+    assert (plan.steps_done(position), plan.steps_left(position)) == (4, 1)
+
+
+def test_no_row_is_lost_to_a_skipped_step_of_the_next_epoch() -> None:
+    # After row 3, there are as many steps as in a whole epoch, besides the one that another batch size has begun.
+    plan = Plan(8, 4, drop_remainder=False, epochs=2, skipped=(2,))
+    assert [(step.epoch, step.start) for step in plan.steps_from(Position(0, 3))] == [(0, 3), (0, 7), (1, 4)]
+    assert plan.steps_left(Position(0, 3)) == 3
 
 
 @given(plans, st.lists(st.integers(0, 40), max_size=6, unique=True), st.data())

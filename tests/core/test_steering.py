@@ -82,6 +82,56 @@ def test_seek_in_one_epoch_counts_its_steps() -> None:
     assert next(batches).tolist() == [3008, 3009]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("row", [0, 1, 3, 5, 6])
+@pytest.mark.parametrize("drop", [False, True])
+def test_seek_goes_on_after_an_exception_where_another_batch_size_has_stopped(
+    workers: int, row: int, drop: bool
+) -> None:
+    """Also where a batch begins inside a step: the same batch again, and then the next one."""
+
+    class Failing(Numbers):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            raise ValueError(f"row {rows[0]}")
+
+        def at_epoch(self, epoch: int) -> Numbers:
+            return self
+
+    begins = [*range(row, 7 if drop else 10, 4)]
+    builder = DataLoader().batch_size(4, drop_remainder=drop).epochs(2).workers(workers)
+    batches = iter(builder.build(Failing(10)))
+    batches.set_state({**batches.get_state(), "row": row})
+    seen: list[int] = []
+    while batches.epoch == 0:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="row") as caught:
+                next(batches)
+            assert batches.get_state()["row"] == int(str(caught.value).split()[-1])
+            batches.seek(batches.step)
+        seen.append(batches.get_state()["row"])
+        batches.seek(batches.step + 1)
+    assert seen == begins
+    assert (batches.get_state()["row"], batches.step) == (0, 2 if drop else 3)
+
+
+def test_the_epoch_is_that_of_the_next_batch_where_the_rows_left_make_none() -> None:
+    batches = iter(DataLoader().batch_size(4, drop_remainder=True).epochs(2).build(Numbers(10)))
+    state = {**batches.get_state(), "row": 7}
+    batches.set_state(state)
+    assert (batches.epoch, batches.step, batches.steps_left) == (1, 2, 2)
+    assert batches.get_state() == state, "another batch size may still read them"
+    assert next(batches).tolist() == [1000, 1001, 1002, 1003]
+
+
+def test_a_step_before_the_one_that_another_batch_size_has_stopped_in_begins_where_it_always_does() -> None:
+    batches = iter(DataLoader().batch_size(4).epochs(2).build(Numbers(20)))
+    batches.set_state({**batches.get_state(), "row": 10})
+    for step, row in ((3, 14), (2, 10), (4, 18), (6, 4), (1, 4), (2, 8), (0, 0)):
+        batches.seek(step)
+        assert batches.get_state()["row"] == row
+        assert batches.step == step
+
+
 def test_seek_goes_on_after_an_exception() -> None:
     for loader in loaders(16, bad=frozenset({5}), epochs=1):
         with iter(loader) as batches:

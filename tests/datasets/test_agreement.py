@@ -210,6 +210,35 @@ def test_a_mixture_over_a_source_that_grew_agrees_up_to_its_first_new_row() -> N
         resume(now, state_at(before, part + 1))
 
 
+INNER: Sequence[BaseDataset[int]] = [
+    a.mix(b, rows=40),
+    a.mix(b, rows=60),
+    a.mix(b, weights={0: [1, 1], 25: [1, 2]}, rows=40),
+    a.mix(b),
+    a.mix(b, weights={0: [1, 1], 70: [3, 1]}),
+    a.mix(b, until="all"),
+    a.mix(b, weights={0: [1, 1], 150: [1, 2]}, until="all"),
+    a.mix(b, rows=40).map(int),
+    a.mix(b, rows=60)[:45],
+    a.mix(b, rows=80)[:45],
+    a.mix(b, rows=60)[:50],
+]
+
+
+@pytest.mark.parametrize("before", INNER)
+@pytest.mark.parametrize("now", INNER)
+def test_a_mixture_of_mixtures_knows_where_a_later_pass_over_one_has_other_rows(
+    before: BaseDataset[int], now: BaseDataset[int]
+) -> None:
+    alike = type(before) is type(now)
+    before, now = (c.mix(each, rows=400) for each in (before, now))
+    saved = json.loads(json.dumps(before.fingerprint()))
+    agreeing = now.rows_agreeing(saved, 0)
+    assert list(before)[:agreeing] == list(now)[:agreeing]
+    assert agreeing >= (45 if alike else 0), "the first rows of the first pass are the same"
+    assert before.rows_agreeing(saved, 0) == 400
+
+
 @pytest.mark.parametrize("source", [RangeDataset(9).shuffle(seed=1), RangeDataset(9)[2:5]])
 def test_append_only_refuses_what_it_cannot_compare(source: BaseDataset[Any]) -> None:
     with pytest.raises(TypeError, match="append_only needs rows in one order"):

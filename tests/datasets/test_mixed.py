@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loadax_core import DataLoader, StateError, aligned_empty
+from loadax_core import DataLoader, StackBatcher, StateError, aligned_empty
+from loadax_core.testing import check_same
 from loadax_datasets import BaseDataset, MixedDataset, RangeDataset
 from loadax_datasets.orders import alternation
 from loadax_datasets.orders.schedule import WHOLE, phases_of, shares_of
@@ -254,6 +255,37 @@ def test_passes_are_found_without_those_before() -> None:
         opened.clear()
         assert later[last] // 10 == epoch * passes[0] + passes[0] - 1
         assert opened == [epoch * passes[0] + passes[0] - 1]
+
+
+class Even:
+    """Rows that are gathered in even epochs, and read as items in odd ones."""
+
+    def __init__(self, rows: int, epoch: int = 0) -> None:
+        self.rows, self.epoch = rows, epoch
+        if epoch % 2 == 0:
+            self.gather = self.take
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, row: int) -> np.int64:
+        return np.int64(row + 100 * self.epoch)
+
+    def take(self, rows: Any, alloc: Any) -> Any:
+        return rows + 100 * self.epoch
+
+    def at_epoch(self, epoch: int) -> Any:
+        return Even(self.rows, epoch)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_source_may_be_gathered_in_one_pass_and_read_as_items_in_another(workers: int) -> None:
+    rows = MixedDataset[Any]([Even(3), Even(4)], rows=20)
+    assert rows.gather is not None
+    for dataset in (rows, rows.map(np.negative, vectorized=True), rows.zip(RangeDataset(20))):
+        batches = DataLoader().batch_size(6).workers(workers).epochs(2).build(dataset)
+        expected = [StackBatcher()(list(dataset.at_epoch(e)[i : i + 6])) for e in (0, 1) for i in (0, 6, 12, 18)]
+        check_same(list(batches), expected)
 
 
 def test_an_epoch_of_the_loader_goes_on_with_further_passes() -> None:

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import DataLoader, Origin
-from loadax_datasets import BaseDataset, InMemoryDataset, JaggedDataset, PackedDataset, RangeDataset, TokenDataset
+from loadax_datasets import (
+    ArrayDataset,
+    BaseDataset,
+    InMemoryDataset,
+    JaggedDataset,
+    PackedDataset,
+    RangeDataset,
+    TokenDataset,
+)
 from loadax_datasets.orders.permutation import Permutation
 
 BASE = 1000
@@ -121,6 +129,19 @@ def test_a_packed_row_has_an_origin_for_each_document(how: Any, flat: bool, leav
                 where.setdefault(origin.row, set()).add(row)
         for document in range(len(documents)):
             assert sorted(rows.places(document)) == sorted(where.get(document, []))
+
+
+@pytest.mark.parametrize("sources", [2, 3, 12])
+@pytest.mark.parametrize("how", ["best", "split"])
+def test_the_documents_of_a_row_come_in_one_order_whatever_rows_are_traced_with_it(how: Any, sources: int) -> None:
+    lengths = [1 + i % 5 for i in range(12 * sources)]
+    # Arrays of one layout are gathered in the order of their rows.
+    parts = [ArrayDataset(np.arange(12 * i, 12 * i + 12)) for i in range(sources)]
+    rows = PackedDataset(parts[0].concat(*parts[1:]), 8, lengths=lengths, how=how)
+    alone = [rows.origins(row) for row in range(len(rows))]
+    assert DataLoader().batch_size(len(rows)).build(rows).origins(0) == alone
+    for origins in alone:
+        assert list(origins) == sorted(origins, key=lambda origin: origin.path), "by source, and then as they come"
 
 
 def test_windows_say_where_they_begin() -> None:

@@ -20,7 +20,6 @@ from .hints import IteratorHints
 from .observe.traces import marked_wait
 from .plan import state as states
 from .plan.progress import Progress
-from .plan.steps import Position
 from .read.epochs import Epochs
 from .read.order import digest_before
 from .run.reaper import REAPER, Key
@@ -137,11 +136,15 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
     @property
     def epoch(self) -> int:
         """The epoch that the next batch belongs to, counted from 0; after the last batch, the number of epochs."""
-        return self._progress.position.epoch
+        plan, position = self._run.plan, self._progress.position
+        return plan.settle(position).epoch if plan.steps_per_epoch else position.epoch
 
     @property
     def step(self) -> int:
-        """The next step of the run: how many lie before its position, yielded here or elsewhere, or skipped."""
+        """The next step of the run: how many lie before its position, yielded here or elsewhere, or skipped.
+
+        After `set_state` with another batch size, the next batch may begin inside a step; it counts as this step.
+        """
         return self._run.plan.steps_done(self._progress.position)
 
     @property
@@ -178,7 +181,8 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         run = self._run
         with self._exclusive():
             self._check_open()
-            self._go_on_from(states.restore(state, run.fetch.dataset, run.fingerprint, run.plan))
+            position = states.restore(state, run.fetch.dataset, run.fingerprint, run.plan)
+            self._go_on_with(self._progress.moved(position))
 
     def seek(self, step: int) -> None:
         """Goes to a step, forwards or backwards, in constant time and without reading a row; after an exception, too.
@@ -186,6 +190,8 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         Args:
             step: The next batch is that of this step, counted as `step`: over all epochs of the run, from 0 on, with
                 those that are skipped. If it is skipped itself, the next batch is that of the next step which is not.
+                If `set_state` has moved the run inside a step, this step and those after it in the epoch begin as far
+                behind their places as that position.
 
         Raises:
             TypeError: If `step` is not an integer.
@@ -196,7 +202,7 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         found = self._run.plan.find(check_int("step", step, 0))
         with self._exclusive():
             self._check_open()
-            self._go_on_from(Position(found.epoch, found.start))
+            self._go_on_with(self._progress.sought(found))
 
     def digest(self) -> str:
         """A hash of the order of the rows of the last steps before the position: see `Loader.audit`.
@@ -313,12 +319,12 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
             raise
         return source
 
-    def _go_on_from(self, position: Position) -> None:
-        self._run.check_divisible(position)
+    def _go_on_with(self, progress: Progress) -> None:
+        self._run.check_divisible(progress.position)
         if self._source is not None:
             self._let_go(self._source).stop()
         self._error = None
-        self._progress = self._progress.moved(position)
+        self._progress = progress
 
     def _let_go(self, source: Source) -> Source:
         """Refers no more to what loads the batches, so that its memory is given back, and returns it to be stopped."""

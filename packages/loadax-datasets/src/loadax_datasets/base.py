@@ -15,13 +15,24 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, SupportsIndex, TypeVar,
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Dataset, EpochLeakWarning, Gather, Origin, Rows, Traced, check_rows, origins_of
+from loadax_core import (
+    Alloc,
+    Dataset,
+    EpochLeakWarning,
+    Gather,
+    Origin,
+    Rows,
+    StackBatcher,
+    Traced,
+    check_rows,
+    origins_of,
+)
 
 from .checks import check_bool, check_int
 from .flat_views import FlatDocuments
 from .hints import FILTER, MAP, NO_TIMES, SHUFFLE, check_weights_by_name, elsewhere, seed_by_name, takes_no
 from .layout import Layout
-from .rows import INT64, Wanted, check_range, row_in_range, rows_in_range
+from .rows import INT64, Wanted, as_array, check_range, row_in_range, rows_in_range
 
 T_co = TypeVar("T_co", covariant=True)
 U = TypeVar("U")
@@ -746,9 +757,11 @@ def as_json(facts: Any) -> Any:
 
 
 def take_from(dataset: BaseDataset[Any], rows: Wanted, alloc: Alloc) -> Any:
-    """Gathers rows, known to be in range, of a dataset that has a `gather`."""
+    """Gathers rows, known to be in range; of a dataset without a `gather`, the stack of its items."""
     gather: Any = dataset.gather
-    assert gather is not None, "a transform has promised a gather that its source lacks"
+    if gather is None:
+        # A mixture gathers if its sources do, and in another pass a user's dataset may be read otherwise.
+        return StackBatcher().stack(list(dataset.read_many(as_array(rows).tolist())), alloc)
     if getattr(gather, "__func__", None) is _OWN:
         return gather.__self__._take(rows, alloc)  # noqa: SLF001
     # A user's own gather may write to the row numbers, so it gets a copy.

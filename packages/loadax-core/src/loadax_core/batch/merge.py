@@ -104,7 +104,11 @@ def join_batches(batches: Sequence[Any], places: Sequence[slice | Rows], alloc: 
     def join(column: list[Any], path: tree.Path) -> Array:
         arrays = [np.asarray(leaf) for leaf in column]
         first = arrays[0]
-        for i, array in enumerate(arrays):
+        for i, (leaf, array) in enumerate(zip(column, arrays, strict=True)):
+            if type(leaf) is not np.ndarray and tree.children(leaf) is not None:
+                # NumPy has made an array of the arrays in it.
+                kind = first.dtype if first.ndim == 1 else "ndarray"
+                raise differ(path, "type", kind, i, type(leaf).__name__, numbers=numbers)
             if array.shape[1:] != first.shape[1:]:
                 raise differ(path, "shape", first.shape[1:], i, array.shape[1:], numbers=numbers)
             if array.dtype != first.dtype:

@@ -113,6 +113,10 @@ class PadBatcher:
             return merge_trees(column, lambda leaves, path: stack_leaves(leaves, path, alloc, fix), path=path)
         if not (type(column[0]) is list or getattr(column[0], "ndim", 0)):
             return stack_leaves(column, path, alloc)
+        for i, leaf in enumerate(column):
+            if type(leaf) not in (np.ndarray, list) and tree.children(leaf) is not None:
+                # NumPy would make an array of its leaves.
+                raise differ(path, "type", type(cast("object", column[0])).__name__, i, type(leaf).__name__)
         arrays = [as_array(leaf, path, i) for i, leaf in enumerate(column)]
         # An empty list has no dtype; it gets the dtype of another item.
         known = next((i for i, array in enumerate(arrays) if array.size), 0)

@@ -14,16 +14,25 @@ class Progress:
         plan: The batches of the run.
         start: The position that the run was moved to; None for its start.
         before: The number of batches that were yielded before the move, and of their rows.
+        resumed: Where the steps of its epoch are counted from, which may be inside one: another batch size has stopped
+            there. None for `start`.
 
     Attributes:
         last: The step whose batch was yielded last; None if none was since the move.
     """
 
-    __slots__ = ("_before", "_plan", "_start", "last")
+    __slots__ = ("_before", "_plan", "_resumed", "_start", "last")
 
-    def __init__(self, plan: Plan, start: Position | None = None, before: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        start: Position | None = None,
+        before: tuple[int, int] = (0, 0),
+        resumed: Position | None = None,
+    ) -> None:
         self._plan, self._before = plan, before
         self._start = plan.start if start is None else start
+        self._resumed = plan.settle(self._start) if resumed is None else resumed
         self.last: Step | None = None
 
     @property
@@ -45,3 +54,14 @@ class Progress:
     def moved(self, position: Position) -> Progress:
         """The progress after the run was moved to a position."""
         return Progress(self._plan, position, self.yielded)
+
+    def sought(self, step: Step) -> Progress:
+        """The progress after the run was moved to a step, which begins where this run has it, or would have it."""
+        epoch, row = self._resumed
+        inside = row % self._plan.batch_size
+        if step.epoch == epoch and step.start >= row - inside:
+            position = self._plan.settle(Position(epoch, step.start + inside))
+            return Progress(self._plan, position, self.yielded, self._resumed)
+        # Steps before that place begin at multiples of the batch size, and so do all that follow such a step.
+        position = Position(step.epoch, step.start)
+        return Progress(self._plan, position, self.yielded, position if step.epoch == epoch else self._resumed)

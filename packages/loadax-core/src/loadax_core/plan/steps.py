@@ -96,7 +96,7 @@ class Plan(NamedTuple):
             epoch, first = position
             rows = self.rows
             starts = range(first, rows - size + 1 if self.drop_remainder else rows, size)
-            for number, start in enumerate(starts, -(-first // size)):
+            for number, start in enumerate(starts, first // size):
                 stop = start + size
                 step = _new(Step, (epoch, number, start, stop if stop <= rows else rows))
                 if not skipped or self.number(step) not in skipped:
@@ -129,9 +129,13 @@ class Plan(NamedTuple):
         return [[epoch, start, min(start + self.batch_size, self.rows)] for epoch, start in before]
 
     def steps_done(self, position: Position) -> int:
-        """The number of batches of a run before `position`, with those that are skipped."""
+        """The number of steps of a run that end before `position`, with those that are skipped.
+
+        Another batch size may have stopped inside a step. The batch that goes on there has the number of this step:
+        so all steps of an epoch have numbers of that epoch.
+        """
         epoch, row = self.settle(position)
-        return (epoch - self.first_epoch) * self.steps_per_epoch + -(-row // self.batch_size)
+        return (epoch - self.first_epoch) * self.steps_per_epoch + row // self.batch_size
 
     def steps_left(self, position: Position) -> int | None:
         """The number of batches of a run from `position` on; None if the run has no end."""
@@ -153,7 +157,7 @@ class Plan(NamedTuple):
         epoch, inside = divmod(number, self.steps_per_epoch)
         # Batches of the epoch in which a run is resumed begin at the row where it is resumed.
         base = position.row if epoch == position.epoch else 0
-        start = base + (inside - -(-base // self.batch_size)) * self.batch_size
+        start = base + (inside - base // self.batch_size) * self.batch_size
         size = min(self.batch_size, self.rows - start)
         inside_run = start >= base and position <= (epoch, start) < later
         return size if inside_run and (size == self.batch_size or (size > 0 and not self.drop_remainder)) else 0

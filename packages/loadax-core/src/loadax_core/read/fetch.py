@@ -125,12 +125,22 @@ class Fetch:
         return self._place
 
     def at_epoch(self, epoch: int) -> Fetch:
-        """The same, reading the dataset as it is in `epoch`."""
+        """The same, reading the dataset as it is in `epoch`.
+
+        Raises:
+            RuntimeError: If it has another length then, so that rows would be missing, or left out.
+        """
         at_epoch = getattr(self._dataset, "at_epoch", None)
         if at_epoch is None:
             return self
+        dataset = at_epoch(epoch)
+        if dataset is not self._dataset and (rows := len(dataset)) != len(self._dataset):
+            raise RuntimeError(
+                f"{type(self._dataset).__name__}.at_epoch has returned {rows} rows for epoch {epoch}, and the dataset "
+                f"has {len(self._dataset)}; every epoch of a dataset must have the same number of rows"
+            )
         options: Any = {"divided": self._divided, "counts": self.counts}
-        return Fetch(at_epoch(epoch), self._batcher, self._strategy, self._place, **options)
+        return Fetch(dataset, self._batcher, self._strategy, self._place, **options)
 
     def rows(self, steps: Sequence[Step]) -> Numbers:
         """The rows that this process loads of the batches of some steps, one batch after the other.

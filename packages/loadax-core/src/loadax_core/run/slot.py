@@ -24,6 +24,7 @@ class Slot:
         rows: The row numbers of all its batches, one batch after the other.
         memory: The memory of a batch that threads gather in parts; None for other batches.
         missing: How many parts have yet to be read.
+        whole: Whether it was to be read in parts, and a worker reads it as a whole instead.
         batches: Once `done`, its batches up to the first that failed.
         counts: What was counted in each of these batches; empty if nothing is counted.
         error: The error of the batch that failed; None if none did.
@@ -41,7 +42,7 @@ class Slot:
     error: BaseException | None = None
     replaced: dict[int, list[Report]] | None = None
     nbytes = 0
-    claimed = done = False
+    whole = claimed = done = False
     published = 0.0
     # The parts, and the errors of those that failed, by the place of their first row; None if there are no parts.
     _parts: dict[int, Any] | None = None

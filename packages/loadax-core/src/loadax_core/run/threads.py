@@ -103,7 +103,7 @@ class Team:
         return not any(thread.is_alive() for thread in list(self._threads))
 
     def next_unit(self) -> Unit | None:
-        """Takes the next unit from the queue; None if there is none."""
+        """Takes the next unit from the queue; None if there is none, or nothing to be done for it."""
         try:
             unit = self._units.get_nowait()
         except Empty:
@@ -111,6 +111,16 @@ class Team:
         if unit is None:
             # The team has just been stopped, and this is for a worker that waits.
             self._units.put(None)
+            return None
+        return self._bench.undivided(unit)
+
+    def _await_unit(self) -> Unit | None:
+        """Waits for a unit with something to be done; None when the team is stopped."""
+        while (unit := self._units.get()) is not None:
+            # What is left of it is not referred to during the next wait.
+            unit = self._bench.undivided(unit)
+            if unit is not None:
+                break
         return unit
 
     def work(self, number: int) -> None:
@@ -120,7 +130,7 @@ class Team:
         self.workers.append(worker)
         engine = worker.engine
         engine.open()
-        unit, following = self._units.get(), None
+        unit, following = self._await_unit(), None
         while unit is not None and not self.stopped:
             if self._ahead:
                 if unit is not following:
@@ -136,7 +146,7 @@ class Team:
                 bench.fail(unit.slot, error)
             # While it waits for work, a worker must not keep the last batch alive.
             del unit
-            unit = following or self._units.get()
+            unit = following or self._await_unit()
         engine.close()
 
 

@@ -87,6 +87,33 @@ class Bench:
         if self._base.gathers and not self._remote:
             slot.memory = Parts(len(slot.rows), self._pool)
 
+    def undivided(self, unit: Unit) -> Unit | None:
+        """What is to be done of a unit that was just taken from the queue.
+
+        Parts are made for the dataset that was built. In its epoch, it may be another one, whose rows belong together.
+
+        Returns:
+            The unit; in place of the first of such parts, a unit of the whole batch; None in place of the others, and
+            if the epoch cannot be opened, which is the outcome of the slot then.
+        """
+        slot, task = unit.slot, unit.task
+        if task.whole or not self._base.changes_with_epoch:
+            return unit
+        try:
+            divisible = self._epochs.enter(task.epoch, task.following).divisible
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            self._publish(slot, [], relayed(error, "preparing", slot.steps[0]))
+            return None
+        if divisible:
+            return unit
+        with self.lock:
+            if slot.whole:
+                return None
+            slot.whole, slot.memory = True, None
+        return Unit(slot, 0, Task(task.epoch, slot.rows, 1, True, task.following))
+
     def run(self, unit: Unit, worker: Worker) -> None:
         """Does one unit of work."""
         # But for the last one, which the consumer still uses.

@@ -139,6 +139,20 @@ class Alternation:
         found = np.flatnonzero(block.which == source)
         return block.start + found.item(np.searchsorted(block.rows[found], count))
 
+    def end(self, lengths: Sequence[int], *, of_all: bool) -> int | None:
+        """The row at which the first source has had all of its rows, or all sources; None if it never comes.
+
+        Args:
+            lengths: The rows of the sources; with `of_all`, those without rows do not count.
+            of_all: Whether all sources are meant.
+        """
+        if not of_all:
+            places = [self.place(source, length) for source, length in enumerate(lengths)]
+            return min((place for place in places if place is not None), default=None)
+        lasts = [self.place(source, length - 1) for source, length in enumerate(lengths) if length]
+        known = [last + 1 for last in lasts if last is not None]
+        return max(known, default=0) if len(known) == len(lasts) else None
+
 
 class _Clock:
     """The times of the rows in one phase, counted from its start.

@@ -61,9 +61,11 @@ class ChoosingDataset(CombinedDataset[T_co]):
         return parts
 
     def trace(self, rows: Rows, epoch: int) -> Sequence[Traced]:
-        """The origins of the rows of each source."""
+        """The origins of the rows of each source, in the order of the rows."""
         found: list[Traced] = []
-        for number, _, source_rows, places in self._parts(rows):
+        # What `_parts` returns for a gather may be in another order, and that of a row's origins must not depend on
+        # the rows that are traced with it.
+        for number, _, source_rows, places in parts_of(*self._locate(rows), self._sources) if len(rows) else ():
             where, numbers = positions(places), as_array(source_rows)
             for source, in_epoch, here, own in self._views_of(number, numbers, epoch):
                 found += [below(number, group, where[here]) for group in source.trace(own, in_epoch)]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from loadax_core import Dataset, Rows
 
-from ..base import BaseDataset
+from ..base import BaseDataset, as_json
 from ..checks import check_int
 from ..orders.alternation import Alternation
 from ..orders.passes import Passes
@@ -236,12 +236,18 @@ class MixedDataset(ChoosingDataset[T_co]):
             return known
         sources = cast("list[Any]", sources)
         agreeing = min(self._length, rows_agreeing(self._phases, saved.get("mix")))
+        lengths: list[int] = []
         for number, source in enumerate(self._sources):
             rows = source.rows_agreeing(sources[number], 0) if number < len(sources) else 0
-            if rows < self._passes.lengths[number] or not rows:
+            lengths.append(rows)
+            # A source that is another one agrees in its first pass at most: a later one may begin elsewhere.
+            if not rows or as_json(source.fingerprint()) != sources[number]:
                 place = self._alternation.place(number, rows)
                 agreeing = agreeing if place is None else min(agreeing, place)
-        return agreeing
+        # As a source, a mixture begins again at its end.
+        ends = saved.get("ends")
+        end = ends if isinstance(ends, int) else self._alternation.end(lengths, of_all=ends == "all")
+        return agreeing if end is None else min(agreeing, end)
 
     def describe(self) -> str:
         """The shares in percent, the rows from which they are others, and how it ends."""
