@@ -99,8 +99,9 @@ def numbers() -> str:
     }
     lines = [f"- **{number}**\n\n    {text}" for number, text in cards.items()]
     works = [published()[work] for work in shown_of.values()]
-    days = sorted({f"{work['date']} ({work['machine']['cpu']}, {work['machine']['cores']} cores)" for work in works})
-    where = f"Measured on {' and '.join(days)}."
+    machines = sorted({f"{work['machine']['cpu']} with {work['machine']['cores']} cores" for work in works})
+    days = sorted({work["date"] for work in works})
+    where = f"Measured on {' and '.join(days)}: {' and '.join(machines)}."
     return "\n\n".join(['<div class="grid cards numbers" markdown>', *lines, "</div>", where])
 
 

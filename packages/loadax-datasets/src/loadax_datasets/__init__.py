@@ -100,6 +100,8 @@ else:
             return version("loadax-datasets")
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        # Nearly all programs shuffle, and need not wait for the import when the first batch is due.
+        import_module(f"{__name__}.transforms.shuffled")
         found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
         return found
 
