@@ -303,8 +303,10 @@ def test_the_reference_has_every_public_method() -> None:
             assert member in shown[owner] or f"{owner}.{member}" in HIDDEN, f"{owner}.{member}"
 
 
-def members_shown(kind: type, options: str) -> set[str]:
-    """The members of a class that an entry of the reference shows."""
+def members_shown(kind: Any, options: str) -> set[str]:
+    """The members of a class that an entry of the reference shows; none for an alias of a type."""
+    if not inspect.isclass(kind):
+        return set()
     chosen = {
         name: set(re.findall(r"\w+", text))
         for name, text in re.findall(r"^ +(members|inherited_members):((?: \[.*|\n +- \w+)*)", options, re.MULTILINE)
