@@ -112,8 +112,12 @@ def other_programs(count: int = 4 * cores(), core: int | None = None) -> Generat
             program.communicate()
 
 
-def threads(work: str, workers: int = 4, prefetch: int = 4) -> Loader[Any]:
-    return DataLoader().batch_size(4).workers(workers).prefetch(prefetch).build(Working(ROWS, work))
+def threads(work: str, workers: int = 4, prefetch: int = 4, batch: int = 4) -> Loader[Any]:
+    return DataLoader().batch_size(batch).workers(workers).prefetch(prefetch).build(Working(ROWS, work))
+
+
+LONG = 16
+"""Rows of batches that take longer than a time slice: threads that wait for a core then mostly do so in a read."""
 
 
 @pytest.mark.parametrize("depth", [2, 8, 32])
@@ -176,14 +180,14 @@ def test_processes_are_advised_where_the_threads_of_an_executor_hold_the_gil() -
 @pytest.mark.parametrize("work", ["python", "c"])
 def test_no_setting_is_advised_where_threads_compute_and_other_programs_have_the_cores(work: str) -> None:
     with other_programs():
-        stats = run_until(threads(work), lacks_cores, r"\.prefetch\(|\.workers\(\d+\) ", seconds=2.0)
+        stats = run_until(threads(work, batch=LONG), lacks_cores, r"\.prefetch\(|\.workers\(\d+\) ", seconds=2.0)
     assert "of their time for a CPU core: other programs, other threads of this one, or a limit" in stats.verdict
     assert "GIL" not in stats.verdict
 
 
 @needs_schedstat
 def test_no_setting_is_advised_where_processes_compute_and_other_programs_have_the_cores() -> None:
-    loader = DataLoader().batch_size(4).workers(2, kind="process").prefetch(4).build(Working(ROWS, "c"))
+    loader = DataLoader().batch_size(LONG).workers(2, kind="process").prefetch(4).build(Working(ROWS, "c"))
     with other_programs():
         stats = run_until(loader, lacks_cores, r"\.prefetch\(|\.workers\(", seconds=2.0)
     assert "of their time for a CPU core: other programs, other threads of this one, or a limit" in stats.verdict
