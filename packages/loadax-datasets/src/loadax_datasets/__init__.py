@@ -1,6 +1,7 @@
 """Lazy, composable datasets for the Loadax data loader. Needs NumPy and loadax-core.
 
-A module is imported when the first of its names is used, so that a program pays for the datasets that it has.
+A module is imported when the first of its names is used, so that a program pays for the datasets that it has. Only the
+shuffle comes with the first of them.
 """
 
 from typing import TYPE_CHECKING, Any
