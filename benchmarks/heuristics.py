@@ -123,6 +123,11 @@ LOOPS = {
         lambda: chain(512).workers(2).prefetch().build(numbered(20_000, 64, 64, 3, dtype="uint8")),
         0,
     ),
+    "small": Loop(
+        "gathers of 128 x 32 float32 of a table with 1,024 rows, 1 thread",
+        lambda: chain(128).prefetch(2).build(numbered(1_024, 32)),
+        32,
+    ),
     "tokens": Loop(
         "gathers of 32 windows of 1,025 tokens, 1 thread, `prefetch()`",
         lambda *depth: chain(32).prefetch(*depth).build(tokens()),
@@ -189,6 +194,11 @@ def off_ahead(source: Any) -> None:
     source._team.next_unit = lambda: None  # noqa: SLF001
 
 
+def off_epochs(source: Any) -> None:
+    """A thread opens each epoch ahead of time."""
+    source._epochs._is_slow = lambda *_: True  # noqa: SLF001
+
+
 class Heuristic(NamedTuple):
     """A heuristic.
 
@@ -207,6 +217,7 @@ HEURISTICS = {
     "help": Heuristic(off_help, ("W1", "W2", "rows")),
     "freed": Heuristic(off_freed, ("device",)),
     "ahead": Heuristic(off_ahead, ("processes",)),
+    "epochs": Heuristic(off_epochs, ("W1", "W2", "small")),
     "depth": Heuristic(None, ("uneven", "tokens", "device")),
 }
 

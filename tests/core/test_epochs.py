@@ -352,3 +352,38 @@ def test_an_epoch_of_another_length_is_an_error_at_its_step(workers: int, rows: 
 def test_short_epochs_come_in_order() -> None:
     batches = list(DataLoader().workers(3).prefetch(8).epochs(50).build(Planned(1)))
     assert np.concatenate(batches).tolist() == [1000 * epoch for epoch in range(50)]
+
+
+class Own(Planned):
+    """Rows that call no function of the user's, and whose epochs may take a while to open."""
+
+    calls_user_code = False
+
+    def __init__(self, rows: int, seconds: float, epoch: int = 0, log: list[tuple[int, str]] | None = None) -> None:
+        super().__init__(rows, epoch, log)
+        self.seconds = seconds
+
+    def at_epoch(self, epoch: int) -> Any:
+        self.log.append((epoch, threading.current_thread().name))
+        if epoch:
+            threading.Event().wait(self.seconds)
+        return type(self)(self.rows, self.seconds, epoch, self.log)
+
+
+class Users(Own):
+    """The same with a function of the user's, which may take longer in the next epoch than in this one."""
+
+    calls_user_code = True
+
+
+@pytest.mark.parametrize(("kind", "seconds", "ahead"), [(Own, 0.0, 1), (Own, 0.01, 4), (Users, 0.0, 4)])
+def test_an_epoch_that_opens_at_once_has_no_thread_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Own], seconds: float, ahead: int
+) -> None:
+    # On a busy machine, a quick call may take much longer than 1 ms.
+    monkeypatch.setattr("loadax_core.read.epochs.QUICK_SECONDS", seconds or 20)
+    dataset = kind(20, seconds)
+    batches = list(DataLoader().batch_size(5).workers(1).prefetch(2).epochs(5).build(dataset))
+    assert [batch[0] for batch in batches[::4]] == [0, 1000, 2000, 3000, 4000]
+    assert sorted(epoch for epoch, _ in dataset.log) == [0, 1, 2, 3, 4]
+    assert sum("epoch" in name for _, name in dataset.log) == ahead

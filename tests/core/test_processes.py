@@ -719,13 +719,22 @@ def test_what_a_pool_of_processes_cannot_be_sent_is_refused_by_build() -> None:
 class Relayed(ThreadPoolExecutor):
     """Pickles tasks twice, as a scheduler that lies between the processes of a cluster does."""
 
+    protocol = pickle.DEFAULT_PROTOCOL
+
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         for _ in range(2):
-            args = pickle.loads(pickle.dumps(args))
+            args = pickle.loads(pickle.dumps(args, self.protocol))
         return super().submit(fn, *args, **kwargs)
 
 
-def test_a_scheduler_may_pickle_a_task_again() -> None:
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("by_value", [False, True])
+def test_a_scheduler_may_pickle_a_task_again(monkeypatch: pytest.MonkeyPatch, by_value: bool, protocol: int) -> None:
+    if by_value:
+        pytest.importorskip("cloudpickle")
+    else:
+        monkeypatch.delitem(sys.modules, "cloudpickle", raising=False)
     with Relayed(2) as executor:
+        executor.protocol = protocol
         batches = list(DataLoader().batch_size(3).workers(executor).epochs(2).build(np.arange(10)))
     assert np.concatenate(batches).tolist() == [*range(10)] * 2

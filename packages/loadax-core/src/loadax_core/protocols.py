@@ -75,7 +75,8 @@ class SupportsGather(Protocol):
     matrix product does not, and that a read never fails for a reason that passes, as one over a network may. Then
     several quick steps may be one call, and workers may share the rows of a slow step. The promise holds for
     `__getitems__`, too. If the dataset also has an attribute `calls_user_code` that is False, a thread that would wait
-    in `next` gathers batches itself, so `gather` must not depend on the thread.
+    in `next` gathers batches itself, so `gather` must not depend on the thread, and `at_epoch` takes as long for each
+    epoch.
     """
 
     @property

@@ -151,7 +151,7 @@ class BaseDataset(ABC, Generic[T_co]):
 
     @property
     def calls_user_code(self) -> bool:
-        """Whether a gather calls a function of the user's; True for classes that are not this package's."""
+        """Whether a gather or `at_epoch` calls a user's function; True for classes that are not this package's."""
         own = type(self).__module__.startswith("loadax_datasets.")
         return not own or any(source.calls_user_code for source in self.sources)
 

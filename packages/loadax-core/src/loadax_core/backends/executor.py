@@ -8,6 +8,7 @@ the executor an initializer.
 
 from __future__ import annotations
 
+import operator
 import os
 import pickle
 import uuid
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, SupportsIndex
 
 from ..memory.pickled import Pickler, dumps, dumps_by_value
 from ..memory.pool import aligned_empty
@@ -59,12 +60,12 @@ class _Reference:
         self._fetch = fetch.elsewhere()
         self._sent, self._wrapped = sent, wrapped
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         if not self._sent:
             return _recall, (self.token,)
         if self._wrapped:
             return _recall, (self.token, dumps(self._fetch, pickler=SendingPickler))
-        return _recall, (self.token, *_by_value(self._fetch))
+        return _recall, (self.token, *_by_value(self._fetch, protocol))
 
 
 class _Arrived(Epochs):
@@ -74,15 +75,18 @@ class _Arrived(Epochs):
         super().__init__(fetch)
         self._token = token
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return _recall, (self._token, *_by_value(self.base))
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _recall, (self._token, *_by_value(self.base, protocol))
 
 
-def _by_value(fetch: Fetch) -> tuple[Any, ...]:
-    """What is sent to a cluster: bytes and buffers if it has imported cloudpickle; else the object itself."""
+def _by_value(fetch: Fetch, protocol: SupportsIndex) -> tuple[Any, ...]:
+    """What is sent to a cluster: bytes and buffers if it has imported cloudpickle; else the object itself.
+
+    Before protocol 5, pickle cannot send buffers: all is bytes then.
+    """
     buffers: list[pickle.PickleBuffer] = []
     try:
-        return dumps_by_value(fetch, buffers.append), buffers
+        return dumps_by_value(fetch, buffers.append if operator.index(protocol) >= 5 else None), buffers
     except ImportError:
         return (fetch,)
 

@@ -48,12 +48,12 @@ def is_rowwise(dataset: Dataset[Any]) -> bool:
     return type(dataset) in ARRAYS or getattr(dataset, "rowwise", False) is True
 
 
-def calls_no_user_code(dataset: Dataset[Any]) -> bool:
-    """Whether a read of the dataset calls no function of the user's: a NumPy array's does not.
+def calls_user_code(dataset: Dataset[Any]) -> bool:
+    """Whether a read of the dataset may call a function of the user's: a NumPy array's does not.
 
     Other datasets say so by an attribute `calls_user_code` that is False, as Loadax's own do.
     """
-    return type(dataset) in ARRAYS or getattr(dataset, "calls_user_code", True) is False
+    return type(dataset) not in ARRAYS and getattr(dataset, "calls_user_code", True) is not False
 
 
 def read_items(dataset: Dataset[T], rows: list[int]) -> Sequence[T]:

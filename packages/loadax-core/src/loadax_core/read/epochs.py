@@ -15,11 +15,16 @@ KEPT = 4
 """
 
 
+QUICK_SECONDS = 1e-3
+"""An epoch that opens in less than this is not opened ahead of time: to start a thread costs the workers 0.1 ms."""
+
+
 class Epochs:
     """The fetch of each epoch. Thread-safe; each epoch is opened once, by the thread that first asks for it.
 
     Whoever enters an epoch has the next one opened in a thread of its own, so that no worker and no caller waits for
-    it when it is its turn. An error of `at_epoch` is kept for the batch that needs the epoch.
+    it when it is its turn. Where that would call no function of the user's, and this epoch was quick to open, the next
+    one is opened when it is its turn. An error of `at_epoch` is kept for the batch that needs the epoch.
 
     Args:
         base: Reads the dataset as it was given to `build`.
@@ -44,8 +49,9 @@ class Epochs:
         Raises:
             BaseException: Whatever the dataset's `at_epoch` raises.
         """
-        fetch = self._entry(epoch).open()
-        if following is not None and following not in self._entries and self._may_change(fetch, epoch):
+        entry = self._entry(epoch)
+        fetch = entry.open()
+        if following is not None and following not in self._entries and self._is_slow(entry, fetch):
             self._open_ahead(following)
         return fetch
 
@@ -60,9 +66,16 @@ class Epochs:
                 thread.join(max(0.0, deadline - perf_counter()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    def _may_change(self, fetch: Fetch, epoch: int) -> bool:
-        """Whether another epoch may be another dataset; that of the first one often is the dataset itself."""
-        return self.base.changes_with_epoch and (epoch == 0 or fetch.dataset is not self.base.dataset)
+    def _is_slow(self, entry: _Entry, fetch: Fetch) -> bool:
+        """Whether the epoch after this one may take long to open.
+
+        Epoch 0 does not tell: it often is the dataset itself, and has been prepared when that was made.
+        """
+        if entry.epoch == 0:
+            return self.base.changes_with_epoch
+        if fetch.dataset is self.base.dataset:
+            return False
+        return self.base.calls_user_code or entry.seconds > QUICK_SECONDS
 
     def _entry(self, epoch: int) -> _Entry:
         with self._lock:
@@ -97,11 +110,14 @@ class _Entry:
     """One epoch: opened by one thread, while all others that need it wait.
 
     Attributes:
+        epoch: Its number.
         failed: Whether its error has been raised, so that the next one who needs the epoch tries again.
+        seconds: How long it took to open.
     """
 
     def __init__(self, base: Fetch, epoch: int) -> None:
-        self._base, self._epoch = base, epoch
+        self._base, self.epoch = base, epoch
+        self.seconds = 0.0
         self._lock = threading.Lock()
         self._fetch: Fetch | None = None
         self._error: BaseException | None = None
@@ -130,7 +146,9 @@ class _Entry:
                 self._open()
 
     def _open(self) -> None:
+        began = perf_counter()
         try:
-            self._fetch = self._base.at_epoch(self._epoch)
+            self._fetch = self._base.at_epoch(self.epoch)
         except BaseException as error:
             self._error = error
+        self.seconds = perf_counter() - began

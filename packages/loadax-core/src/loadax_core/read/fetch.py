@@ -30,7 +30,7 @@ from ..protocols import (
     ShardingStrategy,
 )
 from ..text import describe, name_of
-from .access import ReadMany, calls_no_user_code, checked_items, gather_of, is_rowwise
+from .access import ReadMany, calls_user_code, checked_items, gather_of, is_rowwise
 from .counts import count
 
 MOST_SEARCHED = 1 << 16
@@ -50,6 +50,7 @@ class Fetch:
         divisible: Whether workers may share the rows of one batch: a row has the same bits whatever rows are read with
             it, and no function of the user's sees how many rows are read together.
         groups: Whether several batches may be gathered in one call; the condition is that of `divisible`.
+        calls_user_code: Whether a read, or `at_epoch`, may call a function of the user's.
         helps: Whether the consumer may gather batches: no function of the user's is called for them.
         changes_with_epoch: Whether the dataset has an `at_epoch`, which may return another dataset for each epoch.
     """
@@ -94,7 +95,8 @@ class Fetch:
         rowwise = is_rowwise(dataset)
         self.divisible = rowwise or self.read_method == "items"
         self.groups = rowwise and self.gathers
-        self.helps = self.groups and place is None and not counts and calls_no_user_code(dataset)
+        self.calls_user_code = calls_user_code(dataset)
+        self.helps = self.groups and place is None and not counts and not self.calls_user_code
         self.changes_with_epoch = hasattr(dataset, "at_epoch")
         # A subclass may do more than these two.
         known = type(batcher) in (StackBatcher, PadBatcher)

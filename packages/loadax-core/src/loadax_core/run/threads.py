@@ -28,6 +28,10 @@ COMPUTING_SECONDS = 5.0
 """The most seconds that interpreter exit waits for workers that compute in JAX."""
 
 
+NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+"""Whether `errstate` is each thread's own. Since NumPy 2 it is a context variable."""
+
+
 class Context:
     """The context in which an iterator was created: all work for it runs in this context, whatever the thread.
 
@@ -37,12 +41,11 @@ class Context:
 
     def __init__(self) -> None:
         self._variables = contextvars.copy_context()
-        # A context variable since NumPy 2, and the thread's own before.
-        self._errors = np.geterr()
+        self._errors = np.geterr() if NUMPY_1 else {}
 
     def run(self, work: Callable[[], None]) -> None:
         """Calls a function in a copy of the context, so that threads do not see each other's changes."""
-        self._variables.copy().run(self._run, work)
+        self._variables.copy().run(self._run if NUMPY_1 else work)
 
     def _run(self, work: Callable[[], None]) -> None:
         with np.errstate(**self._errors):

@@ -148,11 +148,8 @@ class Window:
         """Adds batches in place of those of a slot that has been handed out."""
         if self._budget is not None:
             self._budget.taken(slot.nbytes)
-        depth = self._recorder.depth = self._policy.depth
-        self._refill.fill(self._slots, depth)
-        # The first gathers fill new memory, which is slow, and say little of later ones.
-        if not self._team.whole and self._taken > depth:
-            self._team.start(self._policy.loaders(len(slot.rows), self._cores))
+        self._recorder.depth = self._policy.depth
+        self._refill.fill(self._slots, self._policy.depth)
 
     @property
     def ready(self) -> int:
@@ -206,6 +203,9 @@ class Window:
                 "this iterator's workers stayed behind when the process forked; start a new one with iter(loader), and "
                 "set_state if it is to continue"
             )
+        # The first gathers fill new memory, which is slow, and say little of later ones.
+        if not self._team.whole and self._taken > self._policy.depth:
+            self._team.start(self._policy.loaders(len(slot.rows), self._cores))
         try:
             before = thread_clocks() if self._recorder.caller.looks(perf_counter()) else None
             wait(slot, self._timeout, self._team.workers)
