@@ -128,6 +128,11 @@ LOOPS = {
         lambda: chain(128).prefetch(2).build(numbered(1_024, 32)),
         32,
     ),
+    "inline": Loop(
+        "gathers of 32 x 32 float32, without workers",
+        lambda: chain(32).build(numbered(60_000, 32)),
+        32,
+    ),
     "tokens": Loop(
         "gathers of 32 windows of 1,025 tokens, 1 thread, `prefetch()`",
         lambda *depth: chain(32).prefetch(*depth).build(tokens()),
@@ -212,7 +217,7 @@ class Heuristic(NamedTuple):
 
 
 HEURISTICS = {
-    "group": Heuristic(off_group, ("tokens", "rows")),
+    "group": Heuristic(off_group, ("tokens", "rows", "inline")),
     "parts": Heuristic(off_parts, ("waits", "cold", "images")),
     "help": Heuristic(off_help, ("W1", "W2", "rows")),
     "freed": Heuristic(off_freed, ("device",)),

@@ -112,7 +112,7 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
 
         It returns at once, while workers open the dataset and load as many batches as `prefetch` says. Errors of
         loading, and of starting the workers, arrive at the `next` that needs the batch. It does nothing while workers
-        load already, after the last batch, and without workers, when nothing is loaded ahead.
+        load already, after the last batch, and without workers, when `next` loads.
 
         Returns:
             The iterator itself: `batches = iter(loader).start()`.

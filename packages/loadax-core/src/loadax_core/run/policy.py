@@ -111,7 +111,7 @@ class Policy:
         if self.sizes_depth:
             self.depth = auto_depth(self.nbytes, self._queued)
 
-    def group(self, rows: int, limit: int) -> int:
+    def group(self, rows: int, limit: int = 4 * MOST_GROUPED) -> int:
         """How many batches are gathered in one call, a power of two: as many as one unit of work holds.
 
         A group has at most a quarter of the limit, so that the next group is loaded before the last one is used up.

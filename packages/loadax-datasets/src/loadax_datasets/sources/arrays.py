@@ -24,7 +24,8 @@ class _Untyped:
 class ArrayDataset(BaseDataset[T_co]):
     """Rows of arrays: item `i` is the tree of every array's row `i`.
 
-    Nothing is copied: rows are read-only views of the arrays. Memory-mapped arrays stay mapped. Worker processes map
+    Nothing is copied: rows are read-only views of the arrays. Leave the arrays unchanged while an iterator reads them:
+    it gathers several batches at once, also without workers. Memory-mapped arrays stay mapped. Worker processes map
     the file themselves, and refuse one that was written since. Rows have the array's dtype in the machine's byte order.
     Rows of one-dimensional arrays are NumPy scalars; those of strings and bytes are arrays of shape `()`, since a
     scalar loses the dtype. The rows of an array of Python objects are its objects.
