@@ -83,7 +83,7 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         """
         with self._lock:
             if self._running:
-                self._refuse_reentry()
+                refuse_reentry()
             self._running = True
             try:
                 recorder, source = self._recorder, self._source
@@ -275,19 +275,12 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         """Holds the lock, as `next` does without the cost of a context manager."""
         with self._lock:
             if self._running:
-                self._refuse_reentry()
+                refuse_reentry()
             self._running = True
             try:
                 yield
             finally:
                 self._running = False
-
-    def _refuse_reentry(self) -> Never:
-        """Raises: the lock is this thread's, so that the call that runs was begun by this thread, too."""
-        raise RuntimeError(
-            "next(), set_state() or start() of this iterator was called while this thread is inside one of them, by a "
-            "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
-        )
 
     def _drop(self, source: Source, error: BaseException) -> None:
         """Drops what is in flight after an error: the position stands, and nothing is loaded until the next call."""
@@ -352,3 +345,11 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("this iterator is closed; iter(loader) starts a new one")
+
+
+def refuse_reentry() -> Never:
+    """Raises: the lock is this thread's, so that the call that runs was begun by this thread, too."""
+    raise RuntimeError(
+        "next(), set_state() or start() of this iterator was called while this thread is inside one of them, by a "
+        "signal handler or by the dataset; let the handler set a flag, and look at it in the training loop"
+    )

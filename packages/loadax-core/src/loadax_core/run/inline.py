@@ -111,6 +111,8 @@ class Inline:
             done = attempt(self._fetch, self._fetch.rows(steps), len(steps), self._pool, self._activity)
             if done.error is None and done.replaced is None:
                 self._learn(done, sum(step.size for step in steps))
+                if done.transforming is not None:
+                    self._activity.transformed(done.reading, done.transforming)
                 self._gathered = [*zip(steps, done.values, strict=True)][::-1]
                 return True
             if done.error is not None and is_interrupt(done.error):
