@@ -1,4 +1,4 @@
-"""Makes the `Source` of a run: a `Window`, whose workers load ahead, or `Inline`, which loads in the caller."""
+"""Makes the `Source` of a run: a `Window`, whose workers load ahead, or an `Inline`, which loads in the caller."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from .backends.thread import Threads
 from .observe.recorder import Recorder
 from .plan.steps import Position
 from .read.epochs import Epochs
+from .run.grouped import Grouped
 from .run.inline import Inline
 from .run.source import Source
 from .run.threads import Context
@@ -25,7 +26,7 @@ def source_of(run: Run, epochs: Epochs, position: Position, recorder: Recorder, 
     """
     steps, end = run.plan.steps_from(position), run.plan.end
     if not run.workers:
-        return Inline(epochs, steps, recorder)
+        return (Grouped if run.fetch.helps else Inline)(epochs, steps, recorder)
     return Window(
         epochs,
         steps,

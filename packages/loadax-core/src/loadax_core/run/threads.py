@@ -41,13 +41,17 @@ class Context:
 
     def __init__(self) -> None:
         self._variables = contextvars.copy_context()
-        self._errors = np.geterr() if NUMPY_1 else {}
+        self._errors = np.geterr()
 
     def run(self, work: Callable[[], None]) -> None:
         """Calls a function in a copy of the context, so that threads do not see each other's changes."""
-        self._variables.copy().run(self._run if NUMPY_1 else work)
+        variables = self._variables.copy()
+        if NUMPY_1:
+            variables.run(self._with_errors, work)
+        else:
+            variables.run(work)
 
-    def _run(self, work: Callable[[], None]) -> None:
+    def _with_errors(self, work: Callable[[], None]) -> None:
         with np.errstate(**self._errors):
             work()
 
