@@ -1,8 +1,8 @@
 """What is in flight between the dataset and the consumer, which is whoever calls `next`.
 
 `Window` loads batches ahead with a team of threads; `Inline` loads in the caller's thread, when a batch is asked for,
-and `Grouped`, an `Inline`, gathers several quick ones then. All are a `Source`. Imports: all rooms below, none of `show` and `tools`.
-What holds at all times:
+and `Grouped`, an `Inline`, gathers several quick ones then. All are a `Source`. Imports: all rooms below,
+none of `show` and `tools`. What holds at all times:
 
 1.  *One producer of work.* Only the consumer, inside `Window.start` and `Window.take`, adds slots (a batch to be
     loaded, or several quick ones), in the order of the steps. Their units of work enter the queue in that order. The
