@@ -102,6 +102,11 @@ def test_quick_gathers_share_a_call(row: float | None, limit: int, most: int | N
     assert policy_of(2, row=row, most=most, gathers=True).group(10, limit) == 1
 
 
+@pytest.mark.parametrize(("row", "most", "size"), [(1e-9, 100, MOST_GROUPED), (1e-9, 6, 4), (1e-5, 100, 8)])
+def test_without_workers_the_window_limits_no_group(row: float, most: int, size: int) -> None:
+    assert policy_of(1, row=row, most=most, gathers=True, groups=True).group(10) == size
+
+
 @pytest.mark.parametrize(
     ("nbytes", "queued", "depth"),
     [(0, False, 2), (0, True, 3), (8 * MIB, False, 8), (1, False, 64), (64 * MIB, True, 3)],

@@ -119,7 +119,7 @@ class Policy:
 
         Args:
             rows: Rows of one batch.
-            limit: The most batches that may be on their way.
+            limit: The most batches that may be on their way; the default limits no group.
         """
         if not self._groups or not self.most or self.row is None:
             return 1
