@@ -189,6 +189,21 @@ class Sample:
     label: Any
 
 
+@_jax.tree_util.register_pytree_node_class
+class Opened:
+    """A container that only JAX opens."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.first, self.second = first, second
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+        return (self.first, self.second), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> Opened:
+        return cls(*children)
+
+
 def test_containers_survive() -> None:
     rows = np.arange(4, dtype=np.int32)
     batch = {"p": Pair(rows, [rows]), "d": Sample(rows, (rows, None))}
@@ -324,6 +339,17 @@ def test_one_spec_serves_a_subtree() -> None:
     sharded, rows = strategy.named_sharding("data", "seq"), strategy.named_sharding("data")
     assert out["a"][0].sharding == out["a"][1][0].sharding == sharded
     assert out["b"]["c"].sharding == out["b"]["d"].sharding == rows
+
+
+def test_specs_may_lie_in_any_container_that_is_registered_with_jax() -> None:
+    x = np.zeros((2, 2), np.float32)
+    specs = Opened({"a": P("data", "seq"), "b": None}, P("data", "seq"))
+    strategy = strategy_of(specs=specs, data=2, seq=2)
+    out = strategy.distribute_global_batch(Opened({"a": x, "b": x}, [x]))
+    sharded, rows = strategy.named_sharding("data", "seq"), strategy.named_sharding("data")
+    assert [leaf.sharding for leaf in (out.first["a"], out.first["b"], out.second[0])] == [sharded, rows, sharded]
+    with pytest.raises(TypeError, match=r"specs.*'data'; give a jax\.sharding\.PartitionSpec"):
+        strategy_of(specs=Opened(P("data"), "data"), data=2, seq=2)
 
 
 def test_one_spec_serves_all_leaves() -> None:
