@@ -219,7 +219,11 @@ def test_a_batch_without_arrays_comes_back() -> None:
     assert strategy_of(data=2).distribute_global_batch({"nothing": None}) == {"nothing": None}
 
 
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float16", "bfloat16", "float32", "complex64"])
+# NumPy's code for float8_e4m3fnuz is that of complex numbers of long doubles.
+SMALL = ["int4", "uint4", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float16", "bfloat16", "float32", "complex64", *SMALL])
 def test_dtypes_survive(dtype: str) -> None:
     rows = np.arange(8).astype(_jax.numpy.dtype(dtype))
     assert_holds(strategy_of(data=4).distribute_global_batch(rows), rows)
@@ -259,6 +263,7 @@ def test_aligned_memory_is_not_copied() -> None:
         (np.zeros(2, "i4,f4"), TypeError, r"batch\['x'\] has dtype \["),
         (np.zeros(2, np.dtype(np.float32).newbyteorder()), TypeError, r"batch\['x'\] has dtype [<>]f4"),
         (np.zeros(2, np.longdouble), TypeError, r"batch\['x'\] has dtype"),
+        (np.zeros(2, np.clongdouble), TypeError, r"batch\['x'\] has dtype"),
         ("text", TypeError, r"batch\['x'\] is of type str"),
         (3.5, TypeError, r"batch\['x'\] is of type float"),
         (np.float32(3.5), ValueError, r"batch\['x'\] is a single value"),
