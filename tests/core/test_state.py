@@ -234,8 +234,13 @@ def test_a_state_whose_last_batch_the_shards_cannot_divide_is_refused() -> None:
             return local_batch
 
     batches = iter(builder.batch_size(4).shard(Halves()).build(Counted(8)))
-    with pytest.raises(ValueError, match="the last batch of an epoch has 1 rows instead of 4"):
+    with pytest.raises(ValueError, match="the last batch of an epoch has 1 rows instead of 4") as caught:
         batches.set_state({**batches.get_state(), "row": 3})
+    said = str(caught.value)
+    assert "counted from row 3, where this run goes on" in said
+    assert "drop_remainder=True" in said
+    assert "the batch size with which the state was saved" in said
+    assert "pad_to_multiple" not in said, "8 rows are a multiple of 4 already"
 
 
 class Half:

@@ -39,6 +39,21 @@ class Items(Rows):
     gather = None  # pyright: ignore[reportAssignmentType]
 
 
+@jax.tree_util.register_pytree_node_class
+class Opened:
+    """A container that only JAX opens."""
+
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def tree_flatten(self) -> tuple[tuple[Any], None]:
+        return (self.held,), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any]) -> Opened:
+        return cls(*children)
+
+
 def mesh(shape: tuple[int, ...] = (4, 2), names: tuple[str, ...] = ("data", "model")) -> Any:
     return jax.make_mesh(shape, names)
 
@@ -112,6 +127,16 @@ def test_what_is_no_mesh_fails_in_shard() -> None:
 def test_what_is_no_device_fails_in_prefetch(target: Any) -> None:
     with pytest.raises(TypeError, match="is neither a device nor a sharding; give True"):
         DataLoader().prefetch(2, to_device=target)
+
+
+def test_a_batcher_keeps_the_rows_first_also_in_containers_that_only_jax_opens() -> None:
+    def fold(items: list[Any]) -> Opened:
+        return Opened([np.stack(items).reshape(2, 4), None])
+
+    builder = DataLoader(fold).batch_size(8).shard(mesh((2,), ("data",))).prefetch(1, to_device=True)
+    message = r"batch.*\[0\] has shape \(2, 4\), made of 8 rows, and \.shard divides the first dimension"
+    with pytest.raises(ValueError, match=message):
+        next(iter(builder.build(np.arange(16, dtype=np.float32))))
 
 
 def test_batch_sizes_that_the_shards_cannot_divide_fail_in_build() -> None:

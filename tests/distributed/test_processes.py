@@ -69,6 +69,7 @@ def test_errors_are_alike_on_every_process(tmp_path: Path) -> None:
         "axes": f"{differently} sharding is \"data_axis_name=('data',) of mesh(data=4, model=2) of devices",
         "specs": f"{differently} sharding is ",
         "settings": f"{differently} batch_size is 8 on process 0; 16 on process 1; 24 on process 2; 32 on process 3",
+        "skipped": f"{differently} skip is '[0, 9]' on process 0; '[1, 9]' on process 1; '[2, 9]' on process 2;",
         "padding": "ValueError: PadBatcher(value=0, add='lengths') chooses the length of a batch by the longest",
         "functions": "nothing",
         "missing": f"{differently} seed is nothing on processes 0, 1, 3; 7 on process 2",

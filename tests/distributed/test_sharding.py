@@ -189,6 +189,21 @@ class Sample:
     label: Any
 
 
+@_jax.tree_util.register_pytree_node_class
+class Opened:
+    """A container that only JAX opens."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.first, self.second = first, second
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+        return (self.first, self.second), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> Opened:
+        return cls(*children)
+
+
 def test_containers_survive() -> None:
     rows = np.arange(4, dtype=np.int32)
     batch = {"p": Pair(rows, [rows]), "d": Sample(rows, (rows, None))}
@@ -204,7 +219,11 @@ def test_a_batch_without_arrays_comes_back() -> None:
     assert strategy_of(data=2).distribute_global_batch({"nothing": None}) == {"nothing": None}
 
 
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float16", "bfloat16", "float32", "complex64"])
+# NumPy's code for float8_e4m3fnuz is that of complex numbers of long doubles.
+SMALL = ["int4", "uint4", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float16", "bfloat16", "float32", "complex64", *SMALL])
 def test_dtypes_survive(dtype: str) -> None:
     rows = np.arange(8).astype(_jax.numpy.dtype(dtype))
     assert_holds(strategy_of(data=4).distribute_global_batch(rows), rows)
@@ -244,6 +263,7 @@ def test_aligned_memory_is_not_copied() -> None:
         (np.zeros(2, "i4,f4"), TypeError, r"batch\['x'\] has dtype \["),
         (np.zeros(2, np.dtype(np.float32).newbyteorder()), TypeError, r"batch\['x'\] has dtype [<>]f4"),
         (np.zeros(2, np.longdouble), TypeError, r"batch\['x'\] has dtype"),
+        (np.zeros(2, np.clongdouble), TypeError, r"batch\['x'\] has dtype"),
         ("text", TypeError, r"batch\['x'\] is of type str"),
         (3.5, TypeError, r"batch\['x'\] is of type float"),
         (np.float32(3.5), ValueError, r"batch\['x'\] is a single value"),
@@ -324,6 +344,17 @@ def test_one_spec_serves_a_subtree() -> None:
     sharded, rows = strategy.named_sharding("data", "seq"), strategy.named_sharding("data")
     assert out["a"][0].sharding == out["a"][1][0].sharding == sharded
     assert out["b"]["c"].sharding == out["b"]["d"].sharding == rows
+
+
+def test_specs_may_lie_in_any_container_that_is_registered_with_jax() -> None:
+    x = np.zeros((2, 2), np.float32)
+    specs = Opened({"a": P("data", "seq"), "b": None}, P("data", "seq"))
+    strategy = strategy_of(specs=specs, data=2, seq=2)
+    out = strategy.distribute_global_batch(Opened({"a": x, "b": x}, [x]))
+    sharded, rows = strategy.named_sharding("data", "seq"), strategy.named_sharding("data")
+    assert [leaf.sharding for leaf in (out.first["a"], out.first["b"], out.second[0])] == [sharded, rows, sharded]
+    with pytest.raises(TypeError, match=r"specs.*'data'; give a jax\.sharding\.PartitionSpec"):
+        strategy_of(specs=Opened(P("data"), "data"), data=2, seq=2)
 
 
 def test_one_spec_serves_all_leaves() -> None:

@@ -132,6 +132,8 @@ def test_a_last_short_batch_is_kept_or_dropped() -> None:
         ({"device_order": [0, 1, 2, 3, 4, 5, 6, 8]}, ValueError, "device_order has device 8; the numbers .* 0 to 7"),
         ({"device_order": [0, 1, 2, 3, 4, 5, 6, 6]}, ValueError, "device_order has device 6 twice"),
         ({"device_order": np.arange(8.0)}, TypeError, "device_order has dtype float64"),
+        ({"mesh_shape": (4, 2)}, TypeError, r"mesh_shape is \(4, 2\); give the size of each axis, such as {"),
+        ({"drop_remainder": "no"}, TypeError, "drop_remainder must be True or False, got 'no'"),
         (
             {"mesh_shape": {"data": 2}, "device_order": [0, 4]},
             ValueError,

@@ -74,6 +74,7 @@ def main(folder: str) -> None:
         "axes": said(builder.shard(square, ("data", "model") if own else "data").build(range(64)).check_agreement),
         "specs": said(builder.shard(square, specs=specs).build(range(64)).check_agreement),
         "settings": said(DataLoader().batch_size(8 * (1 + own)).build(Confusing()).check_agreement),
+        "skipped": said(builder.skip(steps=[own, 9]).build(range(64)).check_agreement),
         "padding": said(lambda: DataLoader(PadBatcher()).batch_size(8).shard(uneven).build(range(64))),
         "functions": said(DataLoader(lambda x: x).batch_size(8).shard(square).build(range(64)).check_agreement),
         "thread": on_a_thread(lambda: check_agreement({})),

@@ -144,9 +144,9 @@ class Loader(LoaderHints, Steering[B_co], Generic[B_co]):
     def check_agreement(self) -> None:
         """Raises on every process if the processes have built different loaders, which would hang later.
 
-        It compares the batch settings, the name of the batcher, the sharding, and the dataset's length and fingerprint.
-        It does not compare the data. It is one collective: call it on every process, at the same place of the program,
-        on the main thread.
+        It compares the batch settings, the steps that are skipped, the name of the batcher, the sharding, and the
+        dataset's length and fingerprint. It does not compare the data. It is one collective: call it on every process,
+        at the same place of the program, on the main thread.
 
         Raises:
             ImportError: If loadax-distributed is not installed.
@@ -158,6 +158,7 @@ class Loader(LoaderHints, Steering[B_co], Generic[B_co]):
             "batch_size": plan.batch_size,
             "drop_remainder": str(plan.drop_remainder),
             "epochs": f"{plan.epochs} from {plan.first_epoch}",
+            "skip": str([*plan.skipped]),
             "batcher": _batcher_name(self._run.fetch.batcher),
             "sharding": _division(self._run.strategy),
         }

@@ -201,10 +201,15 @@ class Run(NamedTuple):
             try:
                 check(size)
             except ValueError as error:
+                where = "which cannot be divided"
+                remedy = f"fill it up with dataset.pad_to_multiple({plan.batch_size})"
+                if size != plan.remainder:
+                    # Another batch size has stopped inside a step. A longer dataset would not take the state.
+                    where = f"counted from row {position.row}, where this run goes on, and cannot be divided"
+                    remedy = "end this epoch with the batch size with which the state was saved"
                 raise ValueError(
-                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}, which cannot be "
-                    f"divided; leave it out with .batch_size({plan.batch_size}, drop_remainder=True), or fill it up "
-                    f"with dataset.pad_to_multiple({plan.batch_size}) ({error})"
+                    f"the last batch of an epoch has {size} rows instead of {plan.batch_size}, {where}; leave it out "
+                    f"with .batch_size({plan.batch_size}, drop_remainder=True), or {remedy} ({error})"
                 ) from error
 
     def stats(self, recorder: Recorder, batches: int, rows: int) -> Stats:

@@ -184,7 +184,8 @@ def _specs(node: Any, path: tree.Path) -> Iterator[tuple[tree.Path, PartitionSpe
     if isinstance(node, PartitionSpec):
         yield path, node
         return
-    opened = tree.children(node)
+    # As batches are opened: JAX opens more containers than the core.
+    opened = tree.children(node) or tree.registered(node)
     if opened is None:
         raise TypeError(
             f"specs{''.join(path)} is {node!r}; give a jax.sharding.PartitionSpec, or a tree of them like the batch"

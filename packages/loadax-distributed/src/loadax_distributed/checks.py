@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import threading
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 
 def count(name: str, value: Any, least: int = 1) -> int:
@@ -28,6 +30,24 @@ def count(name: str, value: Any, least: int = 1) -> int:
     if number < least:
         raise ValueError(f"{name} is {number}; give at least {least}")
     return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """Checks a flag. Python takes any string that is not empty for True.
+
+    Args:
+        name: The name of the argument.
+        value: The argument.
+
+    Returns:
+        The flag.
+
+    Raises:
+        TypeError: If `value` is not a bool.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(cast("bool", value))
 
 
 def seconds(name: str, value: Any) -> float:

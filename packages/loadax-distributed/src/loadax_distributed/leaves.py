@@ -20,6 +20,9 @@ _OWN = ("loadax", "loadax_core", "loadax_distributed")
 
 _LEAVES = (np.ndarray, np.generic, jax.Array, bool, int, float, complex, str, bytes)
 
+# NumPy counts durations among the integers. Types are compared, since float8_e4m3fnuz has the character of clongdouble.
+_NO_NUMBERS = (np.longdouble, np.clongdouble, np.timedelta64)
+
 _issubdtype: Any = jax.numpy.issubdtype
 
 
@@ -30,9 +33,8 @@ def _is_kind(dtype: Any, kinds: tuple[Any, ...]) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _is_numeric(dtype: np.dtype[Any]) -> bool:
-    """Whether JAX has arrays of this dtype. It has none of long doubles (`g`, `G`) and of other byte orders."""
-    # NumPy counts durations (`m`) among the integers.
-    return _is_kind(dtype, (np.bool_, np.number)) and dtype.isnative and dtype.char not in "gGm"
+    """Whether JAX has arrays of this dtype. It has none of long doubles and of other byte orders."""
+    return _is_kind(dtype, (np.bool_, np.number)) and dtype.isnative and dtype.type not in _NO_NUMBERS
 
 
 def map_arrays(fn: Callable[[tree.Path, Any], Any], batch: Any) -> Any:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from loadax_core import Rows
 
 from .axes import check_data_axes
-from .checks import count
+from .checks import count, flag
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ def simulate_hosts(
         The rows of each host.
 
     Raises:
-        TypeError: If a number is not an integer.
+        TypeError: If a number is not an integer, `mesh_shape` not a mapping, or `drop_remainder` not a bool.
         ValueError: If the mesh does not fit the devices, an axis is unknown, a host has no device in the mesh, or the
             data shards do not divide a batch.
 
@@ -148,7 +149,8 @@ def simulate_hosts(
     hosts, devices_per_host = count("hosts", hosts), count("devices_per_host", devices_per_host)
     batch_size = count("batch_size", batch_size)
     dataset_length = count("dataset_length", dataset_length, least=0)
-    shape = {axis: count(f"mesh_shape[{axis!r}]", size) for axis, size in mesh_shape.items()}
+    drop_remainder = flag("drop_remainder", drop_remainder)
+    shape = _check_shape(mesh_shape)
     axes = check_data_axes(tuple(shape), data_axis_name)
     order = _check_order(hosts * devices_per_host, shape, device_order)
     num_data_shards = math.prod(shape[axis] for axis in axes)
@@ -175,6 +177,17 @@ def simulate_hosts(
             "one of its devices"
         )
     return HostPlan(hosts, batch_size, dataset_length, num_data_shards, steps, first_shard, held)
+
+
+def _check_shape(mesh_shape: Any) -> dict[str, int]:
+    """The size of each axis."""
+    if not isinstance(mesh_shape, Mapping):
+        raise TypeError(
+            f"mesh_shape is {mesh_shape!r}; give the size of each axis, such as {{'data': 4, 'model': 2}}, or the "
+            "shape of a jax.sharding.Mesh"
+        )
+    sizes = cast("Mapping[str, Any]", mesh_shape)
+    return {axis: count(f"mesh_shape[{axis!r}]", size) for axis, size in sizes.items()}
 
 
 def _check_order(devices: int, shape: dict[str, int], device_order: npt.ArrayLike | None) -> npt.NDArray[np.int64]:

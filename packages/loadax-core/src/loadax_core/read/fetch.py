@@ -5,7 +5,7 @@ The file is longer than others: what an error says of its rows needs the way tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
@@ -325,10 +325,21 @@ def _check_divided(batch: Any, rows: int) -> None:
     Raises:
         ValueError: If there is a leaf of another one.
     """
-    for path, leaf in tree.leaves(batch):
+    for path, leaf in _all_leaves(batch, ()):
         shape = getattr(leaf, "shape", ())
         if shape and shape[0] != rows:
             raise ValueError(
                 f"{tree.name(path)} has shape {tuple(shape)}, made of {rows} rows, and .shard divides the first "
                 "dimension among devices; let the batcher keep the rows there, and reshape in the training step"
             )
+
+
+def _all_leaves(batch: Any, path: tree.Path) -> Iterator[tuple[tree.Path, Any]]:
+    """Every leaf with its path, also in containers that only JAX opens."""
+    for place, leaf in tree.leaves(batch, path):
+        opened = None if hasattr(leaf, "__array__") else tree.registered(leaf)
+        if opened is None:
+            yield place, leaf
+        else:
+            for step, child in opened[0]:
+                yield from _all_leaves(child, (*place, step))
