@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib import import_module
 from itertools import count
 from types import FrameType
 from typing import Any
@@ -206,3 +207,58 @@ def test_a_sender_keeps_a_bounded_amount_of_idle_memory() -> None:
         del array, there
         sender.release(mapped.ended())
     assert sum(memory.array.nbytes for memory in mapped._memory.values()) < MOST_IDLE + (2 * 60 << 20)
+
+
+def kinds_of_arrays() -> list[Any]:
+    """Arrays of 64 KiB and more that Python's own buffers do not know, or that do not lie in one piece."""
+    numbers = np.arange(60_000).reshape(200, 300)
+    arrays: list[Any] = [
+        numbers.astype("M8[s]"),
+        numbers.astype(">m8[s]"),
+        np.array([(1, "2026-01-01")] * 9_000, [("row", ">i4"), ("day", "M8[D]")]),
+        np.asfortranarray(numbers.astype("M8[s]")),
+        numbers[:, ::-2],
+        numbers.astype(">i4")[::2],
+        np.broadcast_to(np.arange(300, dtype=">f8"), (200, 300)),
+    ]
+    with suppress(ImportError):
+        ml_dtypes = import_module("ml_dtypes")
+        arrays += [numbers.astype(ml_dtypes.bfloat16), numbers[:, :, None].repeat(2, 2).astype(ml_dtypes.float8_e4m3fn)]
+    return arrays
+
+
+@pytest.mark.parametrize("array", kinds_of_arrays(), ids=lambda array: f"{array.dtype}{array.strides}")
+def test_arrays_of_any_dtype_and_layout_are_shared_and_arrive_as_they_are(array: Any) -> None:
+    sender = Segments()
+    packed, _ = sender.pack([array])
+    sender.sent()
+    assert len(packed.body) < 1000
+    shared = Shared({"data": array})
+    assert len(shared.description()[0]) < 1000
+    _, [there] = received(Segments(), [array])
+    opened = open_shared(*shared.description(), os.dup(shared.fd()))["data"]
+    for other in (there, opened):
+        assert (other.dtype, other.shape) == (array.dtype, array.shape)
+        assert other.tobytes() == array.tobytes()
+        assert other.flags.fnc == array.flags.fnc
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "M8[s]", ">i4"])
+def test_an_array_that_lies_in_a_segment_is_not_copied_whatever_its_dtype(dtype: Any) -> None:
+    if dtype == "bfloat16":
+        dtype = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    sender = Segments()
+    array = sender((300, 400), dtype)
+    packed, _ = sender.pack([array])
+    sender.sent()
+    assert len(packed.buffers) == len(sender._numbered) == 1
+    assert packed.buffers[0][1:] == (0, array.nbytes)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 5), (5, 0, 3), (2, 3)])
+@pytest.mark.parametrize("dtype", ["f4", ">M8[s]", "S0", "O"])
+def test_small_and_empty_arrays_arrive_as_they_are(shape: tuple[int, ...], dtype: str) -> None:
+    array = np.zeros(shape, dtype)
+    array.flags.writeable = False
+    _, other = received(Segments(), array)
+    assert (other.dtype, other.shape, other.tolist()) == (array.dtype, shape, array.tolist())

@@ -33,6 +33,11 @@ from elsewhere import (
     Meeting,
     Modules,
     NeverOpened,
+    NoFile,
+    NoFileError,
+    NotImportedError,
+    NotParsedError,
+    NotTextError,
     Numbers,
     OnlyHere,
     Peculiar,
@@ -41,6 +46,7 @@ from elsewhere import (
     Ragged,
     Repeated,
     Rotating,
+    SlottedError,
     Stuck,
     Unprintable,
     Wide,
@@ -52,8 +58,9 @@ from elsewhere import (
     with_descriptors,
 )
 from loadax_core import ClosedError, DataLoader, PadBatcher, StackError, WorkerError
+from loadax_core.backends.pickling import pack, unpack
 from loadax_core.backends.spawned import END_SECONDS
-from loadax_core.errors import add_note
+from loadax_core.errors import add_note, copied
 from loadax_core.memory.pool import MOST_IDLE
 from loadax_core.memory.segments import LEAST_SHARED
 from loadax_core.run.window import Window
@@ -326,6 +333,36 @@ def test_an_error_that_pickle_would_change_arrives_as_it_is() -> None:
     with pytest.raises(EchoError) as caught:
         next(iter(DataLoader().workers(1, kind="process").build(Echo(2))))
     assert str(caught.value) == "broken: 0"
+
+
+def sent(error: BaseException) -> BaseException:
+    return unpack(pack(error))
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (NoFileError, ["errno", "strerror", "filename"]),
+        (NotTextError, ["encoding", "object", "start", "end", "reason"]),
+        (NotParsedError, ["msg", "filename", "lineno", "offset", "text"]),
+        (NotImportedError, ["msg", "name", "path"]),
+        (SlottedError, ["code"]),
+    ],
+)
+@pytest.mark.parametrize("again", [copied, sent])
+def test_what_an_error_keeps_beside_its_arguments_is_made_again(again: Any, kind: Any, names: list[str]) -> None:
+    error = kind("here")
+    error.added = 1
+    new = again(error)
+    assert new is not error
+    assert (type(new), str(new), new.args) == (kind, str(error), error.args)
+    assert [getattr(new, name) for name in [*names, "added"]] == [getattr(error, name) for name in [*names, "added"]]
+
+
+def test_an_error_that_says_what_it_says_by_attributes_arrives_as_it_is() -> None:
+    with pytest.raises(NoFileError, match=r"\[Errno 2\] no shard: '/data/shard'") as caught:
+        next(iter(DataLoader().workers(1, kind="process").build(NoFile(2))))
+    assert caught.value.filename == "/data/shard"
 
 
 def test_an_error_that_cannot_be_sent_still_arrives() -> None:
@@ -661,8 +698,8 @@ def test_the_byte_order_of_arrays_is_the_same_by_any_way() -> None:
 
 def test_a_loader_with_processes_can_be_copied() -> None:
     loader = DataLoader().batch_size(3).workers(1, kind="process").build(Numbers(6))
-    for copied in (pickle.loads(pickle.dumps(loader)), deepcopy(loader)):
-        assert [batch.tolist() for batch in copied] == [[0, 1, 2], [3, 4, 5]]
+    for other in (pickle.loads(pickle.dumps(loader)), deepcopy(loader)):
+        assert [batch.tolist() for batch in other] == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_an_executor_is_not_sent_the_dataset_with_each_task() -> None:

@@ -170,6 +170,44 @@ class EchoError(Exception):
         super().__init__(f"broken: {what}")
 
 
+class NoFileError(FileNotFoundError):
+    """Keeps what it says in attributes of `OSError`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(2, "no shard", path)
+
+
+class NotTextError(UnicodeDecodeError):
+    def __init__(self, where: str) -> None:
+        super().__init__("utf-8", b"\xff", 0, 1, f"no text in {where}")
+
+
+class NotParsedError(SyntaxError):
+    def __init__(self, where: str) -> None:
+        super().__init__("not parsed", (where, 3, 4, "text"))
+
+
+class NotImportedError(ImportError):
+    def __init__(self, where: str) -> None:
+        super().__init__("not imported", name="plugin", path=where)
+
+
+class SlottedError(Exception):
+    __slots__ = ("code",)
+
+    def __init__(self, code: str) -> None:
+        super().__init__("slotted")
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"the code is {self.code}"
+
+
+class NoFile(Numbers):
+    def __getitem__(self, row: int) -> int:
+        raise NoFileError("/data/shard")
+
+
 class Echo(Numbers):
     def __getitem__(self, row: int) -> int:
         raise EchoError(row)

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from types import CodeType
-from typing import Any
+from typing import Any, cast
 
 
 class StackError(ValueError):
@@ -89,21 +89,56 @@ def detach(error: BaseException) -> None:
 
 def copied(error: BaseException) -> BaseException:
     """A copy of an error that several steps get, since each adds its own notes; the error itself if that fails."""
-    kind, new = type(error), None
+    new = None
     with suppress(Exception):
         new = copy.copy(error)
     with suppress(Exception):
-        if new is None or type(new) is not kind or repr(new.args) != repr(error.args):
-            # `copy` calls the class with the error's arguments, and its `__init__` takes others.
-            new = kind.__new__(kind, *error.args)
-            for name, value in vars(error).items():
-                BaseException.__setattr__(new, name, value)
+        if new is None or not alike(new, error):
+            new = remade(type(error), *parts(error))
         for name in ("__traceback__", "__context__", "__cause__", "__suppress_context__"):
             BaseException.__setattr__(new, name, getattr(error, name))
         if hasattr(error, "__notes__"):
             BaseException.__setattr__(new, "__notes__", [*error.__notes__])
         return new
     return error
+
+
+def alike(new: BaseException, error: BaseException) -> bool:
+    """Whether what `copy` or `pickle` has made of an error is as that one.
+
+    They call the class with the error's arguments, and its `__init__` may take others.
+    """
+    return type(new) is type(error) and repr(new.args) == repr(error.args) and _message(new) == _message(error)
+
+
+def parts(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What an error consists of, for `remade`.
+
+    Returns:
+        The arguments of Python's own class that it derives from, and the attributes that were set.
+    """
+    _, arguments, *state = cast("tuple[Any, ...]", _native(type(error)).__reduce__(error))
+    attributes: dict[str, Any] = {**(state[0] if state else {})}
+    own: Any = object.__getstate__(error)
+    if isinstance(own, tuple):
+        # Those of `__slots__`.
+        attributes.update(cast("tuple[Any, dict[str, Any]]", own)[1])
+    return arguments, attributes
+
+
+def remade(kind: type[BaseException], arguments: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    """An error of the same parts, made without a call of its class's `__init__`."""
+    error = kind.__new__(kind, *arguments)
+    # It may keep its message elsewhere than in its arguments, as `OSError` does.
+    _native(kind).__init__(error, *arguments)
+    for name, value in attributes.items():
+        BaseException.__setattr__(error, name, value)
+    return error
+
+
+def _native(kind: type[BaseException]) -> Any:
+    """The first of Python's own classes that a class of errors derives from."""
+    return next(base for base in kind.__mro__ if base.__module__ == "builtins")
 
 
 def is_interrupt(error: BaseException) -> bool:

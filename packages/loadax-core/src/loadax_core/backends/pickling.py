@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import FunctionType, ModuleType
 from typing import Any, cast
 
-from ..errors import WorkerError, add_note
+from ..errors import WorkerError, add_note, alike, parts, remade
 from ..memory.pickled import dumps
 
 DEPTH = 12
@@ -135,11 +135,10 @@ def pack(error: BaseException) -> bytes:
     kind, notes = type(error), getattr(error, "__notes__", [])
     with suppress(Exception):
         body = pickle.dumps((error, None, notes))
-        copy = unpack(body)
-        if type(copy) is kind and repr(copy.args) == repr(error.args):
+        if alike(unpack(body), error):
             return body
     with suppress(Exception):
-        body = pickle.dumps((kind, (error.args, vars(error)), notes))
+        body = pickle.dumps((kind, parts(error), notes))
         if type(unpack(body)) is kind:
             return body
     try:
@@ -154,13 +153,9 @@ def pack(error: BaseException) -> bytes:
 
 def unpack(body: bytes) -> BaseException:
     """The error that was packed."""
-    error, parts, notes = pickle.loads(body)
-    if parts is not None:
-        kind: type[BaseException] = error
-        arguments, attributes = parts
-        error = kind.__new__(kind, *arguments)
-        for name, value in attributes.items():
-            BaseException.__setattr__(error, name, value)
+    error, consists_of, notes = pickle.loads(body)
+    if consists_of is not None:
+        error = remade(error, *consists_of)
     if getattr(error, "__notes__", []) != notes:
         BaseException.__setattr__(error, "__notes__", notes)
     return error

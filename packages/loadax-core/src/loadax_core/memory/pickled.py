@@ -1,4 +1,4 @@
-"""How what goes to other processes is pickled: without a call of named tuples' classes."""
+"""How what goes to other processes is pickled: arrays as buffers, and named tuples without a call of their class."""
 
 from __future__ import annotations
 
@@ -6,28 +6,55 @@ import io
 import pickle
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..protocols import Array
 
 KeepInBand = Callable[[pickle.PickleBuffer], object]
 """As `buffer_callback` of `pickle.dumps`."""
 
 
 class Pickler(pickle.Pickler):
-    """Pickles named tuples as their class and values.
+    """Pickles arrays as buffers, and named tuples as their class and values.
 
-    Python's own pickler has the class called again. If its `__new__` changed a value, each way to another process would
-    change it once more. So a named tuple is made by `tuple.__new__`, as `tree` does. Other containers are not called.
+    NumPy itself makes buffers of those arrays only that lie in one piece and have a dtype that Python's buffers know,
+    which `bfloat16` and `datetime64` are not. It copies the others into the pickle, in the machine's byte order.
+
+    Python's own pickler has the class of a named tuple called again. If its `__new__` changed a value, each way to
+    another process would change it once more. So a named tuple is made by `tuple.__new__`, as `tree` does. Other
+    containers are not called.
     """
 
     def reducer_override(self, obj: Any, /) -> Any:
         """Is called for each class, function and instance, but not for strings, numbers and plain containers."""
         kind = cast("type[Any]", type(obj))
+        if kind is np.ndarray:
+            return _taken_apart(obj)
         if not isinstance(obj, tuple) or not hasattr(kind, "_fields"):
             return NotImplemented
         if kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__:
             # The class says itself how it is pickled.
             return NotImplemented
         return cast("Any", tuple).__new__, (kind, tuple(cast("tuple[Any, ...]", obj))), obj.__getstate__()
+
+
+def _taken_apart(array: Array) -> Any:
+    """How an array is pickled: what makes it again, of its bytes. Objects have none that another process can read."""
+    dtype = array.dtype
+    if dtype.hasobject or not dtype.itemsize:
+        return NotImplemented
+    fortran = array.flags.fnc
+    # An array that does not lie in one piece is copied here.
+    flat: Any = (array.T if fortran else np.ascontiguousarray(array)).reshape(-1).view(np.uint8)
+    return put_together, (pickle.PickleBuffer(flat), dtype, array.shape, "F" if fortran else "C")
+
+
+def put_together(buffer: Any, dtype: npt.DTypeLike, shape: tuple[int, ...], order: Literal["C", "F"]) -> Array:
+    """The array whose bytes lie in a buffer; no copy is made."""
+    return np.ndarray(shape, dtype, buffer, order=order)
 
 
 def dumps(
