@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from loadax_core import DataLoader, PadBatcher, StackError, tree
+from loadax_core.hints import ITERATOR as ITERATOR_HINTS
 
 Use = Callable[[Any], Any]
 
@@ -71,6 +72,9 @@ ITERATOR: list[tuple[Use, type[Exception], str]] = [
     (methodcaller("state_dict"), AttributeError, r"no attribute 'state_dict'; use batches\.get_state\(\)"),
     (methodcaller("load_state_dict", {}), AttributeError, r"use batches\.set_state\(state\)"),
     (methodcaller("next"), AttributeError, r"use next\(batches\)"),
+    (methodcaller("origins", 3), AttributeError, r"the loader has it: loader\.origins$"),
+    (methodcaller("batch", 3), AttributeError, r"the loader has it: loader\.batch$"),
+    (attrgetter("steps_per_epoch"), AttributeError, r"the loader has it: loader\.steps_per_epoch$"),
     (methodcaller("reset"), AttributeError, r"use batches\.seek\(0\), or a new iter\(loader\)"),
     (attrgetter("nonsense"), AttributeError, "^'LoaderIterator' object has no attribute 'nonsense'$"),
 ]
@@ -94,6 +98,14 @@ def test_a_loader_says_what_to_write_instead(by: Use, kind: type[Exception], mes
 def test_an_iterator_says_what_to_write_instead(by: Use, kind: type[Exception], message: str) -> None:
     with iter(DataLoader().batch_size(4).build(range(8))) as batches, pytest.raises(kind, match=message):
         use(batches, by)
+
+
+def test_what_is_said_to_be_the_loaders_is() -> None:
+    loader = DataLoader().build(range(8))
+    with iter(loader) as batches:
+        for name, hint in ITERATOR_HINTS.items():
+            assert not hasattr(batches, name)
+            assert hasattr(loader, name) or "the loader has it" not in hint
 
 
 def test_builders_and_loaders_are_true_and_can_be_copied() -> None:

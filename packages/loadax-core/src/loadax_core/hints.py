@@ -92,6 +92,21 @@ LOADER = {
 """Names that a `Loader` does not have, and what to write instead."""
 
 ITERATOR = {
+    **{
+        name: f"the loader has it: loader.{name}"
+        for name in (
+            "audit",
+            "batch",
+            "batch_size",
+            "check_agreement",
+            "dataset",
+            "find",
+            "origins",
+            "peek",
+            "sharding_strategy",
+            "steps_per_epoch",
+        )
+    },
     "load_state_dict": "use batches.set_state(state)",
     "next": "use next(batches)",
     "reset": "use batches.seek(0), or a new iter(loader)",
