@@ -30,6 +30,7 @@ import numpy as np
 from . import tree
 from .batch.merge import join_batches
 from .batch.stack import StackBatcher
+from .checks import check_length
 from .loader import Loader
 from .memory.parts import Parts
 from .memory.pickled import dumps
@@ -95,8 +96,11 @@ def check_dataset(
 
     Raises:
         AssertionError: If a promise does not hold; the error names it.
+        TypeError: If `dataset` is none, as for `build`.
     """
-    length = len(dataset)
+    if isinstance(dataset, Loader):
+        raise TypeError("check_dataset takes a dataset; check_loader checks a loader")
+    length = check_length(dataset)
     assert len(dataset) == length, "len() is not the same twice"
     if rows is None:
         rows = _spread(length)
@@ -167,7 +171,10 @@ def check_loader(loader: Loader[Any]) -> None:
 
     Raises:
         AssertionError: If a promise does not hold; the error names it.
+        TypeError: If `loader` is none.
     """
+    if not isinstance(loader, Loader):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"check_loader takes what build returned, got {type(loader).__name__}: {loader!r:.80}")
     before = threading.active_count()
     batches: list[Any] = []
     states: list[dict[str, Any]] = []
