@@ -137,6 +137,27 @@ def test_what_is_no_dataset_and_no_loader_is_refused() -> None:
             check_loader(wrong)
 
 
+def test_a_gather_that_no_loader_calls_is_found() -> None:
+    class NoMemory:
+        """Its `gather` takes the rows alone, as that of another library does."""
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, row: int) -> int:
+            return row
+
+        def gather(self, rows: Any) -> Any:
+            return rows
+
+    class NoMemoryHere(NoMemory):
+        rowwise = True
+
+    check_dataset(NoMemory(), pickled=False)
+    with pytest.raises(AssertionError, match=r"gather does not take \(rows, alloc\), so no loader calls it"):
+        check_dataset(NoMemoryHere(), pickled=False)
+
+
 def test_a_good_dataset_passes() -> None:
     check_dataset(Good())
     check_dataset(Good(0))

@@ -120,6 +120,9 @@ def check_dataset(
                 check_same(list(read_range(few)), _read_one_by_one(dataset, list(few)), f"items of read_range of {few}")
             _check_refuses_ranges(length, read_range, "read_range")
     gather = gather_of(dataset)
+    # Other libraries have a `gather` of other arguments, and no `rowwise`.
+    own_gather = getattr(dataset, "gather", None) if hasattr(dataset, "rowwise") else None
+    assert gather is not None or own_gather is None, "gather does not take (rows, alloc), so no loader calls it"
     if gather is not None and rows:
         # Memory as a loader provides it: the base of an array is a lease, and its bytes may be those of an earlier one.
         pool = Pool()
