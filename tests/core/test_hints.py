@@ -58,6 +58,7 @@ LOADER: list[tuple[Use, type[Exception], str]] = [
     (methodcaller("set_epoch", 4), AttributeError, r"for batch in loader\.epoch\(e\)"),
     (methodcaller("count"), AttributeError, r"DataLoader\(\)\.count\(\.\.\.\)\.build\(dataset\)"),
     (methodcaller("skip"), AttributeError, r"DataLoader\(\)\.skip\(\.\.\.\)\.build\(dataset\)"),
+    (methodcaller("take", 3), AttributeError, r"use itertools\.islice\(loader, n\) for n batches"),
     (enter, TypeError, r"with iter\(loader\) as batches"),
     (methodcaller("state_dict"), AttributeError, r"position: iter\(loader\)\.get_state\(\)"),
     (methodcaller("start"), AttributeError, r"belongs to an iterator: batches = iter\(loader\)"),
@@ -127,6 +128,13 @@ def test_arguments_of_other_loaders_are_translated() -> None:
     )
     with pytest.raises(TypeError, match=message):
         kind(num_workers=4, drop_last=True)
+    message = (
+        r"\.build\(dataset\) instead of data_source, dataset\.map\(fn\), .*, instead of operations, .*read_options$"
+    )
+    with pytest.raises(TypeError, match=message):
+        kind(data_source=[1], operations=[], read_options=None)
+    with pytest.raises(TypeError, match=r"DataLoader\(batcher\), .* instead of batch_fn$"):
+        kind(batch_fn=list)
     with pytest.raises(TypeError, match=r"seed=0\)\)$"):
         kind(nonsense=1)
 
