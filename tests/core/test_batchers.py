@@ -84,6 +84,11 @@ def test_batches_start_aligned() -> None:
         ([{"a": 1}, {"a": True}], r"batch\['a'\]: item 0 has type int but item 1 has type bool", (0, 1)),
         ([(1, None), (1, 2)], r"batch\[1\]: item 0 has type NoneType but item 1 has type int", (0, 1)),
         (
+            [np.zeros((4, 5, 3)), np.zeros((6, 5, 3))],
+            r"but item 1 has shape \(6, 5, 3\); map them to one shape .* crops or resizes them; PadBatcher pads",
+            (0, 1),
+        ),
+        (
             [Pair(np.zeros(3), 0), Pair(np.zeros(3), 0), Pair(np.zeros(4), 0)],
             r"batch\.x: item 0 has shape \(3,\) but item 2 has shape \(4,\); PadBatcher pads",
             (0, 2),

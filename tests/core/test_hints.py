@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from loadax_core import DataLoader, PadBatcher, StackError, tree
+from loadax_core.hints import ITERATOR as ITERATOR_HINTS
 
 Use = Callable[[Any], Any]
 
@@ -57,6 +58,7 @@ LOADER: list[tuple[Use, type[Exception], str]] = [
     (methodcaller("set_epoch", 4), AttributeError, r"for batch in loader\.epoch\(e\)"),
     (methodcaller("count"), AttributeError, r"DataLoader\(\)\.count\(\.\.\.\)\.build\(dataset\)"),
     (methodcaller("skip"), AttributeError, r"DataLoader\(\)\.skip\(\.\.\.\)\.build\(dataset\)"),
+    (methodcaller("take", 3), AttributeError, r"use itertools\.islice\(loader, n\) for n batches"),
     (enter, TypeError, r"with iter\(loader\) as batches"),
     (methodcaller("state_dict"), AttributeError, r"position: iter\(loader\)\.get_state\(\)"),
     (methodcaller("start"), AttributeError, r"belongs to an iterator: batches = iter\(loader\)"),
@@ -71,6 +73,9 @@ ITERATOR: list[tuple[Use, type[Exception], str]] = [
     (methodcaller("state_dict"), AttributeError, r"no attribute 'state_dict'; use batches\.get_state\(\)"),
     (methodcaller("load_state_dict", {}), AttributeError, r"use batches\.set_state\(state\)"),
     (methodcaller("next"), AttributeError, r"use next\(batches\)"),
+    (methodcaller("origins", 3), AttributeError, r"the loader has it: loader\.origins$"),
+    (methodcaller("batch", 3), AttributeError, r"the loader has it: loader\.batch$"),
+    (attrgetter("steps_per_epoch"), AttributeError, r"the loader has it: loader\.steps_per_epoch$"),
     (methodcaller("reset"), AttributeError, r"use batches\.seek\(0\), or a new iter\(loader\)"),
     (attrgetter("nonsense"), AttributeError, "^'LoaderIterator' object has no attribute 'nonsense'$"),
 ]
@@ -96,6 +101,14 @@ def test_an_iterator_says_what_to_write_instead(by: Use, kind: type[Exception], 
         use(batches, by)
 
 
+def test_what_is_said_to_be_the_loaders_is() -> None:
+    loader = DataLoader().build(range(8))
+    with iter(loader) as batches:
+        for name, hint in ITERATOR_HINTS.items():
+            assert not hasattr(batches, name)
+            assert hasattr(loader, name) or "the loader has it" not in hint
+
+
 def test_builders_and_loaders_are_true_and_can_be_copied() -> None:
     builder = DataLoader().batch_size(4)
     assert builder
@@ -115,6 +128,13 @@ def test_arguments_of_other_loaders_are_translated() -> None:
     )
     with pytest.raises(TypeError, match=message):
         kind(num_workers=4, drop_last=True)
+    message = (
+        r"\.build\(dataset\) instead of data_source, dataset\.map\(fn\), .*, instead of operations, .*read_options$"
+    )
+    with pytest.raises(TypeError, match=message):
+        kind(data_source=[1], operations=[], read_options=None)
+    with pytest.raises(TypeError, match=r"DataLoader\(batcher\), .* instead of batch_fn$"):
+        kind(batch_fn=list)
     with pytest.raises(TypeError, match=r"seed=0\)\)$"):
         kind(nonsense=1)
 

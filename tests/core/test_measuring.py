@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from loadax_core import DataLoader, Measurement, Stats, measure
@@ -29,6 +30,16 @@ def test_headroom_is_what_the_loader_costs() -> None:
     assert slow.stats.batches == 8
     assert slow.stats.verdict.startswith("Loader-bound")
     assert slow.timeline is None
+
+
+def test_a_loader_comes_first_and_then_a_step() -> None:
+    loader: Any = DataLoader().build(range(3))
+    with pytest.raises(TypeError, match="measure takes a loader, and then the step, got builtin_function_or_method"):
+        measure(id, loader)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="measure takes a loader, and then the step, got DataLoader"):
+        measure(DataLoader(), id)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"the step is a function of a batch, got float: 0\.5"):
+        measure(loader, 0.5)  # pyright: ignore[reportArgumentType]
 
 
 def test_each_loop_takes_as_many_steps() -> None:

@@ -533,6 +533,10 @@ def test_what_cannot_be_pickled_is_named_in_build() -> None:
         TypeError, match=r"workers\(2, kind='process'\) sends the dataset .* but .*Local.* cannot be pickled"
     ):
         builder.build(Local(3))
+    with pytest.raises(
+        TypeError, match=r"sends the batcher to other processes, but .*<lambda> .* \(the batcher\) cannot"
+    ):
+        DataLoader(lambda items: items).workers(2, kind="process").build(Numbers(3))
     holding = Numbers(3, {1: ValueError(threading.Lock())})
     with pytest.raises(TypeError, match=r"but a lock \(.*errors\[1\].*\) cannot be pickled: .*threads: \.workers\(n\)"):
         builder.build(holding)
@@ -748,7 +752,7 @@ def test_an_executor_of_threads_relays_any_error_as_it_is() -> None:
 def test_what_a_pool_of_processes_cannot_be_sent_is_refused_by_build() -> None:
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as executor,
-        pytest.raises(TypeError, match=r"workers\(executor\) sends the dataset .*<lambda> .* cannot be pickled"),
+        pytest.raises(TypeError, match=r"workers\(executor\) sends the batcher .*<lambda> .* cannot be pickled"),
     ):
         DataLoader(lambda items: items).workers(executor).build([1, 2])
 

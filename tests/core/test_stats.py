@@ -44,6 +44,9 @@ BASE = Stats(
 GIL = {"wake_wait": 0.2, "process_cpu": 9.9}
 """The consumer runs 3.3 ms after a late batch is ready."""
 
+SLOW = {"slowest": (SlowRead(3.5, 70, 1), SlowRead(0.01, 5, 1))}
+"""One row took nearly as long as the loop waited."""
+
 
 class Rows:
     """Integers; the read of some waits for what a test gives them to wait for."""
@@ -167,6 +170,15 @@ def until_ready(batches: Any, which: slice) -> None:
             "some batches take far longer than others. .prefetch(4) lets workers lo",
         ),
         ({"busy": 4.0, "ready": ()}, "Workers were busy 20% of the time"),
+        # One read is enough to be waited for.
+        (
+            {"busy": 4.0} | SLOW,
+            "40% of the time. One read took about as long: row 70 in 3.50 s. Look at what was read there.",
+        ),
+        ({"busy": 18.0} | SLOW, "would wait for more rows"),
+        ({"busy": 4.0, "slowest": (SlowRead(1.5, 70, 1),)}, "batches were late all the same"),
+        ({"busy": 4.0, "slowest": (SlowRead(2.5, 70, 1000),)}, "batches were late all the same"),
+        ({"busy": 4.0, "waited": 7.0, "first_wait": 2.0} | SLOW, "batches were late all the same"),
         # Most of a short run is its start.
         ({"waited": 9.5, "first_wait": 9.2}, "Too early to say: 92% of the run was the wait for the first batch, when"),
         ({"kind": "caller", "workers": 0, "waited": 9.0, "reading": 7.5}, "only when they are asked for: .workers(4) "),

@@ -116,6 +116,48 @@ class TupleFingerprint(Good):
         return {"shape": (1, 2)}
 
 
+def test_what_is_no_dataset_and_no_loader_is_refused() -> None:
+    class NoLength:
+        def __getitem__(self, row: int) -> int:
+            return row
+
+    loader = DataLoader().build(Good())
+    datasets: list[tuple[Any, str]] = [
+        (Good, r"Good is a class; give a dataset, such as Good\(\.\.\.\)"),
+        (NoLength(), r" has no len\(\)"),
+        ({"x": np.zeros(3)}, "has keys, not rows"),
+        (loader, "check_loader checks a loader"),
+    ]
+    for wrong, message in datasets:
+        with pytest.raises(TypeError, match=message):
+            check_dataset(wrong)
+    loaders: list[Any] = [Good(), DataLoader(), iter(loader)]
+    for wrong in loaders:
+        with pytest.raises(TypeError, match="check_loader takes what build returned, got "):
+            check_loader(wrong)
+
+
+def test_a_gather_that_no_loader_calls_is_found() -> None:
+    class NoMemory:
+        """Its `gather` takes the rows alone, as that of another library does."""
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, row: int) -> int:
+            return row
+
+        def gather(self, rows: Any) -> Any:
+            return rows
+
+    class NoMemoryHere(NoMemory):
+        rowwise = True
+
+    check_dataset(NoMemory(), pickled=False)
+    with pytest.raises(AssertionError, match=r"gather does not take \(rows, alloc\), so no loader calls it"):
+        check_dataset(NoMemoryHere(), pickled=False)
+
+
 def test_a_good_dataset_passes() -> None:
     check_dataset(Good())
     check_dataset(Good(0))

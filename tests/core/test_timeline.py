@@ -116,6 +116,18 @@ def test_an_empty_timeline_can_be_saved(tmp_path: Path) -> None:
         timeline.save(tmp_path / "run.svg")
 
 
+def test_a_timeline_is_saved_after_its_block(tmp_path: Path) -> None:
+    with iter(DataLoader().build(range(3))) as batches:
+        timeline = batches.timeline()
+        list(batches)
+        with pytest.raises(RuntimeError, match=r"with batches\.timeline\(\) as timeline, and save it after the block"):
+            timeline.save(tmp_path / "forgotten.json")
+        with timeline, pytest.raises(RuntimeError, match="nothing is recorded yet"):
+            timeline.save(tmp_path / "early.svg")
+    timeline.save(tmp_path / "late.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["late.json"]
+
+
 def test_only_the_block_is_recorded_and_only_so_much() -> None:
     with iter(DataLoader(list[int]).workers(1).build(range(30))) as batches:
         with batches.timeline(most=3) as timeline:

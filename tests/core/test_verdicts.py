@@ -231,6 +231,20 @@ def test_no_workers_get_no_more_than_there_are_cores_to_compute() -> None:
     assert workers_advised(computing) <= cores()
 
 
+def test_a_read_that_the_loop_waited_for_is_named() -> None:
+    class Late:
+        def __len__(self) -> int:
+            return ROWS
+
+        def __getitem__(self, row: int) -> int:
+            time.sleep(1.0 if row == 70 else 0.0005)
+            return row
+
+    stats = run(DataLoader().workers(2).build(Late()), 0.002, seconds=1.5)
+    # The second is right while other programs have the cores.
+    assert re.search(r"One read took about as long: .* in 1\.\d\d s\. Look at|CPU core", stats.verdict), stats
+
+
 def test_depth_is_advised_where_batches_are_sometimes_far_slower() -> None:
     """Each 40th batch takes as long as 20 steps, which a window of 2 cannot bridge, and a deep one can."""
 

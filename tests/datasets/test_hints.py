@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import loadax_datasets
@@ -34,6 +35,8 @@ def draw(x: int, rng: np.random.Generator) -> int:
         (lambda: rows.shuffle(seed=1, reshuffle_each_iteration=True), r"each epoch has another order; .*frozen\(\)"),
         (lambda: rows.map(draw, batched=True), r"map takes no batched: write vectorized=True"),
         (lambda: rows.map(draw, num_parallel_calls=4), r"takes no num_parallel_calls: .*\.workers\(4\)\.build"),
+        (lambda: rows.random_map(draw, seed=1, vectorized=True), "takes no vectorized: each row has random numbers of"),
+        (lambda: rows.random_map(draw, num_proc=4), r"random_map takes no num_proc: a loader has workers"),
         (lambda: rows.filter(draw, num_proc=4), r"filter takes no num_proc: all rows are read once"),
         (rows.repeat, r"repeat\(3\) makes one epoch.*DataLoader\(\)\.epochs\(None\)"),
         (lambda: rows.repeat(None), r"repeat\(3\) makes one epoch.*DataLoader\(\)\.epochs\(None\)"),
@@ -95,6 +98,8 @@ def test_classes_take_seeds_by_name(kind: Any, arguments: tuple[Any, ...]) -> No
         ("mp_prefetch", r"workers\(4, kind='process'\).build\(dataset\)"),
         ("select_columns", r"dataset.map\(lambda row: \{'x': row\['x'\]\}\)"),
         ("window_shuffle", r"dataset.shuffle\(seed=1, block=100\)"),
+        ("bucket_by_sequence_length", r"dataset\.select\(np\.argsort\(lengths\)\)\.shuffle\(seed=1, block=32\)"),
+        ("flat_map", "derived from BaseDataset, says which rows of this dataset make its row i"),
         ("train_test_split", r"dataset.random_split\(\[0.9, 0.1\], seed=0\)"),
     ],
 )
@@ -105,14 +110,21 @@ def test_names_of_other_libraries_say_what_to_write(name: str, hint: str) -> Non
     assert not hasattr(rows, name)
 
 
-def test_what_the_hints_say_can_be_written() -> None:
+def test_what_the_hints_say_can_be_written(tmp_path: Path) -> None:
     kinds = {kind.__name__: kind for kind in (DataLoader, PadBatcher, RangeDataset)}
-    names: dict[str, Any] = {"dataset": RangeDataset(100), "other": rows, "my_batcher": list, **kinds}
+    names: dict[str, Any] = {
+        "dataset": RangeDataset(100),
+        "other": rows,
+        "my_batcher": list,
+        "my_function": list,
+        **kinds,
+    }
+    names |= {"np": np, "lengths": np.arange(100), "directory": tmp_path}
     for name, hint in ELSEWHERE.items():
         assert not hasattr(BaseDataset, name)
         code = hint.split(": ", 1)[-1].split(";")[0].removeprefix("write ").split(", or ")[0]
         code = code.rsplit(" is ", 1)[-1]
-        if "mesh" not in code and "to_device" not in code and "loader)" not in code:
+        if "mesh" not in code and "to_device" not in code and "loader)" not in code and "BaseDataset" not in code:
             eval(code, names)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from loadax_core import DataLoader, PadBatcher, aligned_empty, testing
-from loadax_datasets import BaseDataset, PolarsDataset
+from loadax_datasets import ArrayDataset, BaseDataset, PolarsDataset
 
 pl: Any = pytest.importorskip("polars")
 
@@ -445,3 +445,13 @@ def test_categories_with_a_name(check_dataset: CheckDataset, physical: str) -> N
     check_dataset(
         PolarsDataset(frame, fill_null={"c": "new"}), [{"c": word} for word in ("a", "new", "b")], gathers=True
     )
+
+
+def test_an_array_dataset_of_a_frame_names_the_class_that_reads_it() -> None:
+    frame = pl.DataFrame({"x": [1, 2, 3]})
+    with pytest.raises(TypeError, match=r"PolarsDataset\(frame\) reads its rows"):
+        ArrayDataset(frame)
+    with pytest.raises(TypeError, match=r"PolarsDataset\(frame\) collects it, and reads its rows"):
+        ArrayDataset(frame.lazy())
+    with pytest.raises(TypeError, match=r"arrays\['x'\] is a Series, not an array; convert it with np.asarray"):
+        ArrayDataset({"x": frame["x"]})

@@ -189,11 +189,11 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             ImportError: If `to_device` is set and loadax-distributed is not installed.
         """
         placement = None if isinstance(to_device, bool) else resolve.device_placement(to_device)
-        return self._with(
-            prefetch="auto" if n is None else check_int("prefetch", n, 0),
-            to_device=to_device is not False,
-            placement=placement,
-        )
+        try:
+            batches = "auto" if n is None else check_int("prefetch", n, 0)
+        except TypeError as error:
+            raise TypeError(f"{error}; where batches go is given by name, prefetch(to_device=True)") from None
+        return self._with(prefetch=batches, to_device=to_device is not False, placement=placement)
 
     @overload
     def shard(self, mesh: ShardingStrategy) -> DataLoader[T_contra, B_co]: ...
@@ -242,7 +242,10 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
             TypeError: If `n` is not an integer.
             ValueError: If `n` is less than 1.
         """
-        return self._with(epochs=None if n is None else check_int("epochs", n, 1))
+        try:
+            return self._with(epochs=None if n is None else check_int("epochs", n, 1))
+        except ValueError as error:
+            raise ValueError(f"{error}; None makes a run without an end") from None
 
     @given_by_name("steps")
     def skip(self, *, steps: Iterable[int]) -> DataLoader[T_contra, B_co]:

@@ -18,19 +18,23 @@ _SHUFFLE = "the dataset holds the order: .build(dataset.shuffle(seed=0))"
 _BEFORE = "settings come before .build(dataset): "
 
 ARGUMENTS = {
+    "batch_fn": "DataLoader(batcher), which takes the list of items",
     "batch_size": ".batch_size(n)",
     "batch_sampler": ".batch_size(n), and dataset.select(rows) for the order",
     "collate_fn": "DataLoader(batcher), which takes the list of items",
+    "data_source": ".build(dataset)",
     "dataset": ".build(dataset)",
     "drop_last": ".batch_size(n, drop_remainder=True)",
     "drop_remainder": ".batch_size(n, drop_remainder=True)",
     "epochs": ".epochs(n)",
     "num_epochs": ".epochs(n)",
     "num_workers": ".workers(n)",
+    "operations": "dataset.map(fn), and the other methods of a dataset,",
     "persistent_workers": ".epochs(n)",
     "pin_memory": ".prefetch(to_device=True)",
     "prefetch": ".prefetch(n)",
     "prefetch_factor": ".prefetch(n), which counts batches of all workers together",
+    "read_options": ".workers(n).prefetch(n)",
     "sampler": "dataset.sample(n) or dataset.select(rows)",
     "seed": "dataset.shuffle(seed=0)",
     "shuffle": "dataset.shuffle(seed=0)",
@@ -82,6 +86,7 @@ LOADER = {
     "sampler": "the dataset holds the order; one epoch of this loader is loader.epoch(e)",
     "set_epoch": "use for batch in loader.epoch(e)",
     "shuffle": f"{_SHUFFLE}; one epoch of this loader is loader.epoch(e)",
+    "take": "use itertools.islice(loader, n) for n batches, or .build(dataset.take(n)) for n rows",
     "load_state_dict": "an iterator has the position: batches = iter(loader), and batches.set_state(state)",
     "state_dict": "an iterator has the position: iter(loader).get_state()",
     **dict.fromkeys(
@@ -92,6 +97,21 @@ LOADER = {
 """Names that a `Loader` does not have, and what to write instead."""
 
 ITERATOR = {
+    **{
+        name: f"the loader has it: loader.{name}"
+        for name in (
+            "audit",
+            "batch",
+            "batch_size",
+            "check_agreement",
+            "dataset",
+            "find",
+            "origins",
+            "peek",
+            "sharding_strategy",
+            "steps_per_epoch",
+        )
+    },
     "load_state_dict": "use batches.set_state(state)",
     "next": "use next(batches)",
     "reset": "use batches.seek(0), or a new iter(loader)",

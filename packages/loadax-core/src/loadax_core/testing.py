@@ -30,6 +30,7 @@ import numpy as np
 from . import tree
 from .batch.merge import join_batches
 from .batch.stack import StackBatcher
+from .checks import check_length
 from .loader import Loader
 from .memory.parts import Parts
 from .memory.pickled import dumps
@@ -95,8 +96,11 @@ def check_dataset(
 
     Raises:
         AssertionError: If a promise does not hold; the error names it.
+        TypeError: If `dataset` is none, as for `build`.
     """
-    length = len(dataset)
+    if isinstance(dataset, Loader):
+        raise TypeError("check_dataset takes a dataset; check_loader checks a loader")
+    length = check_length(dataset)
     assert len(dataset) == length, "len() is not the same twice"
     if rows is None:
         rows = _spread(length)
@@ -116,6 +120,9 @@ def check_dataset(
                 check_same(list(read_range(few)), _read_one_by_one(dataset, list(few)), f"items of read_range of {few}")
             _check_refuses_ranges(length, read_range, "read_range")
     gather = gather_of(dataset)
+    # Other libraries have a `gather` of other arguments, and no `rowwise`.
+    own_gather = getattr(dataset, "gather", None) if hasattr(dataset, "rowwise") else None
+    assert gather is not None or own_gather is None, "gather does not take (rows, alloc), so no loader calls it"
     if gather is not None and rows:
         # Memory as a loader provides it: the base of an array is a lease, and its bytes may be those of an earlier one.
         pool = Pool()
@@ -167,7 +174,10 @@ def check_loader(loader: Loader[Any]) -> None:
 
     Raises:
         AssertionError: If a promise does not hold; the error names it.
+        TypeError: If `loader` is none.
     """
+    if not isinstance(loader, Loader):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"check_loader takes what build returned, got {type(loader).__name__}: {loader!r:.80}")
     before = threading.active_count()
     batches: list[Any] = []
     states: list[dict[str, Any]] = []

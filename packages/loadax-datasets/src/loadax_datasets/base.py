@@ -30,7 +30,7 @@ from loadax_core import (
 
 from .checks import check_bool, check_int
 from .flat_views import FlatDocuments
-from .hints import FILTER, MAP, NO_TIMES, SHUFFLE, check_weights_by_name, elsewhere, seed_by_name, takes_no
+from .hints import FILTER, MAP, NO_TIMES, RANDOM_MAP, SHUFFLE, check_weights_by_name, elsewhere, seed_by_name, takes_no
 from .layout import Layout
 from .rows import INT64, Wanted, as_array, check_range, row_in_range, rows_in_range
 
@@ -408,6 +408,7 @@ class BaseDataset(ABC, Generic[T_co]):
             return datasets.MappedDataset(self, fn, vectorized=True)
         return datasets.MappedDataset(self, fn)
 
+    @takes_no(RANDOM_MAP)
     @seed_by_name("the seed is given by name: random_map({first}seed={given})")
     def random_map(self, fn: Callable[[T_co, np.random.Generator], U], *, seed: int = 0) -> BaseDataset[U]:
         """Passes every item through `fn(item, rng)`, with other random numbers each epoch.

@@ -51,6 +51,16 @@ ELSEWHERE: dict[str, str] = {
     "concatenate": "write dataset.concat(other), or dataset + other",
     "interleave": "write dataset.mix(other, weights=[1, 1], seed=0)",
     "enumerate": "write RangeDataset(len(dataset)).zip(dataset)",
+    "apply": "write my_function(dataset)",
+    "snapshot": "write dataset.cache(directory)",
+    "bucket_by_sequence_length": (
+        "rows of similar length are neighbours once they are sorted: "
+        "dataset.select(np.argsort(lengths)).shuffle(seed=1, block=32)"
+    ),
+    **dict.fromkeys(
+        ("flat_map", "unbatch", "window"),
+        "a class with __len__ and read, derived from BaseDataset, says which rows of this dataset make its row i",
+    ),
 }
 """Names that other libraries' datasets have, and what to write here."""
 
@@ -64,6 +74,13 @@ MAP = {
     "remove_columns": "the function returns the entries that are wanted",
     "seed": "the function gets random numbers by dataset.random_map(fn, seed=0)",
 }
+RANDOM_MAP = {
+    **{name: MAP[name] for name in ("deterministic", "num_parallel_calls", "num_proc")},
+    **dict.fromkeys(
+        ("batched", "vectorized"),
+        "each row has random numbers of its own, and the function gets one row and its generator",
+    ),
+}
 FILTER = {
     "num_proc": "all rows are read once, by the program itself; dataset.select(rows) takes row numbers that are known",
 }
@@ -72,7 +89,7 @@ SHUFFLE = {
     "generator": "write seed=0: the order depends on the seed and the epoch alone",
     "reshuffle_each_iteration": "each epoch has another order; dataset.shuffle(seed=0).frozen() keeps that of one",
 }
-"""Arguments of other libraries' `map`, `filter` and `shuffle`, and what to write here."""
+"""Arguments of other libraries' `map`, `random_map`, `filter` and `shuffle`, and what to write here."""
 
 NO_TIMES = (
     "repeat(3) makes one epoch of three passes; a run over several epochs is DataLoader().epochs(3).build(dataset), "

@@ -190,12 +190,13 @@ class _Submitter:
 
 
 def check_sendable(executor: Executor, fetch: Fetch) -> None:
-    """Refuses a dataset that a `ProcessPoolExecutor` cannot send to its processes. Other executors may have ways to.
+    """Refuses what a `ProcessPoolExecutor` cannot send to its processes. Other executors may have ways to.
 
     Raises:
         TypeError: If a part cannot be pickled; names it.
     """
     if isinstance(executor, ProcessPoolExecutor):
+        check_picklable(fetch.batcher, "workers(executor)", "the batcher")
         check_picklable(fetch.elsewhere(), "workers(executor)")
 
 

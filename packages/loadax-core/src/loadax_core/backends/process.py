@@ -61,6 +61,7 @@ class Processes:
         try:
             shared = Shared(fetch.elsewhere())
         except Exception as error:
+            check_picklable(fetch.batcher, setting, "the batcher")
             check_picklable(fetch.elsewhere(), setting)
             raise TypeError(
                 f"{setting} sends the dataset to other processes, but it cannot be pickled: {error}"

@@ -139,9 +139,12 @@ def stack_leaves(column: list[Any], path: tree.Path, alloc: Alloc, fix: str | No
 
 
 def _to_one_shape(one: Array, other: Array) -> str:
-    if one.shape[1:] == other.shape[1:] and one.ndim == other.ndim:
-        return "; PadBatcher pads leaves of different lengths"
-    return "; map them to one shape in the dataset: .map(fn), where fn crops or resizes them"
+    fix = "; map them to one shape in the dataset: .map(fn), where fn crops or resizes them"
+    if one.shape[1:] != other.shape[1:] or one.ndim != other.ndim:
+        return fix
+    pads = "PadBatcher pads leaves of different lengths"
+    # Images may happen to have one width.
+    return f"{fix}; {pads}" if one.ndim == 3 else f"; {pads}"
 
 
 def check_items(items: list[Any]) -> None:

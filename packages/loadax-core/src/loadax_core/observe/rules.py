@@ -31,6 +31,9 @@ ONE_AT_A_TIME = (0.4, 1.4)
 CORE_WAIT, SOME_CORE_WAIT = 0.4, 0.1
 """From 40% of the loading on, waiting for a core is what limits it; below 10%, it explains nothing."""
 
+SLOW_SHARE = 0.5
+"""A read that takes half of the time that the loop waited explains it."""
+
 QUICK_SECONDS = 20e-6
 """An item that is read in less than 20 us costs mostly the Python around it."""
 
@@ -171,6 +174,19 @@ def all_cores(figures: Figures) -> str | None:
     return f"{cores} busy: {CHEAPER}."
 
 
+def slow_read(figures: Figures) -> str | None:
+    """Workers had time left, and one read took about as long as the loop waited, the first batch aside."""
+    waited = figures.waited - figures.first_wait
+    if figures.busy_share >= BUSY or not figures.slowest or figures.slowest[0].seconds < SLOW_SHARE * waited:
+        return None
+    slow = figures.slowest[0]
+    usual = max(0.0, figures.reading - sum(read.seconds for read in figures.slowest)) / max(1, figures.local_rows)
+    # What makes the first batch late, such as an import, may make the reads beside it slow as well.
+    if slow.seconds < 5 * usual * slow.rows or slow.seconds < 2 * figures.first_wait:
+        return None
+    return f"One read took about as long: {slow}. Look at what was read there."
+
+
 def idle_workers(figures: Figures) -> str | None:
     """Workers had time left, yet batches were late."""
     if figures.busy_share >= BUSY:
@@ -216,6 +232,7 @@ RULES: tuple[Callable[[Figures], str | None], ...] = (
     waiting_workers,
     cores_of_others,
     all_cores,
+    slow_read,
     idle_workers,
     busy_workers,
 )

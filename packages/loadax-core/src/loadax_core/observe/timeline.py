@@ -73,9 +73,14 @@ class Timeline:
                 `.svg`, `.png` or `.pdf`.
 
         Raises:
+            RuntimeError: If its `with` block has not ended: nothing is in the timeline before.
             ValueError: If the ending is another one.
             ImportError: If a picture is asked for and matplotlib is not installed.
         """
+        if not self.seconds:
+            raise RuntimeError(
+                "nothing is recorded yet: write with batches.timeline() as timeline, and save it after the block"
+            )
         from pathlib import Path  # noqa: PLC0415 - a tenth of what importing this package takes
 
         path = Path(path)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from .. import tree
 from ..checks import check_int
+from ..iterator import LoaderIterator
 from ..loader import Loader
 from ..observe.stats import Stats
 from ..observe.timeline import Timeline
@@ -75,7 +76,7 @@ def measure(
         The times of both loops.
 
     Raises:
-        TypeError: If `batches` is not an integer.
+        TypeError: If `loader` is none, `step` cannot be called, or `batches` is not an integer.
         ValueError: If `batches` is less than 2, or the loader has fewer than 2 batches.
 
     Example:
@@ -84,6 +85,10 @@ def measure(
         >>> measurement.steps, measurement.headroom >= 1
         (4, True)
     """
+    if not isinstance(loader, Loader | LoaderIterator):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"measure takes a loader, and then the step, got {type(loader).__name__}: {loader!r:.80}")
+    if not callable(step):
+        raise TypeError(f"the step is a function of a batch, got {type(step).__name__}: {step!r:.80}")
     most = check_int("batches", batches, 2)
     kept: list[B] = []
     with iter(loader) as iterator:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
-from loadax_core import Alloc, Gather, Rows, take_rows, tree
+from loadax_core import Alloc, Gather, Rows, check_not_table, take_rows, tree
 
 from ..base import BaseDataset
 from ..files import memory_map
@@ -35,7 +35,7 @@ class ArrayDataset(BaseDataset[T_co]):
             Arrays of other libraries that live in host memory, JAX's among them, are viewed as NumPy arrays.
 
     Raises:
-        TypeError: If a leaf is not an array.
+        TypeError: If a leaf is not an array, or `arrays` is a table.
         ValueError: If there is no array, if one has no dimension or is masked, or if their lengths differ.
 
     Example:
@@ -58,6 +58,7 @@ class ArrayDataset(BaseDataset[T_co]):
 
     @takes_one_tree
     def __init__(self, arrays: Any) -> None:
+        check_not_table(arrays)
         self._arrays: Any = tree.map_leaves(_check_leaf, arrays)
         leaves = list(tree.leaves(self._arrays))
         if not leaves:
