@@ -297,14 +297,12 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         if self._error is not None:
             raise self._error
         source = self._source = source_of(run, self._epochs, self._progress.position, self._recorder, self._context)
-        if run.workers:
-            # An iterator that is dropped, say by `break`, must not leave its workers behind.
-            self._watched = REAPER.watch(self, source.stop)
-        # `close` sets the flag and then looks for a source, so that one of the two sees what the other did.
-        if self._closed:
-            self._let_go(source)
-        self._check_open()
         try:
+            if run.workers:
+                # An iterator that is dropped, say by `break`, must not leave its workers behind.
+                self._watched = REAPER.watch(self, source.stop)
+            # `close` sets the flag and then looks for a source, so that one of the two sees what the other did.
+            self._check_open()
             source.start()
         except BaseException as error:
             # Without all of its workers, it might never load the batch that is asked for next.
