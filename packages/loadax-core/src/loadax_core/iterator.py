@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
 from .checkpoint import Checkpointable
 from .checks import check_int
-from .errors import ClosedError
+from .errors import ClosedError, is_interrupt
 from .hints import IteratorHints
 from .observe.traces import marked_wait
 from .plan import state as states
@@ -125,9 +125,12 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         with self._exclusive():
             self._check_open()
             if self._source is None and self._error is None:
-                # The next call of `next` opens again what could not be opened, and raises the error.
-                with suppress(Exception):
+                try:
                     self._open()
+                except Exception as error:
+                    # The next call of `next` opens again what could not be opened, and raises the error.
+                    if is_interrupt(error):
+                        raise
         return self
 
     def __length_hint__(self) -> int:
