@@ -93,6 +93,7 @@ class Window:
     def start(self) -> None:
         """Starts the workers, and gives them the first batches."""
         stop_at_exit(self)
+        self._epochs.start()
         self._recorder.depth = self._policy.depth
         self._refill.fill(self._slots, self._policy.depth)
         self._team.start(self._policy.loaders(0, self._cores))
