@@ -140,6 +140,9 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
     def epoch(self) -> int:
         """The epoch that the next batch belongs to, counted from 0; after the last batch, the number of epochs."""
         plan, position = self._run.plan, self._progress.position
+        if plan.skipped and plan.steps_per_epoch:
+            # A run without an end has a next step.
+            return next((step.epoch for step in plan.steps_from(position)), plan.first_epoch + (plan.epochs or 0))
         return plan.settle(position).epoch if plan.steps_per_epoch else position.epoch
 
     @property
