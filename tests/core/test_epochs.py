@@ -56,6 +56,22 @@ def test_the_next_epoch_is_opened_while_this_one_is_loaded(workers: int) -> None
     assert all(name.startswith("loadax-") for _, name in dataset.log), "not by the loop"
 
 
+def test_the_next_epoch_is_opened_ahead_of_time_after_a_seek_too() -> None:
+    opened = threading.Event()
+
+    class Told(Planned):
+        def at_epoch(self, epoch: int) -> Any:
+            if epoch == 2:
+                opened.set()
+            return super().at_epoch(epoch)
+
+    with iter(DataLoader().workers(1).prefetch(1).epochs(4).build(Told(40))) as batches:
+        next(batches)
+        batches.seek(41)
+        assert next(batches).tolist() == [1001]
+        assert opened.wait(5), "while batches of epoch 1 are loaded"
+
+
 def test_an_epoch_that_takes_long_to_open_does_not_stop_the_loop() -> None:
     class Slow(Planned):
         def at_epoch(self, epoch: int) -> Any:

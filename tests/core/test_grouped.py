@@ -70,6 +70,29 @@ def test_quick_gathers_are_one_call() -> None:
     assert [len(call) for call in dataset.calls] == [3, *5 * [3 * 64], 3 * 12, 1]
 
 
+class Wide(Calls):
+    """Rows of 1 MiB."""
+
+    def gather(self, rows: Any, alloc: Any) -> Any:
+        return np.broadcast_to(super().gather(rows, alloc)[:, None], (len(rows), 2**17))
+
+
+def test_a_short_first_batch_says_little_of_how_many_fit_4_mib() -> None:
+    dataset = Wide(13)
+    batches = iter(DataLoader().batch_size(2).epochs(2).build(dataset))
+    batches.seek(6)
+    assert np.concatenate([batch[:, 0] for batch in batches]).tolist() == [12, *range(1000, 1013)]
+    assert [len(call) for call in dataset.calls] == [1, 2, 4, 4, 2, 1]
+
+
+def test_a_short_first_batch_sizes_no_group_of_workers() -> None:
+    dataset = Wide(101)
+    batches = iter(DataLoader().batch_size(2).epochs(2).prefetch(16).build(dataset))
+    batches.seek(50)
+    assert np.concatenate([batch[:, 0] for batch in batches]).tolist() == [100, *range(1000, 1101)]
+    assert max(len(call) for call in dataset.calls) == 4
+
+
 def test_groups_stay_within_an_epoch() -> None:
     dataset = Calls(10)
     batches = list(DataLoader().batch_size(2).epochs(5).build(dataset))

@@ -88,11 +88,12 @@ def test_rows_that_belong_together_are_one_unit(settings: dict[str, Any], row: f
 @pytest.mark.parametrize(
     ("row", "limit", "most", "size"),
     [
-        (1e-5, 64, 100, 8),  # 1 ms
-        (1e-9, 64, 100, 16),  # a quarter of the batches that may be on their way
-        (1e-9, 64, 6, 4),  # 4 MiB
+        (1e-5, 64, 1000, 8),  # 1 ms
+        (1e-9, 64, 1000, 16),  # a quarter of the batches that may be on their way
+        (1e-9, 64, 69, 4),  # 4 MiB
+        (1e-9, 64, 9, 1),  # a batch has more
         (1e-9, 10**6, 10**6, MOST_GROUPED),
-        (1e-2, 64, 100, 1),
+        (1e-2, 64, 1000, 1),
         (1e-9, 64, 0, 1),  # cannot be cut
         (None, 64, None, 1),
     ],
@@ -102,7 +103,7 @@ def test_quick_gathers_share_a_call(row: float | None, limit: int, most: int | N
     assert policy_of(2, row=row, most=most, gathers=True).group(10, limit) == 1
 
 
-@pytest.mark.parametrize(("row", "most", "size"), [(1e-9, 100, MOST_GROUPED), (1e-9, 6, 4), (1e-5, 100, 8)])
+@pytest.mark.parametrize(("row", "most", "size"), [(1e-9, 1000, MOST_GROUPED), (1e-9, 69, 4), (1e-5, 1000, 8)])
 def test_without_workers_the_window_limits_no_group(row: float, most: int, size: int) -> None:
     assert policy_of(1, row=row, most=most, gathers=True, groups=True).group(10) == size
 

@@ -104,3 +104,24 @@ def test_a_forked_child_watches_its_own() -> None:
     reaper.forget(key)
     # The parent's thread, which a child does not have.
     reaper._queue.put(None)
+
+
+def test_an_interrupt_while_the_thread_starts_leaves_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    reaper, called = Reaper(), list[int]()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt):
+                reaper.watch(Owner(), lambda: called.append(1))
+    owner = Owner()
+    key = reaper.watch(owner, lambda: called.append(2))
+    wait_for(lambda: called == 3 * [1])
+    reaper.forget(key)
+    check_no_threads(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from loadax_core import DataLoader
+from loadax_core.iterator import LoaderIterator
+from loadax_core.memory.nbytes import size
+from loadax_core.observe.cores import thread_clocks
+from loadax_core.read.access import gather_of
 
 WORKERS = pytest.mark.parametrize("workers", [0, 2])
 
@@ -231,3 +236,95 @@ def test_an_open_iterator_does_not_end_as_if_all_were_well_when_the_interpreter_
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("closed: "), done.stdout + done.stderr
+
+
+def expire() -> None:
+    """The usual time limit; its error is one of the operating system's, too."""
+    raise TimeoutError("time limit")
+
+
+@WORKERS
+def test_a_time_limit_of_the_programs_own_is_no_timeout_of_a_read(
+    workers: int, handler: list[Callable[[], object]]
+) -> None:
+    main = threading.main_thread().ident or 0
+    sent: list[int] = []
+
+    def signal_the_loop() -> None:
+        if not sent:
+            sent.append(1)
+            signal.pthread_kill(main, signal.SIGUSR1)
+            threading.Event().wait(0.05 if workers else 0.0)
+
+    handler.append(expire)
+    batches = iter(DataLoader(list[int]).workers(workers).prefetch(0).build(Calling(4, 1, signal_the_loop)))
+    assert next(batches) == [0]
+    with pytest.raises(TimeoutError, match="time limit"):
+        next(batches)
+    assert list(batches) == [[1], [2], [3]]
+
+
+class Signalling:
+    """A batch whose size, or a function whose parameters, cannot be asked for without a signal."""
+
+    @property
+    def nbytes(self) -> int:
+        signal.raise_signal(signal.SIGUSR1)
+        return 8
+
+    @property
+    def __signature__(self) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    def __call__(self) -> None:
+        """Is never called."""
+
+
+class Gathering(Calling):
+    """Rows that are gathered, it seems."""
+
+    gather = Signalling()
+
+
+def read_clocks(_fd: int, _bytes: int) -> bytes:
+    signal.raise_signal(signal.SIGUSR1)
+    return b"0 0 0"
+
+
+def start(_batches: Any) -> None:
+    signal.raise_signal(signal.SIGUSR1)
+
+
+def ask_clocks() -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "read", read_clocks)
+        return thread_clocks()
+
+
+def ask_to_start() -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LoaderIterator, "_open", start)
+        return iter(DataLoader().workers(1).build(range(4))).start()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda: size(Signalling()), id="size"),
+        pytest.param(lambda: gather_of(Gathering(4, -1, stop)), id="gather"),
+        pytest.param(
+            ask_clocks, marks=pytest.mark.skipif(sys.platform != "linux", reason="a file of Linux"), id="clocks"
+        ),
+        pytest.param(ask_to_start, id="start"),
+    ],
+)
+@pytest.mark.parametrize("kind", [ValueError, TimeoutError])
+def test_what_a_signal_handler_raises_is_not_taken_for_an_answer(
+    ask: Callable[[], object], kind: type[Exception], handler: list[Callable[[], object]]
+) -> None:
+    def interrupt() -> None:
+        raise kind
+
+    handler.append(interrupt)
+    with pytest.raises(kind):
+        ask()

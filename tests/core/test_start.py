@@ -14,6 +14,7 @@ import elsewhere
 import pytest
 from loadax_core import ClosedError, DataLoader
 from loadax_core.backends import process
+from loadax_core.run.reaper import REAPER
 from loadax_core.run.threads import Team
 from loadax_core.testing import check_no_threads
 
@@ -290,3 +291,24 @@ def test_statistics_begin_with_the_first_next() -> None:
     # The first batch, too, was ready when it was asked for; at the end, fewer are left to be ready.
     assert stats.ready == (0, 1, 8)
     assert stats.busy_share < 1
+
+
+def test_an_interrupt_before_the_workers_start_leaves_no_source_without_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = threading.active_count()
+    watch, interrupts = REAPER.watch, [KeyboardInterrupt()]
+
+    def watched(owner: object, call: Callable[[], object]) -> Any:
+        # Ctrl-C, while the thread that watches for dropped iterators starts.
+        if interrupts:
+            raise interrupts.pop()
+        return watch(owner, call)
+
+    monkeypatch.setattr(REAPER, "watch", watched)
+    with iter(DataLoader().workers(2).batch_size(2).build(range(6))) as batches:
+        with pytest.raises(KeyboardInterrupt):
+            next(batches)
+        assert batches._source is None
+        assert [batch.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5]]
+    check_no_threads(before)

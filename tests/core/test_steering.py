@@ -114,6 +114,17 @@ def test_seek_goes_on_after_an_exception_where_another_batch_size_has_stopped(
     assert (batches.get_state()["row"], batches.step) == (0, 2 if drop else 3)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_epoch_is_that_of_the_next_batch_where_steps_in_between_are_skipped(workers: int) -> None:
+    builder = DataLoader().batch_size(2).workers(workers).skip(steps=[0, 2, 3, 4, 8])
+    batches = iter(builder.epochs(3).build(range(6)))
+    first = batches.epoch
+    assert [first, *(batches.epoch for _ in batches)] == [0, 1, 2, 2, 3]
+    endless = iter(builder.epochs(None).build(range(6)))
+    next(endless)
+    assert endless.epoch == 1
+
+
 def test_the_epoch_is_that_of_the_next_batch_where_the_rows_left_make_none() -> None:
     batches = iter(DataLoader().batch_size(4, drop_remainder=True).epochs(2).build(Numbers(10)))
     state = {**batches.get_state(), "row": 7}

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Never, TypeVar
 
 from .checkpoint import Checkpointable
 from .checks import check_int
-from .errors import ClosedError
+from .errors import ClosedError, is_interrupt
 from .hints import IteratorHints
 from .observe.traces import marked_wait
 from .plan import state as states
@@ -125,9 +125,12 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         with self._exclusive():
             self._check_open()
             if self._source is None and self._error is None:
-                # The next call of `next` opens again what could not be opened, and raises the error.
-                with suppress(Exception):
+                try:
                     self._open()
+                except Exception as error:
+                    # The next call of `next` opens again what could not be opened, and raises the error.
+                    if is_interrupt(error):
+                        raise
         return self
 
     def __length_hint__(self) -> int:
@@ -137,6 +140,9 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
     def epoch(self) -> int:
         """The epoch that the next batch belongs to, counted from 0; after the last batch, the number of epochs."""
         plan, position = self._run.plan, self._progress.position
+        if plan.skipped and plan.steps_per_epoch:
+            # A run without an end has a next step.
+            return next((step.epoch for step in plan.steps_from(position)), plan.first_epoch + (plan.epochs or 0))
         return plan.settle(position).epoch if plan.steps_per_epoch else position.epoch
 
     @property
@@ -297,14 +303,12 @@ class LoaderIterator(IteratorHints, Checkpointable, Generic[B_co]):
         if self._error is not None:
             raise self._error
         source = self._source = source_of(run, self._epochs, self._progress.position, self._recorder, self._context)
-        if run.workers:
-            # An iterator that is dropped, say by `break`, must not leave its workers behind.
-            self._watched = REAPER.watch(self, source.stop)
-        # `close` sets the flag and then looks for a source, so that one of the two sees what the other did.
-        if self._closed:
-            self._let_go(source)
-        self._check_open()
         try:
+            if run.workers:
+                # An iterator that is dropped, say by `break`, must not leave its workers behind.
+                self._watched = REAPER.watch(self, source.stop)
+            # `close` sets the flag and then looks for a source, so that one of the two sees what the other did.
+            self._check_open()
             source.start()
         except BaseException as error:
             # Without all of its workers, it might never load the batch that is asked for next.

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from .. import tree
+from ..errors import is_interrupt
 
 PLAIN = frozenset({int, float, bool, str, bytes, type(None)})
 """Types that have no array."""
@@ -16,7 +17,9 @@ def size(batch: Any) -> int:
     """The bytes of a batch's arrays; of a global array, those on this process's devices. 0 for any other object."""
     try:
         return _size(batch)
-    except Exception:
+    except Exception as error:
+        if is_interrupt(error):
+            raise
         # A batch may be any object, and a loop must not fail for the sake of statistics.
         return 0
 

@@ -7,6 +7,8 @@ import sys
 from time import thread_time
 from typing import NamedTuple
 
+from ..errors import is_interrupt
+
 
 class Clocks(NamedTuple):
     """Seconds of work of a thread, and how long it ran on a core meanwhile, or waited for one.
@@ -40,7 +42,9 @@ def thread_clocks() -> tuple[float, float]:
                 ran, waited, _ = os.read(fd, 128).split()
             finally:
                 os.close(fd)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if is_interrupt(error):
+                raise
             return thread_time(), 0.0
         return int(ran) * 1e-9, int(waited) * 1e-9
     return thread_time(), 0.0

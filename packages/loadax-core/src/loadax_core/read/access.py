@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
+from ..errors import is_interrupt
 from ..memory.gather import gather_array
 from ..protocols import Array, Dataset, Gather
 
@@ -31,9 +32,13 @@ def gather_of(dataset: Dataset[Any]) -> Gather | None:
         alike = array.dtype.isnative and not (array.dtype.hasobject or array.dtype.kind in "US")
         return partial(gather_array, array) if alike else None
     gather = getattr(dataset, "gather", None)
+    if gather is None:
+        return None
     try:
-        inspect.signature(gather).bind(None, None)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError):
+        inspect.signature(gather).bind(None, None)
+    except (TypeError, ValueError) as error:
+        if is_interrupt(error):
+            raise
         return None
     return gather
 

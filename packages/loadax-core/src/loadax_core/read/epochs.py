@@ -55,6 +55,10 @@ class Epochs:
             self._open_ahead(following)
         return fetch
 
+    def start(self) -> None:
+        """Opens epochs ahead of time from now on, also after a `stop`."""
+        self._stopped = False
+
     def stop(self) -> None:
         """Opens nothing ahead of time from now on. Takes no lock, as a signal handler may call it."""
         self._stopped = True

@@ -12,7 +12,7 @@ from ..errors import is_interrupt
 from ..observe.recorder import Recorder
 from ..plan.steps import Step
 from ..read.epochs import Epochs
-from .groups import alike, most_alike
+from .groups import alike, most_rows
 from .inline import Inline
 from .policy import Policy
 
@@ -33,8 +33,8 @@ class Grouped(Inline):
         self._queue = Queue(steps)
         super().__init__(epochs, self._queue, recorder)
         self._policy = Policy(gathers=True, groups=True)
-        # The rows of a batch, once one has been gathered; how many steps are to be loaded alone; and the batches that
-        # were gathered with one before them, the next one last.
+        # The rows of the largest batch so far, since the first may be the short one at the end of an epoch; how many
+        # steps are to be loaded alone; and the batches that were gathered with one before them, the next one last.
         self._rows = self._alone = 0
         self._gathered: list[tuple[Step, Any]] = []
 
@@ -52,8 +52,9 @@ class Grouped(Inline):
         if taken is not None and self._fetch.helps:
             step, batch = taken
             self._policy.learn(step.size, self._activity.seconds)
-            if not self._rows:
-                self._rows, self._policy.most = step.size, most_alike(batch)
+            if self._policy.most is None:
+                self._policy.most = most_rows(batch, step.size)
+            self._rows = max(self._rows, step.size)
         return taken
 
     def _gather(self, count: int) -> None:

@@ -16,15 +16,19 @@ GROUP_BYTES = 4 * 2**20
 """Memory of batches that are gathered together: 4 MiB stay within the processor's cache."""
 
 
-def most_alike(batch: Any) -> int:
-    """How many batches like this one may share one array; 0 if it cannot be cut into batches without a copy.
+def most_rows(batch: Any, rows: int) -> int:
+    """How many rows like those of a batch may share one array; 0 if it cannot be cut into batches without a copy.
 
     Only plain NumPy arrays can be cut; masked arrays are not plain.
+
+    Args:
+        batch: The batch.
+        rows: How many rows it has. The first batch of a run may be the short one at the end of an epoch.
     """
     leaves = [leaf for _, leaf in tree.leaves(batch)]
     if not all(type(leaf) is np.ndarray for leaf in leaves):
         return 0
-    return max(1, GROUP_BYTES // max(1, size(batch)))
+    return max(1, GROUP_BYTES * rows // max(1, size(batch)))
 
 
 def alike(steps: Iterable[Step]) -> Iterator[list[Step]]:

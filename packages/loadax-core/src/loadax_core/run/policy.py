@@ -56,8 +56,8 @@ class Policy:
         row: Seconds to read a row, as a mean of the last reads; None as long as none has been read.
         least: Seconds to read a row in the quickest of the last reads. Other programs, and memory that is new, do not
             show in it.
-        most: The most batches that may share one array, 4 MiB together; 0 if a shared array cannot be cut into
-            batches, None before the first batch.
+        most: The most rows that may share one array, 4 MiB together; 0 if a shared array cannot be cut into batches,
+            None before the first batch.
         nbytes: Bytes of the largest of the last batches; 0 before the first one.
         depth: How many batches are kept ready.
         sizes_depth: Whether the depth follows from the memory that batches take.
@@ -118,13 +118,13 @@ class Policy:
         Powers of two are few, so that memory of the same sizes is used again.
 
         Args:
-            rows: Rows of one batch.
+            rows: Rows of one batch, the largest one so far.
             limit: The most batches that may be on their way; the default limits no group.
         """
         if not self._groups or not self.most or self.row is None:
             return 1
         by_time = self._unit_seconds / max(1e-9, self.row * rows)
-        return 1 << max(0, int(min(by_time, limit // 4, self.most, MOST_GROUPED)).bit_length() - 1)
+        return 1 << max(0, int(min(by_time, limit // 4, self.most // max(1, rows), MOST_GROUPED)).bit_length() - 1)
 
     def unit_rows(self, rows: int, ahead: int) -> int:
         """How many rows of one batch a worker reads in one go: all of them, or a part.

@@ -58,6 +58,13 @@ class Reaper:
             thread.join(seconds)
 
     def _run(self) -> None:
+        with self._lock:
+            # An interrupt while it started has hidden it from `watch`, which may have started another one since.
+            if self._runs and self._thread is not threading.current_thread():
+                return
+            self._runs, self._thread = bool(self._calls), threading.current_thread()
+            if not self._runs:
+                return
         while True:
             key = self._queue.get()
             with self._lock:

@@ -88,7 +88,7 @@ class Refill:
             slots.append(slot)
             return
         slot = Slot(steps, rows)
-        self._rows_each = len(rows) // len(steps)
+        self._rows_each = max(self._rows_each, len(rows) // len(steps))
         slots.append(slot)
         units = self._units(slot)
         if self._budget is not None:

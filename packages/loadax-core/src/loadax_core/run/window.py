@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any
 
 from ..backends.base import Crew
-from ..errors import ClosedError
+from ..errors import ClosedError, is_interrupt
 from ..observe.activity import Activity
 from ..observe.cores import cores, thread_clocks
 from ..observe.recorder import Recorder
@@ -94,6 +93,7 @@ class Window:
     def start(self) -> None:
         """Starts the workers, and gives them the first batches."""
         stop_at_exit(self)
+        self._epochs.start()
         self._recorder.depth = self._policy.depth
         self._refill.fill(self._slots, self._policy.depth)
         self._team.start(self._policy.loaders(0, self._cores))
@@ -215,7 +215,7 @@ class Window:
                 self._recorder.woken += woken
                 self._recorder.woken_core_wait += min(woken, thread_clocks()[1] - before[1])
         except TimeoutError as error:
-            if self._slots and slot is self._slots[0]:
+            if self._slots and slot is self._slots[0] and not is_interrupt(error):
                 self.failure = error
             raise
 
@@ -223,6 +223,9 @@ class Window:
         """Waits until the slot after the first one is done, if there is one, whatever comes of it."""
         slots = self._slots
         if len(slots) > 1 and not slots[1].done:
-            # A read that takes too long is for the call that asks for it.
-            with suppress(TimeoutError):
+            try:
                 self._wait(slots[1])
+            except TimeoutError as error:
+                # A read that takes too long is for the call that asks for it.
+                if is_interrupt(error):
+                    raise

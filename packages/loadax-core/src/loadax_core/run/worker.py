@@ -17,7 +17,7 @@ from ..observe.recorder import Recorder
 from ..observe.replaced import HERE, NO_REPORTS
 from ..read.epochs import Epochs
 from .budget import Budget
-from .groups import most_alike
+from .groups import most_rows
 from .policy import Policy
 from .slot import Slot, Unit
 
@@ -154,7 +154,7 @@ class Bench:
         policy = self._policy
         policy.learn(len(task.rows), done.reading)
         if policy.most is None and self._base.divisible and self._base.gathers:
-            policy.most = most_alike(done.values[0])
+            policy.most = most_rows(done.values[0], len(task.rows))
 
     def _finish(self, unit: Unit, part: Any, failure: BaseException | None, activity: Activity) -> None:
         """Adds a part to its slot and, if it was the last missing one, joins them."""
