@@ -109,6 +109,16 @@ def test_without_workers_the_window_limits_no_group(row: float, most: int, size:
 
 
 @pytest.mark.parametrize(
+    ("row", "fresh", "loaders"), [(None, True, 3), (5e-5, True, 3), (2e-4, True, 8), (5e-5, False, 8)]
+)
+def test_slow_gathers_have_all_workers_from_the_start(row: float | None, fresh: bool, loaders: int) -> None:
+    policy = policy_of(8, gathers=True, helps=True)
+    if row is not None:
+        policy.learn(100, row * 100)
+    assert policy.loaders(100, cores=4, fresh=fresh) == loaders
+
+
+@pytest.mark.parametrize(
     ("nbytes", "queued", "depth"),
     [(0, False, 2), (0, True, 3), (8 * MIB, False, 8), (1, False, 64), (64 * MIB, True, 3)],
 )

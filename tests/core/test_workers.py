@@ -122,6 +122,19 @@ def test_a_consumer_gathers_in_the_context_of_the_iterators_creation(monkeypatch
     assert seen == {("creation", "ignore")}
 
 
+def test_slow_gathers_have_all_workers_from_the_start() -> None:
+    class Slow(Silent):
+        def gather(self, rows: Any, alloc: Any) -> Any:
+            threading.Event().wait(0.02)
+            return super().gather(rows, alloc)
+
+    dataset = Slow(1000)
+    with iter(DataLoader().batch_size(2).workers(8).prefetch(64).build(dataset)) as batches:
+        for _ in range(3):
+            next(batches)
+        assert window_of(batches)._team.whole
+
+
 @pytest.mark.parametrize("others", [{"calls_user_code": True}, {"rowwise": False}, {"timeout": 60}, {"map": True}])
 def test_a_consumer_gathers_nothing_else(others: dict[str, Any]) -> None:
     dataset = Silent(100)

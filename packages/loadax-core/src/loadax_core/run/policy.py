@@ -24,6 +24,9 @@ HELP_UNITS = 2
 without work.
 """
 
+FRESH_UNITS = 10
+"""A gather that fills new memory may be a quick one if it takes less than this many units: new pages take time, too."""
+
 MOST_GROUPED = 64
 """Batches that are gathered in one call, at most."""
 
@@ -161,7 +164,7 @@ class Policy:
         """
         return self._helps and self.row is not None and self.least * rows < HELP_UNITS * self._unit_seconds
 
-    def loaders(self, rows: int, cores: int) -> int:
+    def loaders(self, rows: int, cores: int, *, fresh: bool = False) -> int:
         """How many workers load: all, but for quick gathers one less than there are cores, since the consumer helps.
 
         Quick gathers wait for memory and not for the GIL, so that more threads than cores would only compete for it.
@@ -169,8 +172,10 @@ class Policy:
         Args:
             rows: The rows of a slot.
             cores: CPU cores that the process may use.
+            fresh: Whether gathers still fill new memory, and so take longer than later ones.
         """
-        quick = self._helps and (self.row is None or self.caller_helps(rows))
+        units = FRESH_UNITS if fresh else HELP_UNITS
+        quick = self._helps and (self.row is None or self.least * rows < units * self._unit_seconds)
         return min(self._workers, max(1, cores - 1)) if quick else self._workers
 
 

@@ -203,9 +203,9 @@ class Window:
                 "this iterator's workers stayed behind when the process forked; start a new one with iter(loader), and "
                 "set_state if it is to continue"
             )
-        # The first gathers fill new memory, which is slow, and say little of later ones.
-        if not self._team.whole and self._taken > self._policy.depth:
-            self._team.start(self._policy.loaders(len(slot.rows), self._cores))
+        if not self._team.whole:
+            fresh = self._taken <= self._policy.depth
+            self._team.start(self._policy.loaders(len(slot.rows), self._cores, fresh=fresh))
         try:
             before = thread_clocks() if self._recorder.caller.looks(perf_counter()) else None
             wait(slot, self._timeout, self._team.workers)
