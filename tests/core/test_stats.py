@@ -133,6 +133,8 @@ def until_ready(batches: Any, which: slice) -> None:
         # No time at all to wake it: one worker loads the batch that the others' batches follow.
         ({"cpu": 5.9, "busy": 6.0, "ready": (50, 49), "wake_wait": 0.005}, "batches were late all the same"),
         ({"cpu": 0.05, "elapsed": 0.1, "busy": 0.09, "waited": 0.05}, "worked for 0.09 s, which is too short to say "),
+        # Of each worker, CPU time that the kernel has not counted yet may be missing.
+        ({"cpu": 0.1, "busy": 0.19, "workers": 2}, "worked for 0.19 s, which is too short to say "),
         ({"cpu": 9.9, "process_cpu": 79.0}, "All 8 CPU cores are busy: make the dataset's transforms cheaper"),
         ({"cpu": 15.0, "process_cpu": 1.0, "kind": "process", "cores": 1}, "The CPU core is busy: make the dataset's"),
         # Training has the cores, and loading needs hardly any.

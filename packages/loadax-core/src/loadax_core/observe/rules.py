@@ -14,7 +14,10 @@ from .evidence import cores_used, gil_is_late, loading, may_hold_gil, parts, pro
 from .figures import Figures
 
 EVIDENCE_SECONDS = 0.1
-"""Each thread's clocks are read once in 5 ms, so that less than 0.1 s of work tells nothing."""
+"""Less than 0.1 s of work for each worker, or of waiting in the loop, tells nothing.
+
+A thread's clocks are read once in 5 ms, and the kernel counts up to 10 ms late: a quarter of 0.05 s may be missing.
+"""
 
 BUSY = 0.8
 """From this share of time on, workers have no time left."""
@@ -91,7 +94,7 @@ def no_workers(figures: Figures) -> str | None:
 
 def too_short(figures: Figures) -> str | None:
     """Workers have worked for too short a time to be measured."""
-    if figures.busy >= EVIDENCE_SECONDS:
+    if figures.busy >= EVIDENCE_SECONDS * figures.workers:
         return None
     return f"Workers have worked for {figures.busy:.2f} s, which is too short to say what limits them."
 
