@@ -70,6 +70,7 @@ def test_defaults_of_workers_and_prefetch(builder: DataLoader[Any, Any], workers
         ({"workers": "4"}, TypeError, "workers must be an integer of at least 0, or an executor, got '4'"),
         ({"prefetch": -2}, ValueError, "prefetch must be at least 0, got -2"),
         ({"prefetch": 1.5}, TypeError, "prefetch must be an integer of at least 0, got 1.5"),
+        ({"prefetch": 2.5}, TypeError, "prefetch must be an integer of at least 0, got 2.5$"),
         ({"prefetch": True}, TypeError, r"prefetch must .*, got True; where .* by name, prefetch\(to_device=True\)"),
         ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
         ({"epochs": -1}, ValueError, "epochs must be at least 1, got -1; None makes a run without an end"),

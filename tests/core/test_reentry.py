@@ -99,22 +99,27 @@ def test_a_signal_handler_that_asks_within_next_is_told_so(workers: int, handler
     assert "by a signal handler or by the dataset; let the handler set a flag" in messages[0]
 
 
-@WORKERS
-def test_what_a_signal_handler_raises_arrives_at_once_and_is_no_rows(
-    workers: int, handler: list[Callable[[], object]]
-) -> None:
+def signal_once(workers: int) -> Callable[[], None]:
+    """Sends the loop's thread a signal, the first time that it is called, and gives the handler time to run."""
     main = threading.main_thread().ident or 0
     sent: list[int] = []
 
-    def signal_the_loop() -> None:
+    def send() -> None:
         if not sent:
             sent.append(1)
             signal.pthread_kill(main, signal.SIGUSR1)
             threading.Event().wait(0.05 if workers else 0.0)
 
+    return send
+
+
+@WORKERS
+def test_what_a_signal_handler_raises_arrives_at_once_and_is_no_rows(
+    workers: int, handler: list[Callable[[], object]]
+) -> None:
     handler.append(stop)
     batches = iter(
-        DataLoader(list[int]).workers(workers).prefetch(1 if workers else 0).build(Calling(9, 3, signal_the_loop))
+        DataLoader(list[int]).workers(workers).prefetch(1 if workers else 0).build(Calling(9, 3, signal_once(workers)))
     )
     rows: list[int] = []
     with pytest.raises(TimeLimit) as caught:
@@ -247,17 +252,8 @@ def expire() -> None:
 def test_a_time_limit_of_the_programs_own_is_no_timeout_of_a_read(
     workers: int, handler: list[Callable[[], object]]
 ) -> None:
-    main = threading.main_thread().ident or 0
-    sent: list[int] = []
-
-    def signal_the_loop() -> None:
-        if not sent:
-            sent.append(1)
-            signal.pthread_kill(main, signal.SIGUSR1)
-            threading.Event().wait(0.05 if workers else 0.0)
-
     handler.append(expire)
-    batches = iter(DataLoader(list[int]).workers(workers).prefetch(0).build(Calling(4, 1, signal_the_loop)))
+    batches = iter(DataLoader(list[int]).workers(workers).prefetch(0).build(Calling(4, 1, signal_once(workers))))
     assert next(batches) == [0]
     with pytest.raises(TimeoutError, match="time limit"):
         next(batches)

@@ -192,6 +192,9 @@ class DataLoader(BuilderHints, Generic[T_contra, B_co]):
         try:
             batches = "auto" if n is None else check_int("prefetch", n, 0)
         except TypeError as error:
+            if isinstance(n, float | str):
+                raise
+            # A flag, or a device.
             raise TypeError(f"{error}; where batches go is given by name, prefetch(to_device=True)") from None
         return self._with(prefetch=batches, to_device=to_device is not False, placement=placement)
 

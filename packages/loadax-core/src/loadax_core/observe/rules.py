@@ -16,7 +16,7 @@ from .figures import Figures
 EVIDENCE_SECONDS = 0.1
 """Less than 0.1 s of work for each worker, or of waiting in the loop, tells nothing.
 
-A thread's clocks are read once in 5 ms, and the kernel counts up to 10 ms late: a quarter of 0.05 s may be missing.
+A thread's clocks are read once in 5 ms, and the kernel counts late: of 0.05 s, a quarter and more may be missing.
 """
 
 BUSY = 0.8

@@ -54,7 +54,7 @@ def is_rowwise(dataset: Dataset[Any]) -> bool:
 
 
 def calls_user_code(dataset: Dataset[Any]) -> bool:
-    """Whether a read of the dataset may call a function of the user's: a NumPy array's does not.
+    """Whether a read of the dataset, or its `at_epoch`, may call a function of the user's: a NumPy array's does not.
 
     Other datasets say so by an attribute `calls_user_code` that is False, as Loadax's own do.
     """

@@ -14,9 +14,8 @@ KEPT = 4
 """Epochs that stay open: the next one, the current one, and those before it whose last batches are still being loaded.
 """
 
-
 QUICK_SECONDS = 1e-3
-"""An epoch that opens in less than this is not opened ahead of time: to start a thread costs the workers 0.1 ms."""
+"""An epoch that opens in less than this is not opened ahead of time: a thread takes some 0.1 ms to start."""
 
 
 class Epochs:

@@ -27,7 +27,6 @@ EXIT_SECONDS = 0.5
 COMPUTING_SECONDS = 5.0
 """The most seconds that interpreter exit waits for workers that compute in JAX."""
 
-
 NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"
 """Whether `errstate` is each thread's own. Since NumPy 2 it is a context variable."""
 
