@@ -106,14 +106,21 @@ def test_a_forked_child_watches_its_own() -> None:
     reaper._queue.put(None)
 
 
-def test_an_interrupt_while_the_thread_starts_leaves_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    reaper, called = Reaper(), list[int]()
-    start = threading.Thread.start
+@pytest.mark.parametrize("again", [True, False])
+def test_an_interrupt_while_the_thread_starts_leaves_one_thread(monkeypatch: pytest.MonkeyPatch, again: bool) -> None:
+    reaper, called, gate = Reaper(), list[int](), threading.Event()
+    start, run = threading.Thread.start, reaper._run
 
     def interrupted(thread: threading.Thread) -> None:
         start(thread)
         raise KeyboardInterrupt
 
+    def held() -> None:
+        # Otherwise, a thread that is quick would be found by the next `watch`, which then starts none.
+        assert gate.wait(20)
+        run()
+
+    monkeypatch.setattr(reaper, "_run", held)
     before = threading.active_count()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", interrupted)
@@ -121,7 +128,9 @@ def test_an_interrupt_while_the_thread_starts_leaves_one_thread(monkeypatch: pyt
             with pytest.raises(KeyboardInterrupt):
                 reaper.watch(Owner(), lambda: called.append(1))
     owner = Owner()
-    key = reaper.watch(owner, lambda: called.append(2))
+    key = reaper.watch(owner, lambda: called.append(2)) if again else None
+    gate.set()
     wait_for(lambda: called == 3 * [1])
-    reaper.forget(key)
+    if key is not None:
+        reaper.forget(key)
     check_no_threads(before)
